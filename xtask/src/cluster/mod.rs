@@ -1,0 +1,1 @@
+//! The local cluster: real Kubernetes components on this machine.

@@ -1,0 +1,1 @@
+//! `cargo xtask test`: every test, and what each needs.
