@@ -1,1 +1,9 @@
-//! Tests of the whole on a real cluster.
+//! What the tests of the whole share: kubectl, HTTP, waiting for conditions, and
+//! reading a dump's text. Knows nothing of the operator's or the API's code: an
+//! environment is known here as its users know it.
+
+pub mod dump;
+pub mod environment;
+pub mod http;
+pub mod kubectl;
+pub mod wait;

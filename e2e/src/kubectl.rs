@@ -1,0 +1,124 @@
+//! kubectl as a person uses it: the one on PATH, the cluster of KUBECONFIG.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde_json::Value;
+
+/// kubectl in one namespace.
+#[derive(Clone, Debug)]
+pub struct Kubectl {
+    namespace: String,
+}
+
+impl Kubectl {
+    pub fn new(namespace: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+        }
+    }
+
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Runs kubectl and gives its standard output; an error holds its standard error.
+    pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Result<String> {
+        self.run_with_input(arguments, "")
+    }
+
+    /// As `run`, with text on standard input.
+    pub fn run_with_input<'a>(
+        &self,
+        arguments: impl IntoIterator<Item = &'a str>,
+        input: &str,
+    ) -> Result<String> {
+        let mut command = Command::new("kubectl");
+        command.arg("--namespace").arg(&self.namespace).args(arguments);
+        let line = format!("{command:?}");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {line}"))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin
+                .write_all(input.as_bytes())
+                .with_context(|| format!("cannot write to {line}"))?;
+        }
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            bail!(
+                "{line} ended with {}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// `kubectl apply -f -` with kubectl's strict validation, as it is by default.
+    pub fn apply(&self, manifest: &Value) -> Result<String> {
+        self.run_with_input(["apply", "-f", "-"], &manifest.to_string())
+    }
+
+    /// The refusal of a manifest that must not be accepted.
+    pub fn refusal(&self, manifest: &Value) -> Result<String> {
+        match self.apply(manifest) {
+            Ok(accepted) => Err(anyhow!(
+                "accepted, but should have been refused: {accepted}{manifest}"
+            )),
+            Err(refused) => Ok(format!("{refused:#}")),
+        }
+    }
+
+    /// One object, or none.
+    pub fn get(&self, kind: &str, name: &str) -> Result<Option<Value>> {
+        let json = self.run(["get", kind, name, "--ignore-not-found", "-o", "json"])?;
+        if json.trim().is_empty() {
+            Ok(None)
+        } else {
+            Ok(Some(serde_json::from_str(&json)?))
+        }
+    }
+
+    /// All objects of the kinds (comma-separated) that a label selector chooses.
+    pub fn list(&self, kinds: &str, selector: &str) -> Result<Vec<Value>> {
+        let json = self.run(["get", kinds, "--selector", selector, "-o", "json"])?;
+        let list: Value = serde_json::from_str(&json)?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The decoded value of a Secret's key.
+    pub fn secret(&self, name: &str, key: &str) -> Result<String> {
+        let template = format!("{{{{index .data {key:?} | base64decode}}}}");
+        self.run(["get", "secret", name, "-o", &format!("go-template={template}")])
+    }
+
+    /// One value of a query, run by psql in the database pod with the application's own credentials.
+    pub fn psql(&self, environment: &str, query: &str) -> Result<String> {
+        let uri = self.secret(&format!("{environment}-postgres"), "uri")?;
+        let pod = format!("{environment}-postgres-0");
+        let rows = self.run([
+            "exec",
+            &pod,
+            "--container",
+            "postgres",
+            "--",
+            "psql",
+            "--no-psqlrc",
+            "--tuples-only",
+            "--no-align",
+            "--set",
+            "ON_ERROR_STOP=1",
+            "--dbname",
+            &uri,
+            "--command",
+            query,
+        ])?;
+        Ok(rows.trim().to_owned())
+    }
+}

@@ -1,0 +1,78 @@
+//! The tests of the whole. They need `kubectl` on PATH and KUBECONFIG of a cluster
+//! with the operator installed, whose Service addresses can be reached from here;
+//! `cargo xtask test` provides both.
+//!
+//! The measured test runs first and alone; the others share the cluster, each in a
+//! namespace of its own.
+
+mod admission;
+mod api;
+mod autoscaling;
+mod deletion;
+mod faults;
+mod first_environment;
+mod reference_dump;
+mod seeds;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test under its name, with its whole chain of causes when it fails.
+fn trial(name: &str, test: fn() -> Result<()>) -> Trial {
+    Trial::test(name, move || {
+        test().map_err(|error| Failed::from(format!("{error:?}")))
+    })
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if !arguments.list && std::env::var_os("KUBECONFIG").is_none() {
+        // Shown as ignored, not as passed: without a cluster nothing was tested.
+        arguments.ignored = false;
+        let ignored = all()
+            .into_iter()
+            .map(|trial| trial.with_ignored_flag(true))
+            .collect();
+        return libtest_mimic::run(&arguments, ignored).exit_code();
+    }
+    let alone = Arguments {
+        test_threads: Some(1),
+        ..arguments.clone()
+    };
+    let measured = libtest_mimic::run(&alone, first_environment::trials());
+    let shared = Arguments {
+        test_threads: Some(arguments.test_threads.unwrap_or(4)),
+        ..arguments
+    };
+    let others = libtest_mimic::run(&shared, side_by_side());
+    if measured.has_failed() || others.has_failed() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn all() -> Vec<Trial> {
+    first_environment::trials()
+        .into_iter()
+        .chain(side_by_side())
+        .collect()
+}
+
+fn side_by_side() -> Vec<Trial> {
+    [
+        // The longest first, so that nothing waits for it at the end.
+        faults::trials(),
+        deletion::trials(),
+        seeds::trials(),
+        reference_dump::trials(),
+        autoscaling::trials(),
+        api::trials(),
+        admission::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
