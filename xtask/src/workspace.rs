@@ -11,3 +11,8 @@ pub fn root() -> PathBuf {
 pub fn binaries() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("release")
 }
+
+/// What outlives a clone: clusters, built tools, images. Any clone finds it here.
+pub fn machine_state() -> PathBuf {
+    PathBuf::from("/var/lib/rates-local-cluster")
+}

@@ -1,0 +1,128 @@
+//! Counting what passed, failed and was skipped, from the test runners' own closing lines.
+
+use std::fmt::{Display, Formatter};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::command::describe;
+use crate::terminal;
+
+/// What a run of tests came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+}
+
+impl Tally {
+    /// Counts a check that is one test by itself; prints its error and goes on when it fails.
+    pub fn check(&mut self, name: &str, check: impl FnOnce() -> Result<Outcome>) {
+        let started = Instant::now();
+        let said = match check() {
+            Ok(Outcome::Passed) => {
+                self.passed += 1;
+                "ok".to_owned()
+            }
+            Ok(Outcome::Skipped(reason)) => {
+                self.skipped += 1;
+                format!("skipped: {reason}")
+            }
+            Err(error) => {
+                self.failed += 1;
+                format!("FAILED: {error:#}")
+            }
+        };
+        terminal::note(format_args!("check {name} ... {said} ({:.1} s)", started.elapsed().as_secs_f64()));
+    }
+
+    /// Runs a command that prints libtest's closing lines, shows its output as it
+    /// comes, and adds up its counts. A runner that fails without having counted a
+    /// failure (it did not compile, it crashed) counts as one.
+    pub fn run(&mut self, command: &mut Command) -> Result<()> {
+        let line = describe(command);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start `{line}`"))?;
+        let mut counted = Self::default();
+        let stdout = child.stdout.take().context("no standard output")?;
+        for output in BufReader::new(stdout).lines() {
+            let output = output.with_context(|| format!("reading the output of `{line}`"))?;
+            // A closed terminal must not end the tests.
+            let _ = writeln!(std::io::stdout(), "{output}");
+            if let Some(result) = Self::of_line(&output) {
+                counted.add(result);
+            }
+        }
+        let status = child.wait()?;
+        if !status.success() && counted.failed == 0 {
+            terminal::note(format_args!("`{line}` ended with {status}"));
+            counted.failed = 1;
+        }
+        self.add(counted);
+        Ok(())
+    }
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    /// The counts of a line such as
+    /// `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.05s`.
+    fn of_line(line: &str) -> Option<Self> {
+        let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+        let count = |what: &str| {
+            counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok()).unwrap_or(0)
+        };
+        Some(Self { passed: count("passed"), failed: count("failed"), skipped: count("ignored") })
+    }
+}
+
+impl Display for Tally {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 {
+            write!(formatter, ", {} skipped", self.skipped)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a check ended that did not fail.
+pub enum Outcome {
+    Passed,
+    /// Could not be run here, and why.
+    Skipped(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closing_line_is_counted_and_others_are_not() {
+        let line = "test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.05s";
+        assert_eq!(Tally::of_line(line), Some(Tally { passed: 12, failed: 2, skipped: 1 }));
+        assert_eq!(Tally::of_line("test some::test ... ok"), None);
+    }
+
+    #[test]
+    fn a_runner_that_dies_without_a_count_is_a_failure() {
+        let mut tally = Tally::default();
+        tally.run(Command::new("sh").args(["-c", "exit 3"])).unwrap();
+        assert_eq!(tally, Tally { passed: 0, failed: 1, skipped: 0 });
+    }
+
+    #[test]
+    fn the_last_line_names_skipped_tests_only_where_there_are_some() {
+        assert_eq!(Tally { passed: 3, failed: 0, skipped: 0 }.to_string(), "3 passed, 0 failed");
+        assert_eq!(Tally { passed: 3, failed: 1, skipped: 2 }.to_string(), "3 passed, 1 failed, 2 skipped");
+    }
+}
