@@ -15,6 +15,14 @@ require (
 )
 
 require (
+	github.com/Sirupsen/logrus v0.11.0 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	github.com/rancher/local-path-provisioner v0.0.30 // indirect
+	github.com/urfave/cli v1.19.1 // indirect
+	sigs.k8s.io/sig-storage-lib-external-provisioner/v10 v10.0.1 // indirect
+)
+
+require (
 	cel.dev/expr v0.25.2 // indirect
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect
 	cyphar.com/go-pathrs v0.2.2 // indirect
@@ -262,3 +270,5 @@ replace (
 	k8s.io/sample-controller => k8s.io/sample-controller v0.36.3
 	k8s.io/streaming => k8s.io/streaming v0.36.3
 )
+
+tool github.com/rancher/local-path-provisioner
