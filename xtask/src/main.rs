@@ -25,11 +25,14 @@ struct Arguments {
 enum Command {
     /// Write the generated files (the CRD, the bundled seed), or check that they are current
     Generate(generate::Arguments),
+    /// Build the images and print their references and archives
+    Images(images::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Images(arguments) => images::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,1 +1,209 @@
 //! The images: what each is made of, its content hash, and how it is built.
+//!
+//! An image's tag is a hash of everything that goes into it, so an unchanged
+//! image is not built again and a changed one is never mistaken for the old one.
+
+mod base;
+mod buildah;
+mod debian;
+mod digest;
+mod recipe;
+mod server;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result};
+
+use self::buildah::Storage;
+use self::recipe::Recipe;
+use crate::terminal::{self, Step};
+use crate::workspace;
+
+/// Debian's packages with the programs that this module runs.
+pub const PACKAGES: &[&str] = &[
+    "buildah",
+    "debian-archive-keyring",
+    "maven",
+    "mmdebstrap",
+    "tar",
+    "unzip",
+    "xz-utils",
+];
+
+/// How many archives of one image are kept: other clones may be at other commits.
+const ARCHIVES_KEPT: usize = 3;
+
+/// An image of this project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Image {
+    Operator,
+    Api,
+    Pause,
+    Postgres13,
+    Postgres17,
+}
+
+impl Image {
+    pub const ALL: [Self; 5] = [
+        Self::Pause,
+        Self::Operator,
+        Self::Api,
+        Self::Postgres13,
+        Self::Postgres17,
+    ];
+
+    /// The image's name without its tag.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "localhost/rates-operator",
+            Self::Api => "localhost/rates-api",
+            Self::Pause => "localhost/rates-pause",
+            Self::Postgres13 => "localhost/rates-postgres-13.5",
+            Self::Postgres17 => "localhost/rates-postgres-17",
+        }
+    }
+
+    /// The value of `spec.database.version` that selects this image.
+    pub fn postgres_version(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres13 => Some("13.5"),
+            Self::Postgres17 => Some("17"),
+            Self::Operator | Self::Api | Self::Pause => None,
+        }
+    }
+
+    fn archive_stem(self) -> &'static str {
+        self.name().trim_start_matches("localhost/")
+    }
+}
+
+/// An image that is there, as an archive that container runtimes import.
+#[derive(Clone, Debug)]
+pub struct Built {
+    pub image: Image,
+    /// `localhost/NAME:HASH`
+    pub reference: String,
+    pub archive: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The images to build; all of them when none is named
+    images: Vec<Image>,
+}
+
+/// Builds images and prints their references and archives.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let wanted = if arguments.images.is_empty() {
+        &Image::ALL[..]
+    } else {
+        &arguments.images
+    };
+    for built in build(wanted)? {
+        println!("{}\t{}", built.reference, built.archive.display());
+    }
+    Ok(())
+}
+
+/// Gives the images, building those that this machine does not have yet. The
+/// binaries that go into them are taken from the target folder as they are.
+pub fn build(wanted: &[Image]) -> Result<Vec<Built>> {
+    let folder = workspace::machine_state().join("images");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let _lock = lock(&folder)?;
+    wanted.iter().map(|image| build_one(*image, &folder)).collect()
+}
+
+/// PostgreSQL 13.5's server for tests on this machine: a folder with `bin/initdb`, `bin/pg_ctl` and `bin/postgres`.
+pub fn postgres_for_tests() -> Result<PathBuf> {
+    let folder = workspace::machine_state().join("images");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let _lock = lock(&folder)?;
+    server::POSTGRES_13_5.unpacked()
+}
+
+fn build_one(image: Image, folder: &Path) -> Result<Built> {
+    let recipe = Recipe::of(image);
+    let base = recipe.base.as_ref().map(base::Base::make).transpose()?;
+    let tag = recipe.tag(base.as_ref().map_or("scratch", |base| &base.identity))?;
+    let built = Built {
+        image,
+        reference: format!("{}:{tag}", image.name()),
+        archive: folder.join(format!("{}-{tag}.tar", image.archive_stem())),
+    };
+    if !built.archive.exists() {
+        let step = Step::begin(format_args!("image {}", built.reference));
+        let storage = Storage::new()?;
+        if let Some(base) = &base {
+            storage.add_base(base)?;
+        }
+        let context = tempfile::tempdir().context("cannot create a temporary folder")?;
+        recipe.lay_out(context.path())?;
+        storage.build(context.path(), &built.reference, &recipe.arguments)?;
+        let partial = built.archive.with_extension("partial");
+        // Buildah adds to an archive that is there.
+        if partial.exists() {
+            fs::remove_file(&partial).with_context(|| format!("cannot remove {}", partial.display()))?;
+        }
+        storage.export(&built.reference, &partial)?;
+        fs::rename(&partial, &built.archive)
+            .with_context(|| format!("cannot write {}", built.archive.display()))?;
+        step.done();
+    }
+    mark_used(&built.archive)?;
+    prune(folder, image.archive_stem())?;
+    Ok(built)
+}
+
+/// One build at a time on a machine, whichever clone it is of.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if file.try_lock().is_err() {
+        terminal::note("another build of images is under way on this machine; waiting for it");
+        file.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(file)
+}
+
+fn mark_used(archive: &Path) -> Result<()> {
+    File::options()
+        .append(true)
+        .open(archive)
+        .and_then(|file| file.set_modified(SystemTime::now()))
+        .with_context(|| format!("cannot touch {}", archive.display()))
+}
+
+/// Removes the archives of an image that were not used for longest.
+fn prune(folder: &Path, stem: &str) -> Result<()> {
+    let mut archives = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_its = name
+            .strip_prefix(stem)
+            .and_then(|rest| rest.strip_prefix('-'))
+            .and_then(|rest| rest.strip_suffix(".tar"))
+            .is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        if is_its {
+            archives.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    archives.sort();
+    let surplus = archives.len().saturating_sub(ARCHIVES_KEPT);
+    for (_, path) in archives.drain(..surplus) {
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A program that makes files with the usual modes, whatever the caller's umask is.
+fn with_usual_umask(program: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 022 && exec \"$0\" \"$@\"", program]);
+    command
+}

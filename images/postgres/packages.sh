@@ -1,0 +1,56 @@
+#!/bin/sh
+# Installs what the image takes from Debian: PostgreSQL's server and client tools of one major version,
+# Patroni, and tini. Then drops what they pull in and never run. Does nothing where it has run before,
+# so a base image that has the packages already is taken as it is.
+# Usage: packages.sh MAJOR
+set -eu
+major=$1
+done=/usr/local/share/rates/packages-$major
+[ ! -e "$done" ] || exit 0
+export DEBIAN_FRONTEND=noninteractive
+
+# The pod runs as 999:999; Debian's package takes a user of that name as it finds it.
+groupadd --system --gid 999 postgres
+useradd --system --uid 999 --gid 999 --home-dir /data --no-create-home --shell /bin/sh postgres
+mkdir -p /etc/postgresql-common /usr/local/share/rates
+echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+
+apt-get update -q
+apt-get install -qy --no-install-recommends "postgresql-$major" tini ca-certificates \
+  python3 python3-click python3-dateutil python3-prettytable python3-psutil python3-psycopg2 \
+  python3-urllib3 python3-yaml
+
+# Patroni 4 is Debian 13's; it is Python alone, and runs on the Python of Debian 11 too.
+. /etc/os-release
+if [ "$VERSION_CODENAME" != trixie ]; then
+  work=$(mktemp -d)
+  mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+  uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri trixie main" >"$work/sources.list"
+  trixie() {
+    apt-get -q -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=- \
+      -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root "$@"
+  }
+  trixie update
+  (cd "$work" && trixie download patroni)
+  dpkg-deb -x "$work"/patroni_*.deb /
+  rm -rf "$work"
+else
+  apt-get install -qy --no-install-recommends patroni
+fi
+
+# The JIT compiler, Perl's library and the compiled locales: no command of this image uses them.
+# (`C.UTF-8` is part of libc-bin; a server without llvmjit.so plans as if `jit` were off.)
+purge() {
+  installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null | awk '$1 == "ii" {print $2}')
+  # shellcheck disable=SC2086 # one word a package
+  [ -z "$installed" ] || dpkg --purge --force-depends $installed
+}
+purge 'libllvm*' 'libz3-4' 'perl' 'libperl5*' 'perl-modules-5*' 'locales' 'libc-l10n' 'libgdbm*' 'ssl-cert'
+rm -rf "/usr/lib/postgresql/$major/lib/bitcode" "/usr/lib/postgresql/$major/lib/"llvmjit*
+rm -rf /usr/share/man /usr/share/locale /usr/share/info /usr/share/postgresql/"$major"/man
+rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /var/lib/postgresql
+
+# Byte code that is trusted without a look at the sources' times: the root file system is read-only.
+python3 -m compileall -q -f --invalidation-mode unchecked-hash /usr/lib/python3/dist-packages /usr/lib/python3.*
+touch "$done"
