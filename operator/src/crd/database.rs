@@ -1,0 +1,87 @@
+//! `spec.database`.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Seed;
+
+/// The PostgreSQL of an environment.
+#[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.version) && has(self.image))")
+    .message("set database.version or database.image, not both: an image brings its own version"))]
+pub struct Database {
+    /// The PostgreSQL version, one that the operator has an image for: the exact release or
+    /// the major version, as it was given to the operator. Examples: "13.5", "17".
+    /// Default: "13.5". The major version cannot change later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8), regex(pattern = r"^[1-9][0-9]?(\.[0-9]{1,3})?$"))]
+    pub version: Option<String>,
+
+    /// An image to run in place of the operator's own, built like images/postgres of this
+    /// project. Example: registry.example/rates-postgres:13.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub image: Option<String>,
+
+    /// How many PostgreSQL instances run. Only 1 works in this release, which is the default.
+    #[serde(default = "one")]
+    #[x_kube(validation = Rule::new("self == 1")
+        .message("database.instances must be 1: this release runs one PostgreSQL instance"))]
+    pub instances: i32,
+
+    /// The volume that holds the data: the claim data-NAME-postgres-0.
+    #[serde(default)]
+    pub storage: Storage,
+
+    /// What the new database holds: exactly one of bundled and configMap. Without it, the
+    /// database is empty, with the API's tables. It may change until status.database.seed
+    /// says that it was loaded. Example: "seed: {bundled: {}}".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            version: None,
+            image: None,
+            instances: one(),
+            storage: Storage::default(),
+            seed: None,
+        }
+    }
+}
+
+/// The volume that holds the data.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// The size of the volume, a quantity of bytes; at least 256Mi. Examples: 1Gi, 500Mi, 20Gi.
+    /// Default: by profile, 20Gi, 5Gi or 1Gi. It may grow where the StorageClass allows it,
+    /// and never shrinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('256Mi')) >= 0 && quantity(self).compareTo(quantity('64Ti')) <= 0")
+        .message("database.storage.size must be a quantity of bytes from 256Mi to 64Ti, such as 1Gi or 500Mi"))]
+    pub size: Option<String>,
+
+    /// The StorageClass of the volume. Default: the cluster's default class. It cannot change
+    /// once the volume was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+    )]
+    pub storage_class_name: Option<String>,
+
+    /// Keep the volume, and the Secrets that open it, when the environment is deleted. An
+    /// environment created later under the same name takes them up again and is not seeded
+    /// anew. Default: false, everything is deleted.
+    #[serde(default)]
+    pub retain: bool,
+}
+
+fn one() -> i32 {
+    1
+}

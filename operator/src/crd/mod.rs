@@ -1,0 +1,127 @@
+//! The `RatesEnvironment` as people write it: types, defaults and the rules the API server
+//! applies. Doc comments here are what `kubectl explain` prints.
+//!
+//! Knows nothing of what an environment becomes in the cluster; that begins in `validate`.
+
+mod api;
+mod database;
+mod rules;
+mod schema;
+mod seed;
+mod status;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use api::{Api, Autoscaling, Rollout};
+pub use database::{Database, Storage};
+pub use seed::{Bundled, ConfigMapSource, Seed};
+pub use status::{
+    ApiStatus, DatabaseStatus, Phase, RatesEnvironmentStatus, SchemaStatus, SeedStatus, StorageStatus,
+};
+
+/// The PostgreSQL version of an environment that names none: the one the company runs.
+pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
+
+/// What the environment is to be. Everything has a default; a useful beginning is
+/// "database: {seed: {bundled: {}}}", which brings data.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[kube(
+    group = "rates.internal",
+    version = "v1alpha1",
+    kind = "RatesEnvironment",
+    namespaced,
+    status = "RatesEnvironmentStatus",
+    derive = "PartialEq",
+    shortname = "renv",
+    category = "rates",
+    doc = "A freight-rates system of its own: a seeded PostgreSQL and the rates API in front of it. The smallest useful one: {apiVersion: rates.internal/v1alpha1, kind: RatesEnvironment, metadata: {name: pr-42}, spec: {database: {seed: {bundled: {}}}}}. Deleting the object deletes everything it made; with spec.database.storage.retain the volume and its Secrets stay.",
+    scale(
+        spec_replicas_path = ".spec.api.replicas",
+        status_replicas_path = ".status.api.replicas",
+        label_selector_path = ".status.api.selector"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Database",
+        type_ = "integer",
+        description = "Ready PostgreSQL instances",
+        json_path = ".status.database.readyInstances"
+    ),
+    printcolumn(
+        name = "API",
+        type_ = "integer",
+        description = "Ready API pods",
+        json_path = ".status.api.readyReplicas"
+    ),
+    printcolumn(
+        name = "Seed",
+        type_ = "string",
+        description = "How far the seed is",
+        json_path = ".status.conditions[?(@.type==\"Seeded\")].reason"
+    ),
+    printcolumn(
+        name = "URL",
+        type_ = "string",
+        description = "Where the API answers",
+        json_path = ".status.url"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        description = "What is going on",
+        json_path = ".status.message",
+        priority = 1
+    ),
+    validation = Rule::new(rules::NAME)
+        .message("metadata.name must have at most 40 characters: a lower-case letter first, then lower-case letters, digits and '-', and no '-' at the end"),
+    validation = Rule::new(rules::SEED).message("spec.database.seed cannot change once the database was seeded: put the old seed back, or create another environment for other data"),
+    validation = Rule::new(rules::SIZE).message("spec.database.storage.size cannot shrink: a volume only grows; give at least what status.database.storage.size shows"),
+    validation = Rule::new(rules::STORAGE_CLASS).message("spec.database.storage.storageClassName cannot change once the volume was created: put the old value back, or create another environment"),
+    validation = Rule::new(rules::VERSION).message("spec.database.version cannot change its major version once the database was created, as its files have that version's format: create another environment with the new version")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RatesEnvironmentSpec {
+    /// What the environment is for: the defaults of what follows. Production: 3 API replicas
+    /// and a 20Gi volume; Staging: 2 and 5Gi; Preview: 1 and 1Gi. Default: Preview.
+    /// A later change touches only what can still change: the size of an existing volume
+    /// stays, the number of replicas follows.
+    #[serde(default)]
+    pub profile: Profile,
+
+    /// The PostgreSQL of this environment: the database rates, served at the Service
+    /// NAME-postgres, port 5432, with the login in the Secret NAME-postgres.
+    #[serde(default)]
+    pub database: Database,
+
+    /// The rates API of this environment: the Deployment NAME-api behind the Service
+    /// NAME-api, port 80.
+    #[serde(default)]
+    pub api: Api,
+}
+
+/// What an environment is for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Profile {
+    Production,
+    Staging,
+    #[default]
+    Preview,
+}
+
+/// The definition to install in a cluster, as `crds/` holds it.
+#[must_use]
+pub fn definition() -> CustomResourceDefinition {
+    schema::tidy(RatesEnvironment::crd())
+}
+
+/// The definition as YAML, with a line that says where it comes from.
+pub fn definition_yaml() -> Result<String, serde_yaml::Error> {
+    let yaml = serde_yaml::to_string(&definition())?;
+    Ok(format!(
+        "# Generated from operator/src/crd by `rates-operator crd`; the tests compare it.\n{yaml}"
+    ))
+}

@@ -1,0 +1,185 @@
+//! `status`: what is, written by the operator alone.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is, as the operator last saw it.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RatesEnvironmentStatus {
+    /// The state in one word. Pending: the database is not there yet; Seeding: its data is
+    /// being loaded; Progressing: a change is on its way; Ready: everything is as specified;
+    /// Degraded: something failed, message says what; Terminating: being deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+
+    /// What is going on, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+
+    /// Where the API answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+
+    /// The metadata.generation this status belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseStatus>,
+
+    /// The API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiStatus>,
+
+    /// Ready: the environment serves requests. DatabaseReady, Seeded, Migrated, ApiAvailable:
+    /// its parts. Progressing: a change is on its way. To wait for one:
+    /// kubectl wait --for=condition=Ready renv/NAME.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// The state in one word.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Phase {
+    Pending,
+    Seeding,
+    Progressing,
+    Ready,
+    Degraded,
+    Suspended,
+    Terminating,
+}
+
+/// The database as it is.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseStatus {
+    /// The pod that takes writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
+
+    /// How many instances are wanted.
+    #[serde(default)]
+    pub instances: i32,
+
+    /// How many instances are ready.
+    #[serde(default)]
+    pub ready_instances: i32,
+
+    /// The PostgreSQL version, pinned when the volume was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    pub version: Option<String>,
+
+    /// The image that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+
+    /// The volume, pinned when it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageStatus>,
+
+    /// What was loaded; absent until it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<SeedStatus>,
+
+    /// The tables' version; absent until they were migrated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaStatus>,
+}
+
+/// The volume as it is.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageStatus {
+    /// The size that was asked for.
+    #[schemars(length(max = 20))]
+    pub size: String,
+
+    /// The StorageClass that was asked for; absent: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class_name: Option<String>,
+
+    /// The uid of the volume's claim: another claim is another, empty, database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_uid: Option<String>,
+}
+
+/// What was loaded into the database.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeedStatus {
+    /// Where it came from: bundled, configMap:NAME/KEY, or none for an empty database.
+    pub source: String,
+
+    /// sha256: and the hex digest of the uncompressed dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+
+    /// How many prices it brought.
+    #[serde(default)]
+    pub rows: i64,
+
+    /// How long the loading took.
+    #[serde(default)]
+    pub seconds: f64,
+
+    /// The uid of the claim it was loaded into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_uid: Option<String>,
+}
+
+/// The tables' version.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaStatus {
+    /// The number of the last migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+
+    /// The API image whose migrations were run.
+    pub image: String,
+
+    /// The uid of the claim that holds the migrated database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_uid: Option<String>,
+}
+
+/// The API as it is.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiStatus {
+    /// The image that is to run: the spec's, or the operator's default of the time when the
+    /// environment was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+
+    /// The operator's default image at the time when the environment was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_image: Option<String>,
+
+    /// How many pods there are.
+    #[serde(default)]
+    pub replicas: i32,
+
+    /// How many of them are ready.
+    #[serde(default)]
+    pub ready_replicas: i32,
+
+    /// How many of them run the current specification.
+    #[serde(default)]
+    pub updated_replicas: i32,
+
+    /// The label selector of the API's pods, for autoscalers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+
+    /// Seconds that a pod has to finish what it is doing once it is told to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_budget_seconds: Option<i32>,
+}

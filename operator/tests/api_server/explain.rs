@@ -1,0 +1,32 @@
+//! `kubectl explain` is the documentation of the fields.
+
+use crate::server;
+
+#[test]
+fn kubectl_explain_tells_units_defaults_and_an_example_of_every_field() {
+    let Some(server) = server::shared() else { return };
+    let recursive = server.kubectl(&["explain", "renv.spec", "--recursive"], "");
+    assert!(recursive.ok, "{}", recursive.text);
+    for (path, says) in [
+        ("renv", "A freight-rates system of its own"),
+        ("renv.spec.profile", "Default: Preview"),
+        ("renv.spec.database", "Service NAME-postgres"),
+        ("renv.spec.database.version", "Examples: \"13.5\", \"17\""),
+        ("renv.spec.database.storage.size", "at least 256Mi"),
+        ("renv.spec.database.storage.retain", "Default: false"),
+        ("renv.spec.database.seed", "exactly one of bundled and configMap"),
+        ("renv.spec.database.seed.configMap", "kubectl create configmap"),
+        ("renv.spec.api.replicas", "0 to 100"),
+        ("renv.spec.api.autoscaling", "HorizontalPodAutoscaler"),
+        ("renv.spec.api.rollout.propagationSeconds", "Seconds that a pod"),
+        ("renv.status.phase", "The state in one word"),
+    ] {
+        let answer = server.kubectl(&["explain", path], "");
+        let one_line = answer.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            answer.ok && one_line.contains(says),
+            "explain {path} should say {says:?}:\n{}",
+            answer.text
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests against a real API server: what it takes and refuses, and what the operator does to it.
+
+mod admission;
+mod explain;
+mod server;

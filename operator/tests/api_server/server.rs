@@ -1,0 +1,269 @@
+//! A real etcd and kube-apiserver on loopback, one for all the tests of this binary.
+//!
+//! They end with the test process, however that ends: a shell keeps them for as long as a pipe
+//! from the test process stays open.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::config::{AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig};
+use kube::config::{NamedAuthInfo, NamedCluster, NamedContext};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Client, Config};
+
+const ADMIN: &str = "admin-of-the-tests";
+/// The token of the operator's own service account, bound to what `manifests/` grants.
+const OPERATOR: &str = "operator-of-the-tests";
+
+const KEEPER: &str = r#"
+"$KUBE" etcd --data-dir "$DIR/etcd" --unsafe-no-fsync \
+  --listen-client-urls "http://127.0.0.1:$ETCD" --advertise-client-urls "http://127.0.0.1:$ETCD" \
+  --listen-peer-urls "http://127.0.0.1:$PEER" --initial-advertise-peer-urls "http://127.0.0.1:$PEER" \
+  --initial-cluster "default=http://127.0.0.1:$PEER" >"$DIR/etcd.log" 2>&1 &
+etcd=$!
+"$KUBE" kube-apiserver --etcd-servers "http://127.0.0.1:$ETCD" --bind-address 127.0.0.1 \
+  --advertise-address 127.0.0.1 --secure-port "$PORT" --cert-dir "$DIR/certs" \
+  --token-auth-file "$DIR/tokens" --authorization-mode RBAC --service-cluster-ip-range 198.19.255.0/24 \
+  --service-account-issuer https://tests --service-account-key-file "$DIR/sa.pub" \
+  --service-account-signing-key-file "$DIR/sa.key" --endpoint-reconciler-type none \
+  --disable-admission-plugins ServiceAccount >"$DIR/apiserver.log" 2>&1 &
+api=$!
+"$KUBE" kube-controller-manager --kubeconfig "$DIR/kubeconfig" --secure-port 0 \
+  --leader-elect=false --controllers garbage-collector-controller,namespace-controller \
+  --concurrent-gc-syncs 4 >"$DIR/controllers.log" 2>&1 &
+controllers=$!
+cat >/dev/null
+kill -9 $controllers $api $etcd 2>/dev/null
+wait 2>/dev/null
+rm -rf "$DIR"
+"#;
+
+/// The server, with what a client needs to reach it.
+pub struct Server {
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+    url: String,
+    _keeper: Child,
+}
+
+/// What `kubectl` answered.
+pub struct Answer {
+    pub ok: bool,
+    pub text: String,
+}
+
+/// The shared server, or `None` with a printed line where the tests were given no binaries.
+pub fn shared() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| {
+        let (Some(kube), Some(kubectl)) =
+            (std::env::var_os("RATES_TEST_KUBE"), std::env::var_os("RATES_TEST_KUBECTL"))
+        else {
+            // Not eprintln!, which the test harness would swallow.
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: tests against a real API server, as RATES_TEST_KUBE and RATES_TEST_KUBECTL are not set"
+            );
+            return None;
+        };
+        Some(Server::start(Path::new(&kube), PathBuf::from(kubectl)))
+    });
+    server.as_ref()
+}
+
+impl Server {
+    fn start(kube: &Path, kubectl: PathBuf) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("rates-operator-tests-")
+            .tempdir()
+            .unwrap()
+            .keep();
+        let [etcd, peer, port] = free_ports();
+        let url = format!("https://127.0.0.1:{port}");
+        let key = rcgen::KeyPair::generate().unwrap();
+        fs::write(dir.join("sa.key"), key.serialize_pem()).unwrap();
+        fs::write(dir.join("sa.pub"), key.public_key_pem()).unwrap();
+        fs::write(
+            dir.join("tokens"),
+            format!(
+                "{ADMIN},admin,1,system:masters\n\
+                 {OPERATOR},system:serviceaccount:rates-system:rates-operator,2,system:serviceaccounts\n"
+            ),
+        )
+        .unwrap();
+        let kubeconfig = dir.join("kubeconfig");
+        fs::write(&kubeconfig, serde_yaml::to_string(&config(&url, ADMIN)).unwrap()).unwrap();
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER])
+            .env("KUBE", kube)
+            .env("DIR", &dir)
+            .env("ETCD", etcd.to_string())
+            .env("PEER", peer.to_string())
+            .env("PORT", port.to_string())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let server = Self {
+            kubeconfig,
+            kubectl,
+            url,
+            _keeper: keeper,
+        };
+        server.wait_until_ready(&dir);
+        server
+    }
+
+    fn wait_until_ready(&self, dir: &Path) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let deadline = Instant::now() + Duration::from_secs(90);
+            let client = self.client().await;
+            let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+            let definition = rates_operator::crd::definition();
+            while let Err(error) = definitions.create(&PostParams::default(), &definition).await {
+                if let kube::Error::Api(status) = &error
+                    && status.code == 422
+                {
+                    panic!(
+                        "the API server refuses the definition: {}",
+                        status.message.replace(", spec", "\n  spec")
+                    );
+                }
+                if Instant::now() > deadline {
+                    let mut log = String::new();
+                    fs::File::open(dir.join("apiserver.log"))
+                        .unwrap()
+                        .read_to_string(&mut log)
+                        .unwrap();
+                    let tail: String = log.lines().rev().take(20).collect::<Vec<_>>().join("\n");
+                    panic!("the API server did not take the definition: {error}\n{tail}");
+                }
+                // Nothing can be watched before the server listens.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let established = await_condition(
+                definitions,
+                "ratesenvironments.rates.internal",
+                conditions::is_crd_established(),
+            );
+            tokio::time::timeout(Duration::from_secs(30), established)
+                .await
+                .unwrap()
+                .unwrap();
+        });
+    }
+
+    /// A client that may do everything, for the calling test's runtime.
+    pub async fn client(&self) -> Client {
+        Client::try_from(self.config(ADMIN).await).unwrap()
+    }
+
+    /// A configuration with the operator's own identity.
+    pub async fn operator_config(&self) -> Config {
+        self.config(OPERATOR).await
+    }
+
+    async fn config(&self, token: &str) -> Config {
+        Config::from_custom_kubeconfig(config(&self.url, token), &KubeConfigOptions::default())
+            .await
+            .unwrap()
+    }
+
+    /// A namespace for one test.
+    pub async fn namespace(&self, name: &str) -> String {
+        let namespaces: Api<Namespace> = Api::all(self.client().await);
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        };
+        namespaces
+            .create(
+                &PostParams::default(),
+                &Namespace {
+                    metadata,
+                    ..Namespace::default()
+                },
+            )
+            .await
+            .unwrap();
+        name.to_owned()
+    }
+
+    /// Runs kubectl with `input` as its standard input.
+    pub fn kubectl(&self, arguments: &[&str], input: &str) -> Answer {
+        let mut child = Command::new(&self.kubectl)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        Answer {
+            ok: output.status.success(),
+            text,
+        }
+    }
+
+    /// Applies a manifest as a person would.
+    pub fn apply(&self, namespace: &str, manifest: &str) -> Answer {
+        self.kubectl(
+            &["-n", namespace, "apply", "--validate=strict", "-f", "-"],
+            manifest,
+        )
+    }
+}
+
+fn config(url: &str, token: &str) -> Kubeconfig {
+    Kubeconfig {
+        clusters: vec![NamedCluster {
+            name: "tests".to_owned(),
+            cluster: Some(Cluster {
+                server: Some(url.to_owned()),
+                insecure_skip_tls_verify: Some(true),
+                ..Cluster::default()
+            }),
+            ..NamedCluster::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: "tests".to_owned(),
+            auth_info: Some(AuthInfo {
+                token: Some(token.to_owned().into()),
+                ..AuthInfo::default()
+            }),
+            ..NamedAuthInfo::default()
+        }],
+        contexts: vec![NamedContext {
+            name: "tests".to_owned(),
+            context: Some(Context {
+                cluster: "tests".to_owned(),
+                user: Some("tests".to_owned()),
+                ..Context::default()
+            }),
+            ..NamedContext::default()
+        }],
+        current_context: Some("tests".to_owned()),
+        ..Kubeconfig::default()
+    }
+}
+
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
