@@ -1,1 +1,26 @@
-fn main() {}
+//! Arguments, logging, the runtime; everything else is in the library.
+
+use std::process::ExitCode;
+
+use rates_api::cli::{self, Command};
+use rates_api::{migrate, observe, report, seed, serve};
+
+fn main() -> ExitCode {
+    let arguments = cli::parse();
+    observe::start_logging(&arguments.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report::fail("cannot start the asynchronous runtime", &error),
+    };
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(settings) => match serve::run(settings).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => report::fail("cannot serve", &error),
+            },
+            Command::Migrate(job) => job.termination.tell(migrate::run(&job).await),
+            Command::Publish(job) => job.termination.tell(seed::publish::run(&job).await),
+            Command::Dump(job) => job.termination.tell(seed::dump::run(&job)),
+        }
+    })
+}

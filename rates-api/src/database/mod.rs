@@ -1,0 +1,9 @@
+//! Where the database is, how a connection to it is made, and whether its schema is one that this program serves.
+
+mod address;
+mod connect;
+mod schema;
+
+pub use address::{Address, AddressError, DatabaseArguments};
+pub use connect::{ConnectError, Driver, Session, connect};
+pub use schema::{Schema, SchemaError};

@@ -1,0 +1,135 @@
+//! Whether the schema is one that this program can serve.
+//!
+//! Both sides have a say. The program names the oldest schema that has all it reads. Every migration names the oldest
+//! schema version whose programs still work after it, so that a program meets a newer database without surprise.
+
+use std::sync::LazyLock;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Row};
+
+use crate::migrate::MIGRATIONS;
+
+/// The oldest schema that has everything this program reads.
+pub const OLDEST_SERVED: i32 = 2;
+
+/// What a database says of its schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// The highest migration that was applied; 0 for none.
+    pub version: i32,
+    /// Programs of this schema version and later work with it.
+    pub compatible_with: i32,
+    /// The server is a standby: what it answers may be old.
+    pub standby: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    #[error("cannot read the database's schema version")]
+    Read(#[source] tokio_postgres::Error),
+    #[error(
+        "the database's schema is version {found}, older than {OLDEST_SERVED}, which this program needs; `rates-api migrate` brings it up"
+    )]
+    TooOld { found: i32 },
+    #[error(
+        "the database's schema is version {found} and works with programs of version {needed} and later; this one is of version {own}"
+    )]
+    TooNew { found: i32, needed: i32, own: i32 },
+    #[error("the server is a standby, and reads are answered by the primary only")]
+    Standby,
+}
+
+/// The version that this program migrates to.
+static OWN: LazyLock<i32> = LazyLock::new(|| MIGRATIONS.last().map_or(0, |migration| migration.version));
+
+impl Schema {
+    /// The statement that [`Schema::of_row`] reads.
+    pub const STATEMENT: &str = "SELECT coalesce(max(version), 0), coalesce(max(compatible_with), 0), pg_is_in_recovery() \
+                                 FROM rates_internal.migrations";
+
+    /// Reads the schema's version; a database without migrations has version 0.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn read(client: &Client) -> Result<Self, SchemaError> {
+        match client.query_one(Self::STATEMENT, &[]).await {
+            Ok(row) => Ok(Self::of_row(&row)),
+            Err(error) if is_missing(&error) => Ok(Self {
+                version: 0,
+                compatible_with: 0,
+                standby: false,
+            }),
+            Err(error) => Err(SchemaError::Read(error)),
+        }
+    }
+
+    /// What a row of [`Schema::STATEMENT`] says.
+    #[must_use]
+    pub fn of_row(row: &Row) -> Self {
+        Self {
+            version: row.get(0),
+            compatible_with: row.get(1),
+            standby: row.get(2),
+        }
+    }
+
+    /// The version, if this program can serve it.
+    ///
+    /// # Errors
+    /// With the reason, when it cannot.
+    pub fn servable(self) -> Result<i32, SchemaError> {
+        if self.standby {
+            return Err(SchemaError::Standby);
+        }
+        if self.version < OLDEST_SERVED {
+            return Err(SchemaError::TooOld { found: self.version });
+        }
+        if self.compatible_with > *OWN {
+            return Err(SchemaError::TooNew {
+                found: self.version,
+                needed: self.compatible_with,
+                own: *OWN,
+            });
+        }
+        Ok(self.version)
+    }
+}
+
+fn is_missing(error: &tokio_postgres::Error) -> bool {
+    matches!(error.code(), Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servable(version: i32, compatible_with: i32) -> Result<i32, SchemaError> {
+        Schema {
+            version,
+            compatible_with,
+            standby: false,
+        }
+        .servable()
+    }
+
+    #[test]
+    fn the_own_schema_and_a_newer_one_that_says_so_are_served() {
+        assert_eq!(servable(*OWN, 1).unwrap(), *OWN);
+        assert_eq!(servable(*OWN + 3, *OWN).unwrap(), *OWN + 3);
+    }
+
+    #[test]
+    fn an_older_or_incompatible_schema_is_refused_with_the_reason() {
+        let error = servable(0, 0).unwrap_err().to_string();
+        assert!(
+            error.contains("version 0") && error.contains("rates-api migrate"),
+            "{error}"
+        );
+        let error = servable(*OWN + 2, *OWN + 1).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("works with programs of version {}", *OWN + 1)),
+            "{error}"
+        );
+    }
+}

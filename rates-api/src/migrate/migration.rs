@@ -1,0 +1,113 @@
+//! The numbered files of `db/migrations`, built into the program.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest as _, Sha256};
+
+/// One numbered file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    pub version: i32,
+    pub name: &'static str,
+    pub sql: &'static str,
+    /// `sha256:` and the digest of the file.
+    pub checksum: String,
+    /// The lowest schema version whose programs can still serve after it.
+    pub compatible_with: i32,
+    /// False: one statement that PostgreSQL takes only outside of a transaction, and that can be repeated.
+    pub in_transaction: bool,
+    /// The index that the statement builds; it may be left over invalid and is then dropped first.
+    pub builds_index: Option<&'static str>,
+}
+
+/// All migrations, in order.
+pub static MIGRATIONS: LazyLock<Vec<Migration>> = LazyLock::new(|| {
+    FILES
+        .iter()
+        .filter_map(|&(name, sql)| Migration::parse(name, sql))
+        .collect()
+});
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../db/migrations/", $name, ".sql")))),*]
+    };
+}
+
+const FILES: &[(&str, &str)] = files!["0001_tables", "0002_prices_by_pair_and_day"];
+
+impl Migration {
+    /// A migration from its file's name without ending and its text; none if the name has no number or the text
+    /// does not say what it is compatible with.
+    #[must_use]
+    pub fn parse(name: &'static str, sql: &'static str) -> Option<Self> {
+        Some(Self {
+            version: name.split('_').next()?.parse().ok()?,
+            name,
+            sql,
+            checksum: format!("sha256:{:x}", Sha256::digest(sql)),
+            compatible_with: header(sql, "compatible-with")?.parse().ok()?,
+            in_transaction: !header(sql, "transaction").is_some_and(|value| value.starts_with("none")),
+            builds_index: header(sql, "builds-index"),
+        })
+    }
+}
+
+/// The value of a `-- key: value` line in the comment at the top.
+fn header(sql: &'static str, key: &str) -> Option<&'static str> {
+    sql.lines()
+        .map_while(|line| line.strip_prefix("-- "))
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_is_listed_and_every_listed_one_is_well_formed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../db/migrations");
+        let on_disk: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|entry| {
+                entry
+                    .unwrap()
+                    .file_name()
+                    .to_str()?
+                    .strip_suffix(".sql")
+                    .map(str::to_owned)
+            })
+            .collect();
+        let parsed: BTreeSet<String> = MIGRATIONS
+            .iter()
+            .map(|migration| migration.name.to_owned())
+            .collect();
+        assert_eq!(on_disk, parsed);
+    }
+
+    #[test]
+    fn versions_count_from_one_without_gaps() {
+        let versions: Vec<i32> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+        let expected: Vec<i32> = (1..).take(versions.len()).collect();
+        assert_eq!(versions, expected);
+        assert!(
+            MIGRATIONS
+                .iter()
+                .all(|migration| migration.compatible_with <= migration.version)
+        );
+    }
+
+    #[test]
+    fn the_comment_at_the_top_says_how_it_is_applied() {
+        let sql = "-- An index.\n-- compatible-with: 3\n-- transaction: none, since\n-- builds-index: public.i\n\nCREATE …";
+        let migration = Migration::parse("0007_index", sql).unwrap();
+        assert_eq!((migration.version, migration.compatible_with), (7, 3));
+        assert!(!migration.in_transaction);
+        assert_eq!(migration.builds_index, Some("public.i"));
+        assert_eq!(Migration::parse("index", sql), None);
+        assert_eq!(Migration::parse("0007_index", "CREATE …"), None);
+    }
+}

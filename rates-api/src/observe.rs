@@ -1,0 +1,123 @@
+//! Structured logs, request ids, and one line for each request.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::panic::AssertUnwindSafe;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
+use http::{HeaderName, HeaderValue};
+use tracing::Instrument as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::problem::Problem;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Checks a log filter when the arguments are read.
+///
+/// # Errors
+/// A sentence that says what would be accepted.
+pub fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| {
+            format!(
+                "{error}; expected a level such as `info`, or levels by module such as `info,rates_api=debug`"
+            )
+        })
+}
+
+/// Starts JSON logs on standard output.
+pub fn start_logging(filter: &str) {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_env_filter(EnvFilter::new(filter))
+        .init();
+}
+
+/// Gives every request an id, logs it with its outcome, and turns a panic into a 500.
+pub async fn request(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("-", MatchedPath::as_str)
+        .to_owned();
+    let id = request_id(request.headers().get(REQUEST_ID));
+
+    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let handled = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
+    let mut response = handled.unwrap_or_else(|_| {
+        span.in_scope(|| tracing::error!("a handler panicked"));
+        Problem::internal().into_response()
+    });
+
+    let status = response.status().as_u16();
+    let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+    span.in_scope(
+        || tracing::info!(target: "rates_api::access", %method, %route, status, milliseconds, "answered"),
+    );
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The caller's id if it is a harmless word of at most 128 characters, else a new one.
+fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
+    let harmless = |value: &&HeaderValue| {
+        (1..=128).contains(&value.len())
+            && value
+                .as_bytes()
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte))
+    };
+    given.filter(harmless).cloned().unwrap_or_else(new_id)
+}
+
+/// Unique among processes by a random start, within one by a count.
+fn new_id() -> HeaderValue {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    HeaderValue::from_str(&format!("{:016x}{count:016x}", *PROCESS))
+        .unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_id_is_kept_when_it_is_harmless() {
+        let given = HeaderValue::from_static("abc-123_X.y");
+        assert_eq!(request_id(Some(&given)), given);
+    }
+
+    #[test]
+    fn a_missing_odd_or_long_id_is_replaced_by_a_new_one() {
+        let long = HeaderValue::from_str(&"x".repeat(129)).unwrap();
+        let odd = [
+            HeaderValue::from_static(""),
+            HeaderValue::from_static("a b\"c"),
+            long,
+        ];
+        for given in odd.iter().map(Some).chain([None]) {
+            let id = request_id(given);
+            assert_ne!(Some(&id), given);
+            assert_eq!(id.len(), 32);
+        }
+        assert_ne!(request_id(None), request_id(None));
+    }
+}

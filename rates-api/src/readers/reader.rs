@@ -1,0 +1,102 @@
+//! One shared connection with its prepared statements.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
+use tokio_util::sync::CancellationToken;
+
+use crate::database::Schema;
+use crate::routes;
+
+/// The statements that reads use, each prepared once on every connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statement {
+    /// The days of a pair of ports.
+    Rates,
+}
+
+pub struct Reader {
+    client: Client,
+    rates: tokio_postgres::Statement,
+    schema: tokio_postgres::Statement,
+    retired: CancellationToken,
+    since: Instant,
+    /// When the last answer came, in milliseconds after `since`.
+    last_answer: AtomicU64,
+}
+
+impl Reader {
+    /// Prepares the statements.
+    ///
+    /// # Errors
+    /// When the database has not what they read.
+    pub async fn prepare(client: Client) -> Result<Self, tokio_postgres::Error> {
+        let rates = client.prepare(routes::rates::STATEMENT).await?;
+        let schema = client.prepare(Schema::STATEMENT).await?;
+        Ok(Self {
+            client,
+            rates,
+            schema,
+            retired: CancellationToken::new(),
+            since: Instant::now(),
+            last_answer: AtomicU64::new(0),
+        })
+    }
+
+    /// The rows of a statement.
+    ///
+    /// # Errors
+    /// As the database or the connection to it fails.
+    pub async fn query(
+        &self,
+        statement: Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let prepared = match statement {
+            Statement::Rates => &self.rates,
+        };
+        let outcome = self.client.query(prepared, parameters).await;
+        self.note_answer();
+        outcome
+    }
+
+    /// What the database says of its schema now.
+    ///
+    /// # Errors
+    /// As the database or the connection to it fails.
+    pub async fn schema(&self) -> Result<Schema, tokio_postgres::Error> {
+        let row = self.client.query_one(&self.schema, &[]).await;
+        self.note_answer();
+        row.map(|row| Schema::of_row(&row))
+    }
+
+    /// Takes no further queries, and has the connection replaced.
+    pub fn retire(&self) {
+        self.retired.cancel();
+    }
+
+    /// Waits until somebody had this connection replaced.
+    pub async fn retired(&self) {
+        self.retired.cancelled().await;
+    }
+
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !self.retired.is_cancelled() && !self.client.is_closed()
+    }
+
+    /// No query was answered for this long. A slow query among others that are answered is not a broken connection.
+    #[must_use]
+    pub fn is_silent_for(&self, duration: Duration) -> bool {
+        let last = self.since + Duration::from_millis(self.last_answer.load(Ordering::Relaxed));
+        last.elapsed() >= duration
+    }
+
+    fn note_answer(&self) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_answer.store(now, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,157 @@
+//! The task that keeps one shared connection up: connect, check the schema, watch, replace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Config;
+
+use super::reader::Reader;
+use super::{Live, ReaderSettings};
+use crate::database::{Address, AddressError, ConnectError, Driver, Schema, SchemaError, Session, connect};
+use crate::readiness::Readiness;
+use crate::report::chain;
+
+/// A first wait between attempts to connect, and the longest: service is back within a second of the database.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+/// How often a connection is asked whether it, and the schema behind it, are still good.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+pub struct Slot {
+    pub index: usize,
+    pub address: Address,
+    pub settings: ReaderSettings,
+    pub readiness: Arc<Readiness>,
+    pub live: Arc<watch::Sender<Live>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SlotError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error("cannot prepare the statements that reads use")]
+    Prepare(#[source] tokio_postgres::Error),
+    #[error("the database took longer than {} s to prepare the connection", .0.as_secs_f64())]
+    Slow(Duration),
+}
+
+/// A reader and what drives its connection.
+struct Connected {
+    reader: Arc<Reader>,
+    driver: Driver,
+    version: i32,
+}
+
+impl Slot {
+    /// Runs for the life of the process.
+    pub async fn keep_connected(self) {
+        let mut backoff = BACKOFF.0;
+        loop {
+            match self.connect().await {
+                Ok(connected) => {
+                    let since = Instant::now();
+                    self.serve(connected).await;
+                    // A connection that held is replaced at once; one that fails as soon as it is up is not.
+                    if since.elapsed() > HEARTBEAT {
+                        backoff = BACKOFF.0;
+                        continue;
+                    }
+                }
+                Err(error) => self.note(&error),
+            }
+            sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF.1);
+        }
+    }
+
+    fn note(&self, error: &SlotError) {
+        let reason = chain(error);
+        tracing::warn!(slot = self.index, error = reason, "no connection to the database");
+        match error {
+            SlotError::Schema(SchemaError::TooOld { .. } | SchemaError::TooNew { .. })
+            | SlotError::Prepare(_) => {
+                self.readiness.unservable(reason);
+            }
+            _ => self.readiness.unreachable(reason),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connected, SlotError> {
+        let mut config = self.address.config()?;
+        let within = self.settings.connect_timeout_seconds;
+        let options = self.options(&config);
+        config.connect_timeout(within).options(options);
+        let session = connect(&config, within).await?;
+        timeout(self.settings.query_timeout_seconds, prepare(session))
+            .await
+            .map_err(|_| SlotError::Slow(self.settings.query_timeout_seconds))?
+    }
+
+    /// The server, too, gives up a query that nobody waits for any more, and writes nothing for a read.
+    fn options(&self, config: &Config) -> String {
+        let timeout = self.settings.query_timeout_seconds.as_millis().max(1);
+        let given = config.get_options().unwrap_or_default();
+        format!("{given} -c statement_timeout={timeout} -c default_transaction_read_only=on")
+            .trim_start()
+            .to_owned()
+    }
+
+    /// Offers the connection to queries until it fails.
+    async fn serve(&self, connected: Connected) {
+        let Connected {
+            reader,
+            mut driver,
+            version,
+        } = connected;
+        tracing::info!(
+            slot = self.index,
+            schema_version = version,
+            "connected to the database"
+        );
+        self.readiness.servable(version);
+        self.publish(Some(Arc::clone(&reader)));
+        tokio::select! {
+            () = driver.ended() => tracing::warn!(slot = self.index, "the database ended the connection"),
+            () = reader.retired() => {}
+            error = self.watch(&reader) => self.note(&error),
+        }
+        reader.retire();
+        self.publish(None);
+    }
+
+    fn publish(&self, reader: Option<Arc<Reader>>) {
+        self.live.send_modify(|live| live[self.index] = reader);
+    }
+
+    /// Returns when the connection does not answer in time, or its schema cannot be served any longer.
+    async fn watch(&self, reader: &Reader) -> SlotError {
+        loop {
+            sleep(HEARTBEAT).await;
+            match timeout(self.settings.query_timeout_seconds, reader.schema()).await {
+                Ok(Ok(schema)) => match schema.servable() {
+                    Ok(version) => self.readiness.servable(version),
+                    Err(error) => return error.into(),
+                },
+                Ok(Err(error)) => return SchemaError::Read(error).into(),
+                Err(_) => return SlotError::Slow(self.settings.query_timeout_seconds),
+            }
+        }
+    }
+}
+
+async fn prepare(session: Session) -> Result<Connected, SlotError> {
+    let version = Schema::read(&session.client).await?.servable()?;
+    let (client, driver) = session.split();
+    let reader = Arc::new(Reader::prepare(client).await.map_err(SlotError::Prepare)?);
+    Ok(Connected {
+        reader,
+        driver,
+        version,
+    })
+}

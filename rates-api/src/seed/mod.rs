@@ -1,0 +1,4 @@
+//! The seed: the bundled dump, and the step that makes a loaded and migrated database the served one.
+
+pub mod dump;
+pub mod publish;

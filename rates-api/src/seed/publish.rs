@@ -1,0 +1,298 @@
+//! Gives a loaded scratch database the name of the served one.
+//!
+//! Every attempt loads into a scratch database of its own and writes the marker into it last, so a marker means a
+//! whole load by that attempt. Two attempts may run at once (a node that was thought lost): the rename decides,
+//! as a name can be taken only once. The other one finds the name taken, and drops what it loaded.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use crate::cli::PublishJob;
+use crate::database::{Address, AddressError, Schema, SchemaError};
+use crate::migrate::{self, MIGRATIONS, MigrateError};
+
+/// Databases are renamed and dropped from this one.
+const MAINTENANCE: &str = "postgres";
+
+/// What was published, by this attempt or by another.
+#[derive(Debug, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    #[serde(flatten)]
+    pub marker: Marker,
+    pub schema_version: i32,
+    pub already_seeded: bool,
+}
+
+/// The one row that says what a database was seeded with.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub struct Marker {
+    pub source: String,
+    pub checksum: String,
+    pub rows: i64,
+    pub seconds: f64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error("the attempt `{0}` is no unique id; expected the pod's uid, with at least 12 hexadecimal digits")]
+    Attempt(String),
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(
+        "database {0} exists and has no seed marker: it was not made by a seed Job, and is left as it is"
+    )]
+    NotOurs(String),
+    #[error("the scratch database {0} is not there: a later attempt removed it, or nothing was loaded")]
+    NoScratch(String),
+    #[error("the scratch database {0} has no seed marker: its load did not finish")]
+    Unfinished(String),
+    #[error("cannot {what} database {database}")]
+    Sql {
+        what: &'static str,
+        database: String,
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+/// What a database says of its seed.
+enum Found {
+    NoDatabase,
+    NoMarker,
+    Seeded { marker: Marker, schema_version: i32 },
+}
+
+/// Migrates the attempt's scratch database and renames it, unless the served one is already there.
+///
+/// # Errors
+/// When there is nothing whole to publish, or the server cannot be used before the deadline.
+pub async fn run(job: &PublishJob) -> Result<Published, PublishError> {
+    let publisher = Publisher {
+        address: job.database.address(),
+        options: migrate::Options {
+            owner_role: job.owner.owner_role.clone(),
+            deadline: Instant::now() + job.patience.deadline_seconds,
+        },
+    };
+    publisher.publish(&scratch_name(&job.attempt)?).await
+}
+
+/// The scratch database of an attempt; the loader derives the same name.
+fn scratch_name(attempt: &str) -> Result<String, PublishError> {
+    let digits: String = attempt
+        .chars()
+        .filter(|&character| character != '-')
+        .take(12)
+        .collect();
+    if digits.len() == 12
+        && digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    {
+        Ok(format!("rates_seed_{digits}"))
+    } else {
+        Err(PublishError::Attempt(attempt.to_owned()))
+    }
+}
+
+struct Publisher {
+    address: Address,
+    options: migrate::Options,
+}
+
+impl Publisher {
+    async fn publish(&self, scratch: &str) -> Result<Published, PublishError> {
+        let config = self.address.config()?;
+        let target = config.get_dbname().unwrap_or_default();
+        if let Some(published) = self.already(target).await? {
+            return Ok(published);
+        }
+        let marker = match self.look(scratch).await? {
+            Found::Seeded { marker, .. } => marker,
+            Found::NoMarker => return Err(PublishError::Unfinished(scratch.to_owned())),
+            Found::NoDatabase => return Err(PublishError::NoScratch(scratch.to_owned())),
+        };
+        let outcome = migrate::migrate(&self.address, Some(scratch), &MIGRATIONS, &self.options).await?;
+        self.vacuum(scratch).await?;
+        if self.rename(scratch, target).await? {
+            return Ok(Published {
+                marker,
+                schema_version: outcome.schema_version,
+                already_seeded: false,
+            });
+        }
+        // Another attempt was first. Its database is whole, as ours would have been.
+        let published = self.already(target).await?;
+        self.drop(scratch).await?;
+        published.ok_or_else(|| PublishError::NoScratch(scratch.to_owned()))
+    }
+
+    /// What the served database was seeded with, if it is there.
+    async fn already(&self, target: &str) -> Result<Option<Published>, PublishError> {
+        match self.look(target).await? {
+            Found::NoDatabase => Ok(None),
+            Found::NoMarker => Err(PublishError::NotOurs(target.to_owned())),
+            Found::Seeded {
+                marker,
+                schema_version,
+            } => Ok(Some(Published {
+                marker,
+                schema_version,
+                already_seeded: true,
+            })),
+        }
+    }
+
+    async fn look(&self, database: &str) -> Result<Found, PublishError> {
+        let session = match migrate::connect_until(&self.address, Some(database), self.options.deadline).await
+        {
+            Ok(session) => session,
+            Err(MigrateError::Connect(error)) if error.code() == Some(&SqlState::UNDEFINED_DATABASE) => {
+                return Ok(Found::NoDatabase);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let found = look_within(&session.client, database).await;
+        session.close().await;
+        found
+    }
+
+    /// Statistics and the visibility map from the start: the first reads are then served from the index alone.
+    async fn vacuum(&self, scratch: &str) -> Result<(), PublishError> {
+        let session = migrate::connect_until(&self.address, Some(scratch), self.options.deadline).await?;
+        let role = set_role(&self.options.owner_role);
+        let outcome = async {
+            session.client.batch_execute(&role).await?;
+            session.client.batch_execute("VACUUM (ANALYZE)").await
+        };
+        let outcome = outcome.await.map_err(sql("vacuum", scratch));
+        session.close().await;
+        outcome
+    }
+
+    /// True when the scratch database now has the target's name; false when that name is taken or the scratch gone.
+    async fn rename(&self, scratch: &str, target: &str) -> Result<bool, PublishError> {
+        let statement = format!("ALTER DATABASE {} RENAME TO {}", quoted(scratch), quoted(target));
+        match self.maintain(&statement).await? {
+            Ok(()) => Ok(true),
+            Err(error)
+                if is(
+                    &error,
+                    &[SqlState::DUPLICATE_DATABASE, SqlState::UNDEFINED_DATABASE],
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(sql("rename", scratch)(error)),
+        }
+    }
+
+    async fn drop(&self, scratch: &str) -> Result<(), PublishError> {
+        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(scratch));
+        self.maintain(&statement).await?.map_err(sql("drop", scratch))
+    }
+
+    /// Runs a statement about databases; one that is still in use (a session that is about to end) is waited for.
+    async fn maintain(&self, statement: &str) -> Result<Result<(), tokio_postgres::Error>, PublishError> {
+        let role = set_role(&self.options.owner_role);
+        loop {
+            let session =
+                migrate::connect_until(&self.address, Some(MAINTENANCE), self.options.deadline).await?;
+            let outcome = async {
+                session.client.batch_execute(&role).await?;
+                session.client.batch_execute(statement).await
+            };
+            let outcome = outcome.await;
+            session.close().await;
+            match outcome {
+                Err(error)
+                    if is(&error, &[SqlState::OBJECT_IN_USE]) && Instant::now() < self.options.deadline =>
+                {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+}
+
+async fn look_within(client: &Client, database: &str) -> Result<Found, PublishError> {
+    let statement = "SELECT source, checksum, rows, seconds FROM rates_internal.seed";
+    match client.query_opt(statement, &[]).await {
+        Ok(Some(row)) => {
+            let marker = Marker {
+                source: row.get(0),
+                checksum: row.get(1),
+                rows: row.get(2),
+                seconds: row.get(3),
+            };
+            Ok(Found::Seeded {
+                marker,
+                schema_version: Schema::read(client).await?.version,
+            })
+        }
+        Ok(None) => Ok(Found::NoMarker),
+        Err(error)
+            if is(
+                &error,
+                &[SqlState::UNDEFINED_TABLE, SqlState::INVALID_SCHEMA_NAME],
+            ) =>
+        {
+            Ok(Found::NoMarker)
+        }
+        Err(error) => Err(sql("read the seed marker of", database)(error)),
+    }
+}
+
+fn is(error: &tokio_postgres::Error, codes: &[SqlState]) -> bool {
+    error.code().is_some_and(|code| codes.contains(code))
+}
+
+fn sql(what: &'static str, database: &str) -> impl FnOnce(tokio_postgres::Error) -> PublishError {
+    let database = database.to_owned();
+    move |source| PublishError::Sql {
+        what,
+        database,
+        source,
+    }
+}
+
+fn set_role(role: &str) -> String {
+    format!("SET ROLE {}", quoted(role))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scratch_database_is_named_by_the_first_digits_of_the_uid() {
+        let name = scratch_name("0f3c1a2b-44d5-4e6f-8a9b-0c1d2e3f4a5b").unwrap();
+        assert_eq!(name, "rates_seed_0f3c1a2b44d5");
+    }
+
+    #[test]
+    fn what_is_no_uid_is_refused() {
+        for attempt in [
+            "",
+            "0f3c1a2b-44",
+            "0f3c1a2b-4\"; DROP DATABASE rates; --",
+            "zzzzzzzz-zzzz-zzzz",
+        ] {
+            assert!(scratch_name(attempt).is_err(), "{attempt}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `rates-api serve`: listens first, connects to the database beside it, and drains on SIGTERM.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::seconds;
+use crate::database::DatabaseArguments;
+use crate::readers::{ReaderSettings, Readers};
+use crate::readiness::Readiness;
+use crate::router::{self, Service};
+use crate::server::{self, Drain, ServerSettings};
+
+#[derive(Args)]
+pub struct Settings {
+    /// The address to serve HTTP/1.1 and HTTP/2 (with prior knowledge) on
+    #[arg(
+        long,
+        env = "RATES_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+
+    #[command(flatten)]
+    pub database: DatabaseArguments,
+
+    /// Seconds that a request may wait for the database before it is answered with 503
+    #[arg(
+        long,
+        env = "RATES_REQUEST_TIMEOUT_SECONDS",
+        default_value = "15",
+        value_parser = seconds,
+        value_name = "SECONDS"
+    )]
+    pub request_timeout_seconds: Duration,
+
+    #[command(flatten)]
+    pub readers: ReaderSettings,
+
+    #[command(flatten)]
+    pub server: ServerSettings,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot handle signals")]
+    Signal(#[source] std::io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT, and until what was under way then is answered.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn run(settings: Settings) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+    let address = settings.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })?;
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), version = env!("CARGO_PKG_VERSION"), "listening");
+
+    let drain = Drain::default();
+    let readiness = Arc::new(Readiness::default());
+    let service = Service {
+        readers: Arc::new(Readers::start(
+            &settings.database.address(),
+            &settings.readers,
+            &readiness,
+        )),
+        readiness,
+        request_timeout: settings.request_timeout_seconds,
+        drain: drain.clone(),
+    };
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server::run(listener, router::router(service), &settings.server, &drain, stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}

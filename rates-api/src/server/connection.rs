@@ -1,0 +1,135 @@
+//! One connection, from its first byte to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::{Request, Version};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::pin;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::ServerSettings;
+use super::drain::{Drain, Phase};
+use super::linger::Linger;
+
+/// What a connection has done so far.
+#[derive(Clone, Copy)]
+struct Activity {
+    version: Option<Version>,
+    under_way: usize,
+    last: Instant,
+}
+
+/// Serves the connection until the client ends it, the drain has no more use for it, or `end` cuts it off.
+pub async fn serve(
+    stream: TcpStream,
+    router: Router,
+    builder: auto::Builder<TokioExecutor>,
+    drain: Drain,
+    settings: ServerSettings,
+    end: CancellationToken,
+) {
+    let activity = Arc::new(watch::Sender::new(Activity {
+        version: None,
+        under_way: 0,
+        last: Instant::now(),
+    }));
+    let service = service_fn({
+        let activity = Arc::clone(&activity);
+        move |request: Request<Incoming>| {
+            let under_way = UnderWay::begin(&activity, request.version());
+            let answer = router.clone().oneshot(request.map(axum::body::Body::new));
+            async move {
+                let answer = answer.await;
+                drop(under_way);
+                answer
+            }
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(Linger::new(stream)), service);
+    pin!(connection);
+    let done = may_end(drain.phase(), activity.subscribe(), &settings);
+    pin!(done);
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            outcome = connection.as_mut() => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "a connection ended");
+                }
+                return;
+            }
+            () = &mut done, if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = end.cancelled() => return,
+        }
+    }
+}
+
+/// Returns when the connection should take no more requests.
+///
+/// HTTP/2 can say so at any time without losing one. HTTP/1 can only close: an idle connection is kept for a while,
+/// as its client may be about to send a request on it, and one that was accepted a moment ago has one under way.
+async fn may_end(
+    mut phase: watch::Receiver<Phase>,
+    mut activity: watch::Receiver<Activity>,
+    settings: &ServerSettings,
+) {
+    if phase.wait_for(|phase| *phase >= Phase::Draining).await.is_err() {
+        return;
+    }
+    let idle_until = Instant::now() + settings.drain_idle_seconds.min(settings.drain_seconds / 2);
+    loop {
+        let Activity {
+            version,
+            under_way,
+            last,
+        } = *activity.borrow_and_update();
+        let end_at = match version {
+            Some(Version::HTTP_2) => return,
+            // The answer under way says `Connection: close`, and hyper closes after it.
+            Some(_) if under_way > 0 => None,
+            Some(_) => Some(idle_until.max(last + settings.drain_quiet_seconds)),
+            None => Some(last + settings.drain_quiet_seconds.max(Duration::from_millis(200))),
+        };
+        let closing = *phase.borrow_and_update() == Phase::Closing;
+        tokio::select! {
+            () = sleep_until(end_at.unwrap_or(last)), if closing && end_at.is_some() => return,
+            changed = activity.changed() => if changed.is_err() { return },
+            changed = phase.changed(), if !closing => if changed.is_err() { return },
+        }
+    }
+}
+
+/// A request on this connection until it is answered.
+struct UnderWay(Arc<watch::Sender<Activity>>);
+
+impl UnderWay {
+    fn begin(activity: &Arc<watch::Sender<Activity>>, version: Version) -> Self {
+        activity.send_modify(|activity| {
+            activity.version = Some(version);
+            activity.under_way += 1;
+            activity.last = Instant::now();
+        });
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|activity| {
+            activity.under_way -= 1;
+            activity.last = Instant::now();
+        });
+    }
+}

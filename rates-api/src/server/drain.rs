@@ -1,0 +1,125 @@
+//! Where the process is between serving and gone, and when the last request came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::CONNECTION;
+use http::{HeaderValue, Version};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serving,
+    /// SIGTERM came: connections end after their next answer, new ones are still taken.
+    Draining,
+    /// The listener is closed.
+    Closing,
+}
+
+/// Shared by the server, its connections and the handlers.
+#[derive(Clone)]
+pub struct Drain(Arc<Inner>);
+
+struct Inner {
+    phase: watch::Sender<Phase>,
+    /// Requests under way that are not probes, and when the last one began or ended.
+    traffic: watch::Sender<Traffic>,
+}
+
+#[derive(Clone, Copy)]
+struct Traffic {
+    under_way: usize,
+    last: Instant,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        let traffic = Traffic {
+            under_way: 0,
+            last: Instant::now(),
+        };
+        Self(Arc::new(Inner {
+            phase: watch::Sender::new(Phase::Serving),
+            traffic: watch::Sender::new(traffic),
+        }))
+    }
+}
+
+impl Drain {
+    /// SIGTERM came.
+    pub fn begin(&self) {
+        self.0
+            .traffic
+            .send_modify(|traffic| traffic.last = Instant::now());
+        self.0.phase.send_replace(Phase::Draining);
+    }
+
+    /// The listener is closed.
+    pub fn close(&self) {
+        self.0.phase.send_replace(Phase::Closing);
+    }
+
+    pub(super) fn phase(&self) -> watch::Receiver<Phase> {
+        self.0.phase.subscribe()
+    }
+
+    /// Waits until no request is under way and none has come for the given time. Probes do not count: the kubelet
+    /// goes on with them to the end.
+    pub(super) async fn quiet(&self, duration: Duration) {
+        let mut traffic = self.0.traffic.subscribe();
+        loop {
+            let Traffic { under_way, last } = *traffic.borrow_and_update();
+            let quiet_at = last + duration;
+            if under_way == 0 && Instant::now() >= quiet_at {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(quiet_at), if under_way == 0 => {}
+                changed = traffic.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Counts the request as traffic, and after SIGTERM tells an HTTP/1 client that its connection ends here.
+    pub async fn announce(State(drain): State<Self>, request: Request, next: Next) -> Response {
+        let version = request.version();
+        let _under_way = (!is_probe(request.uri().path())).then(|| UnderWay::begin(&drain));
+        let mut response = next.run(request).await;
+        if *drain.0.phase.borrow() != Phase::Serving && version <= Version::HTTP_11 {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+/// A request that counts as traffic until this is dropped.
+struct UnderWay(Drain);
+
+impl UnderWay {
+    fn begin(drain: &Drain) -> Self {
+        drain.0.traffic.send_modify(|traffic| {
+            traffic.under_way += 1;
+            traffic.last = Instant::now();
+        });
+        Self(drain.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.0.traffic.send_modify(|traffic| {
+            traffic.under_way -= 1;
+            traffic.last = Instant::now();
+        });
+    }
+}
