@@ -88,9 +88,11 @@ impl Recipe {
                 vec![
                     program("packages.sh"),
                     program("rates-postgres"),
+                    program("rates-postgres-clone"),
                     program("rates-postgres-roles"),
                     program("rates-seed-load"),
                     file("patroni.yml"),
+                    file("initialized.py"),
                     file("roles.sql"),
                     part("server.tar", server, false),
                 ],

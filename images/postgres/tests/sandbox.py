@@ -1,0 +1,366 @@
+"""A database pod without a kubelet: the image's root, read-only, as user 999 without capabilities,
+in a process namespace of its own, beside a real kube-apiserver.
+
+Run as root inside a network namespace of its own (`run` sees to that), so that every pod has the
+loopback addresses for itself and nothing reaches the machine.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+NAMESPACE = "default"
+TOKEN = "database-pod"
+
+
+def wait_until(condition, seconds, what):
+    """Asks until the answer is true, and gives it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError("after {} s still not: {}".format(seconds, what))
+        time.sleep(0.02)
+
+
+def run(*command, **options):
+    return subprocess.run(
+        [str(part) for part in command], check=True, text=True, stdout=subprocess.PIPE, **options
+    ).stdout
+
+
+class Kubernetes:
+    """etcd and kube-apiserver with the objects that the operator makes for an environment `x`."""
+
+    def __init__(self, folder, kube, kubectl):
+        self.folder, self.kube, self.kubectl_path = Path(folder), kube, kubectl
+        self.processes = []
+
+    def start(self):
+        pki = self.folder / "pki"
+        pki.mkdir()
+        quiet = {"stderr": subprocess.DEVNULL}
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        run(
+            *["openssl", "req", "-x509", *new_key, "-keyout", pki / "server.key", "-out", pki / "server.crt"],
+            *["-subj", "/CN=localhost", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"],
+            **quiet,
+        )
+        run("openssl", "genrsa", "-out", pki / "account.key", "2048", **quiet)
+        (pki / "tokens.csv").write_text(
+            "admin,admin,1,system:masters\n{},database-pod,2\n".format(TOKEN)
+        )
+        self.spawn("etcd", "etcd", "--data-dir", self.folder / "etcd", "--unsafe-no-fsync")
+        self.start_api_server()
+        self.kubectl("create", "serviceaccount", "default", check=False)
+        self.apply(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "Role",
+                "metadata": {"name": "x-postgres"},
+                "rules": [
+                    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "patch", "update"]},
+                    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch", "update"]},
+                ],
+            },
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "x-postgres"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "x-postgres"},
+                "subjects": [{"kind": "User", "name": "database-pod"}],
+            },
+        )
+
+    def start_api_server(self):
+        pki = self.folder / "pki"
+        self.api_server = self.spawn(
+            "api-server",
+            "kube-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--bind-address=127.0.0.1",
+            "--secure-port=6443",
+            "--advertise-address=127.0.0.1",
+            "--service-cluster-ip-range=198.19.240.0/24",
+            "--tls-cert-file={}".format(pki / "server.crt"),
+            "--tls-private-key-file={}".format(pki / "server.key"),
+            "--token-auth-file={}".format(pki / "tokens.csv"),
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-account-key-file={}".format(pki / "account.key"),
+            "--service-account-signing-key-file={}".format(pki / "account.key"),
+            "--authorization-mode=RBAC",
+            "--disable-admission-plugins=ServiceAccount",
+            "--endpoint-reconciler-type=none",
+            "--shutdown-delay-duration=0s",
+        )
+        wait_until(
+            lambda: self.kubectl("get", "--raw=/readyz", check=False) == "ok", 60, "kube-apiserver is ready"
+        )
+
+    def spawn(self, name, *arguments):
+        log = open(self.folder / (name + ".log"), "ab")
+        process = subprocess.Popen(
+            [str(part) for part in (self.kube, *arguments)], stdout=log, stderr=log, cwd=self.folder
+        )
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+    def kubectl(self, *arguments, check=True, stdin=None):
+        done = subprocess.run(
+            [
+                *[str(self.kubectl_path), "--server=https://127.0.0.1:6443", "--token=admin"],
+                *["--certificate-authority={}".format(self.folder / "pki/server.crt"), "-n", NAMESPACE],
+                *arguments,
+            ],
+            input=stdin,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        if check and done.returncode:
+            raise AssertionError("kubectl {}: {}".format(" ".join(arguments), done.stderr))
+        return done.stdout
+
+    def apply(self, *objects):
+        self.kubectl(
+            *["apply", "--server-side", "--force-conflicts", "-f", "-"],
+            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}),
+        )
+
+    def make_environment(self):
+        """What the operator creates before the database pod: four empty ConfigMaps; and the pod itself."""
+        labels = {
+            "app.kubernetes.io/name": "rates",
+            "app.kubernetes.io/instance": "x",
+            "app.kubernetes.io/component": "postgres",
+            "rates.internal/cluster": "x-postgres",
+        }
+        self.apply(
+            *[
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": "x-postgres-" + part, "labels": labels},
+                }
+                for part in ("config", "leader", "failover", "sync")
+            ],
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "x-postgres-0", "labels": labels},
+                "spec": {"containers": [{"name": "postgres", "image": "none"}], "nodeName": "nowhere"},
+            },
+        )
+
+    def remove_environment(self):
+        self.kubectl("delete", "pod", "--all", "--grace-period=0", "--force")
+        self.kubectl("delete", "configmap", "-l", "rates.internal/cluster=x-postgres")
+
+    def config_maps(self):
+        listed = json.loads(self.kubectl("get", "configmap", "-o", "json"))["items"]
+        return {item["metadata"]["name"]: item["metadata"] for item in listed}
+
+
+class Image:
+    """An image's root file system and settings, unpacked from its archive."""
+
+    def __init__(self, archive, folder):
+        self.root = Path(folder)
+        self.root.mkdir()
+        with tarfile.open(archive) as tar:
+            manifest = json.load(tar.extractfile("manifest.json"))[0]
+            self.config = json.load(tar.extractfile(manifest["Config"]))["config"]
+            for layer in manifest["Layers"]:
+                stream = tar.extractfile(layer)
+                unpack = subprocess.Popen(
+                    ["tar", "--extract", "--file=-", "--directory", str(self.root)], stdin=subprocess.PIPE
+                )
+                shutil.copyfileobj(stream, unpack.stdin, 1 << 20)
+                unpack.stdin.close()
+                if unpack.wait():
+                    raise AssertionError("cannot unpack {}".format(archive))
+
+
+class Container:
+    """One process tree of a pod."""
+
+    def __init__(self, pod, name, command, environment, extra=()):
+        self.pod, self.name = pod, name
+        tmp = pod.folder / ("tmp-" + name)
+        tmp.mkdir(exist_ok=True)
+        os.chown(tmp, 999, 999)
+        self.tmp = tmp
+        self.log_path = pod.folder / (name + ".log")
+        mounts = [(pod.data, "data"), (tmp, "tmp"), (pod.run, "run/postgresql"), *extra]
+        mounts += [(pod.secrets / "app", "etc/rates/app"), (pod.account, "run/secrets/kubernetes.io/serviceaccount")]
+        if name != "load":
+            mounts += [(pod.secrets / "admin", "etc/rates/admin")]
+        script = ["set -e", "root={}".format(pod.image.root), "mount --bind $root $root"]
+        for source, target in mounts:
+            script += ["mkdir -p $root/{}".format(target), "mount --bind {} $root/{}".format(source, target)]
+        script += [
+            "mount -t tmpfs -o mode=755 none $root/dev",
+            "for d in null zero random urandom; do touch $root/dev/$d; mount --bind /dev/$d $root/dev/$d; done",
+            "mkdir -m 1777 $root/dev/shm",
+            "mount -t tmpfs -o size=64m,mode=1777 none $root/dev/shm",
+            "mount -t proc none $root/proc",
+            "mount -o remount,bind,ro $root",
+            "exec /usr/sbin/chroot $root /usr/bin/setpriv --no-new-privs --bounding-set=-all --inh-caps=-all"
+            ' --reuid=999 --regid=999 --clear-groups "$@"',
+        ]
+        values = dict(entry.split("=", 1) for entry in pod.image.config["Env"])
+        values.update(environment)
+        log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--fork", "--ipc", "--kill-child", "sh", "-c", "\n".join(script), "sh", *command],
+            env=values,
+            stdout=log,
+            stderr=log,
+        )
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def kill(self):
+        """Every process at once: the namespace goes with its first process."""
+        self.process.kill()
+        self.process.wait()
+
+    def first_process(self):
+        """The namespace's first process, as the machine numbers it."""
+        children = Path("/proc/{0}/task/{0}/children".format(self.process.pid)).read_text().split()
+        return int(children[0])
+
+    def terminate(self, seconds=60):
+        os.kill(self.first_process(), signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+class Pod:
+    """The pod x-postgres-0 with its volume and Secrets."""
+
+    def __init__(self, image, folder):
+        self.image, self.folder = image, Path(folder)
+        self.data, self.run = self.folder / "data", self.folder / "run"
+        self.secrets, self.account = self.folder / "secrets", self.folder / "account"
+        for path in (self.folder, self.data, self.run, self.account):
+            path.mkdir(exist_ok=True)
+        for path in (self.data, self.run):
+            os.chown(path, 999, 999)
+        self.containers = []
+        self.write_secret("app", username="rates_a", password="first' \\ password")
+        self.write_secret("admin", **{"superuser-password": "super-1", "replication-password": "replica-1"})
+
+    def write_secret(self, name, **values):
+        """As kubelet does: the files change together, by one link."""
+        folder = self.secrets / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if name == "app":
+            uri = "postgresql://{}:{}@127.0.0.1:5432/rates".format(
+                values["username"], "".join("%{:02x}".format(byte) for byte in values["password"].encode())
+            )
+            values["uri"] = uri
+            self.login = values
+        version = Path(tempfile.mkdtemp(prefix="..", dir=folder))
+        version.chmod(0o755)
+        for key, value in values.items():
+            (version / key).write_text(value)
+            with contextlib.suppress(FileExistsError):
+                (folder / key).symlink_to("..data/" + key)
+        (folder / "..new").symlink_to(version.name)
+        os.replace(folder / "..new", folder / "..data")
+
+    def start(self, kubernetes):
+        shutil.copy(kubernetes.folder / "pki/server.crt", self.account / "ca.crt")
+        (self.account / "token").write_text(TOKEN)
+        (self.account / "namespace").write_text(NAMESPACE)
+        environment = {
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": "6443",
+            "PATRONI_NAME": "x-postgres-0",
+            "PATRONI_SCOPE": "x-postgres",
+            "PATRONI_KUBERNETES_NAMESPACE": NAMESPACE,
+            "PATRONI_KUBERNETES_POD_IP": "127.0.0.1",
+            "PATRONI_KUBERNETES_LABELS": "{app.kubernetes.io/name: rates, app.kubernetes.io/instance: x,"
+            " app.kubernetes.io/component: postgres}",
+            "PATRONI_KUBERNETES_SCOPE_LABEL": "rates.internal/cluster",
+            "PATRONI_KUBERNETES_ROLE_LABEL": "rates.internal/role",
+            "PATRONI_KUBERNETES_LEADER_LABEL_VALUE": "primary",
+        }
+        entry_point = self.image.config["Entrypoint"]
+        self.postgres = Container(self, "postgres", entry_point, environment)
+        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], {})
+        self.containers = [self.postgres, self.roles]
+
+    def kill(self):
+        for container in self.containers:
+            container.kill()
+
+    def new_temporary_files(self):
+        """What another pod under the same name finds: its emptyDirs are new."""
+        for folder in (self.run, *self.folder.glob("tmp-*")):
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def is_ready(self):
+        """Both readiness probes."""
+        answer = subprocess.run(
+            ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:8008/readiness"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return answer.stdout == "200" and (self.roles.tmp / "roles-applied").exists()
+
+    def query(self, sql, user=None, password=None, database="postgres", check=True):
+        """Asks over TCP as others do, by default as the application's login."""
+        done = subprocess.run(
+            [*["/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + self.path(), "psql", "-X", "-A", "-t", "-q", "-w"],
+             *["-h", "127.0.0.1", "-U", user or self.login["username"], "-d", database, "-v", "ON_ERROR_STOP=1", "-c", sql]],
+            env={"PGPASSWORD": password or self.login["password"], "PGCONNECT_TIMEOUT": "5"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if check and done.returncode:
+            raise AssertionError("{}: {}".format(sql, done.stderr))
+        return done.stdout.strip() if check else (done.returncode, done.stdout.strip(), done.stderr.strip())
+
+    def path(self):
+        return next(entry for entry in self.image.config["Env"] if entry.startswith("PATH=")).split("=", 1)[1]
+
+    def load(self, uid, dump=None, source="bundled", **settings):
+        """The seed's `load` container; gives its exit status and its termination message."""
+        folder = self.folder / "seed"
+        folder.mkdir(exist_ok=True)
+        environment = {"POD_UID": uid, "RATES_DATABASE_URI_FILE": "/etc/rates/app/uri", "SEED_SOURCE": source}
+        if dump is not None:
+            (folder / "dump").write_bytes(dump)
+            environment["SEED_FILE"] = "/seed/dump"
+        environment["RATES_TERMINATION_LOG"] = "/tmp/termination-log"
+        environment.update(settings)
+        container = Container(self, "load", ["/usr/local/bin/rates-seed-load"], environment, [(folder, "seed")])
+        self.loader = container
+        return container
+
+    def loaded(self, container, seconds=120):
+        status = container.process.wait(seconds)
+        log = container.tmp / "termination-log"
+        message = log.read_text() if log.exists() else ""
+        with contextlib.suppress(FileNotFoundError):
+            log.unlink()
+        return status, message
