@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result, bail};
 /// Runs the command with the terminal's own output and fails when it does.
 pub fn run(command: &mut Command) -> Result<()> {
     let line = describe(command);
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start `{line}`"))?;
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot start `{line}`"))?;
     if !status.success() {
         bail!("`{line}` ended with {status}");
     }
@@ -17,9 +20,16 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// Runs the command, gives its standard output, and on failure the end of its standard error.
 pub fn output(command: &mut Command) -> Result<String> {
     let line = describe(command);
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{line}`"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
-        bail!("`{line}` ended with {}: {}", output.status, tail(&String::from_utf8_lossy(&output.stderr), 2000));
+        bail!(
+            "`{line}` ended with {}: {}",
+            output.status,
+            tail(&String::from_utf8_lossy(&output.stderr), 2000)
+        );
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something other than UTF-8"))
 }

@@ -2,6 +2,7 @@
 //! on a fresh machine; the rest are their parts.
 
 mod cluster;
+mod cluster_command;
 mod command;
 mod generate;
 mod images;
@@ -27,12 +28,24 @@ enum Command {
     Generate(generate::Arguments),
     /// Build the images and print their references and archives
     Images(images::Arguments),
+    /// Start, end and look at local clusters alone
+    #[command(subcommand)]
+    Cluster(cluster_command::Command),
+    /// The process that keeps a cluster running
+    #[command(hide = true)]
+    Supervise(cluster::supervisor::Arguments),
+    /// The process that leads a port of this machine to a Service
+    #[command(hide = true)]
+    Forward(cluster::forward::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
+        Command::Cluster(command) => cluster_command::run(&command),
+        Command::Supervise(arguments) => cluster::supervisor::run(&arguments),
+        Command::Forward(arguments) => cluster::forward::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,1 +1,31 @@
-//! The local cluster: real Kubernetes components on this machine.
+//! The local cluster: real Kubernetes components on this machine, without a container engine or a registry.
+//!
+//! `up` writes a cluster's files and starts its supervisor, which does everything else; `down` ends
+//! whatever is in the cluster's control group and removes what it left. Neither relies on the other
+//! having finished: both begin by looking at what is there.
+
+mod binaries;
+mod certificates;
+mod cgroup;
+mod check;
+mod components;
+mod configuration;
+mod down;
+pub mod forward;
+mod leaks;
+mod mounts;
+mod network;
+mod node;
+mod plan;
+mod process;
+mod secrets;
+mod state;
+pub mod supervisor;
+mod up;
+
+pub use binaries::{KubeBinaries, binaries};
+pub use down::{down, down_all};
+pub use leaks::Snapshot;
+pub use network::MAX_NODES;
+pub use plan::{ClusterSpec, Forwarder};
+pub use up::{Node, Running, up};

@@ -1,0 +1,203 @@
+//! The programs of the Go module in `local-cluster/`: built once for all clones, by a hash of their sources.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+use super::state;
+use crate::terminal::{Progress, note};
+use crate::{command, workspace};
+
+/// What the programs report as their version, as a release build of Kubernetes does.
+const KUBERNETES: (&str, &str, &str) = ("v1.36.3", "1", "36");
+
+/// The packages that are built, by command of `go`. The provisioner spells the path of one of its
+/// dependencies in another case than the rest do, which Go refuses within one command.
+const PROGRAMS: [&[&str]; 2] = [
+    &["./kube", "./kubectl", "./coredns", "./metrics-server"],
+    &["github.com/rancher/local-path-provisioner"],
+];
+
+/// Where each program is.
+#[derive(Clone, Debug)]
+pub struct KubeBinaries {
+    /// The folder that holds them all, `kubectl` among them.
+    pub folder: PathBuf,
+    pub kube: PathBuf,
+    pub kubectl: PathBuf,
+    pub coredns: PathBuf,
+    pub metrics_server: PathBuf,
+    pub provisioner: PathBuf,
+}
+
+impl KubeBinaries {
+    pub fn in_folder(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            kube: folder.join("kube"),
+            kubectl: folder.join("kubectl"),
+            coredns: folder.join("coredns"),
+            metrics_server: folder.join("metrics-server"),
+            provisioner: folder.join("local-path-provisioner"),
+        }
+    }
+}
+
+/// Builds the programs unless a clone has built the same ones before, and says where they are.
+pub fn binaries() -> Result<KubeBinaries> {
+    let sources = workspace::root().join("local-cluster");
+    let hash = hash(&sources)?;
+    let all = Path::new(state::ROOT).join("bin");
+    let folder = all.join(&hash);
+    if !folder.is_dir() {
+        build(&sources, &folder)?;
+        prune(&all, &hash);
+    }
+    Ok(KubeBinaries::in_folder(&folder))
+}
+
+fn build(sources: &Path, folder: &Path) -> Result<()> {
+    let unfinished = folder.with_extension("unfinished");
+    fs::create_dir_all(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
+    // Two clones that build the same at once take turns; the second finds the first one's programs.
+    let lock = fs::File::create(folder.with_extension("lock")).context("cannot make a lock file")?;
+    lock.lock().context("cannot lock the folder of built programs")?;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    note("building Kubernetes from source: about 12 minutes on two cores the first time");
+    command::run(go(sources).args(["mod", "download"])).context("cannot fetch the Go modules")?;
+    let mut packages = BTreeSet::new();
+    for programs in PROGRAMS {
+        let listed = command::output(go(sources).args(["list", "-deps"]).args(programs))?;
+        packages.extend(listed.lines().map(str::to_owned));
+    }
+    let progress = Progress::begin("compile Kubernetes", packages.len());
+    for programs in PROGRAMS {
+        compile(sources, programs, &unfinished, &progress)?;
+    }
+    progress.done();
+    fs::rename(&unfinished, folder).with_context(|| format!("cannot finish {}", folder.display()))
+}
+
+/// Compiles some of the programs into the folder.
+fn compile(sources: &Path, programs: &[&str], folder: &Path, progress: &Progress) -> Result<()> {
+    let mut child = go(sources)
+        .args(["build", "-v", "-trimpath"])
+        .arg(format!("-ldflags={}", linker_flags()))
+        .arg("-o")
+        // The slash makes it a folder also for a single program.
+        .arg(format!("{}/", folder.display()))
+        .args(programs)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start go")?;
+    let mut other = Vec::new();
+    if let Some(output) = child.stderr.take() {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // Each compiled package is one line of its path; anything else is an error's text.
+            if line.contains(' ') || line.starts_with('#') {
+                other.push(line);
+            } else {
+                progress.advance();
+            }
+        }
+    }
+    let status = child.wait().context("cannot wait for go")?;
+    if !status.success() {
+        bail!(
+            "the Go programs in {} do not build: {}",
+            sources.display(),
+            other.join("\n")
+        );
+    }
+    Ok(())
+}
+
+fn go(sources: &Path) -> Command {
+    let mut command = Command::new("go");
+    command
+        .current_dir(sources)
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "")
+        .env("GOTOOLCHAIN", "local");
+    command
+}
+
+fn linker_flags() -> String {
+    let (version, major, minor) = KUBERNETES;
+    let package = "k8s.io/component-base/version";
+    format!(
+        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor} \
+         -X {package}.gitTreeState=clean"
+    )
+}
+
+/// A hash of all that the programs are made from.
+fn hash(sources: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let compiler = command::output(
+        Command::new("go")
+            .args(["env", "GOVERSION", "GOARCH"])
+            .env("GOTOOLCHAIN", "local"),
+    )
+    .context("cannot ask go for its version")?;
+    hash.update(compiler);
+    hash.update(linker_flags());
+    hash.update(PROGRAMS.concat().join(" "));
+    let mut files = Vec::new();
+    collect(sources, &mut files)?;
+    files.sort();
+    for file in files {
+        hash.update(
+            file.strip_prefix(sources)
+                .unwrap_or(&file)
+                .as_os_str()
+                .as_encoded_bytes(),
+        );
+        hash.update([0]);
+        hash.update(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
+        hash.update([0]);
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if name == "go.mod" || name == "go.sum" || name.ends_with(".go") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Removes what no cluster was started from, except for the ones just built.
+fn prune(all: &Path, current: &str) {
+    let mut used: Vec<PathBuf> = vec![all.join(current)];
+    for name in ["dev", "test"] {
+        used.extend(state::State::of(name).record().map(|record| record.programs));
+    }
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && path.extension().is_none() && !used.contains(&path) {
+            // Left-over programs cost disk space, no more: not worth failing for.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}

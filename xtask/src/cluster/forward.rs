@@ -1,0 +1,177 @@
+//! A port of this machine that leads to a Service: each connection is opened to the Service's own
+//! address, so the cluster chooses the pod, and goes on choosing while pods come and go.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Connections at one time; more wait in the listener's queue.
+const CONNECTIONS: usize = 1024;
+/// How long a client's connection is held while the Service takes none.
+const HOLD: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(200);
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Where to listen
+    #[arg(long)]
+    listen: SocketAddr,
+    #[arg(long)]
+    namespace: String,
+    #[arg(long)]
+    service: String,
+    /// The Service's port
+    #[arg(long)]
+    port: u16,
+    #[arg(long)]
+    kubectl: PathBuf,
+    #[arg(long)]
+    kubeconfig: PathBuf,
+}
+
+/// Runs until it is killed.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> Result<()> {
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let target = Arc::new(Target {
+        arguments,
+        address: Mutex::new(None),
+    });
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let permit = Arc::clone(&permits)
+            .acquire_owned()
+            .await
+            .context("the listener is closed")?;
+        let (client, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: some will be free again.
+                eprintln!("cannot take a connection: {error}");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let target = Arc::clone(&target);
+        tokio::spawn(async move {
+            if let Err(error) = connect_through(client, &target).await {
+                eprintln!("{error:#}");
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn connect_through(mut client: TcpStream, target: &Target) -> Result<()> {
+    let mut server = target.connect().await?;
+    // Small requests and answers must not wait for each other.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    // Passes an end of either direction on, and keeps the other open. A side that breaks off ends both,
+    // which is nobody's error here.
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    Ok(())
+}
+
+struct Target {
+    arguments: Arguments,
+    /// The Service's address, once it was looked up.
+    address: Mutex<Option<SocketAddr>>,
+}
+
+impl Target {
+    /// Opens a connection to the Service; looks its address up again when that fails.
+    async fn connect(&self) -> Result<TcpStream> {
+        let deadline = Instant::now() + HOLD;
+        loop {
+            let failure = match self.try_connect().await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => error,
+            };
+            if Instant::now() > deadline {
+                return Err(failure);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn try_connect(&self) -> Result<TcpStream> {
+        let address = {
+            // Held while it is looked up: many waiting connections need one answer.
+            let mut known = self.address.lock().await;
+            match *known {
+                Some(address) => address,
+                None => *known.insert(self.look_up().await?),
+            }
+        };
+        let failure = match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer in {} s", CONNECT.as_secs()),
+        };
+        let mut known = self.address.lock().await;
+        if *known == Some(address) {
+            *known = None;
+        }
+        bail!(
+            "cannot connect to Service {} at {address}: {failure}",
+            self.arguments.service
+        )
+    }
+
+    async fn look_up(&self) -> Result<SocketAddr> {
+        let Arguments {
+            namespace,
+            service,
+            port,
+            kubectl,
+            kubeconfig,
+            ..
+        } = &self.arguments;
+        let output = Command::new(kubectl)
+            .arg(format!("--kubeconfig={}", kubeconfig.display()))
+            .args([
+                "get",
+                "service",
+                service,
+                "--namespace",
+                namespace,
+                "--output=jsonpath={.spec.clusterIP}",
+            ])
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(Duration::from_secs(10), output)
+            .await
+            .context("the API server does not answer")?
+            .context("cannot start kubectl")?;
+        if !output.status.success() {
+            bail!(
+                "cannot find Service {service}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        let address = String::from_utf8_lossy(&output.stdout);
+        let address = address
+            .trim()
+            .parse()
+            .with_context(|| format!("Service {service} has no address of its own"))?;
+        Ok(SocketAddr::new(address, *port))
+    }
+}
