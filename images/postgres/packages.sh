@@ -10,8 +10,8 @@ done=/usr/local/share/rates/packages-$major
 export DEBIAN_FRONTEND=noninteractive
 
 # The pod runs as 999:999; Debian's package takes a user of that name as it finds it.
-groupadd --system --gid 999 postgres
-useradd --system --uid 999 --gid 999 --home-dir /data --no-create-home --shell /bin/sh postgres
+echo 'postgres:x:999:' >>/etc/group
+echo 'postgres:x:999:999:PostgreSQL:/data:/bin/sh' >>/etc/passwd
 mkdir -p /etc/postgresql-common /usr/local/share/rates
 echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
 

@@ -227,7 +227,7 @@ class Container:
         values.update(environment)
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--ipc", "--kill-child", "sh", "-c", "\n".join(script), "sh", *command],
+            ["unshare", "--mount", "--pid", "--fork", "--ipc", "sh", "-c", "\n".join(script), "sh", *command],
             env=values,
             stdout=log,
             stderr=log,
@@ -238,13 +238,14 @@ class Container:
 
     def kill(self):
         """Every process at once: the namespace goes with its first process."""
-        self.process.kill()
-        self.process.wait()
+        if self.process.poll() is None:
+            os.kill(self.first_process(), signal.SIGKILL)
+            self.process.wait()
 
     def first_process(self):
         """The namespace's first process, as the machine numbers it."""
-        children = Path("/proc/{0}/task/{0}/children".format(self.process.pid)).read_text().split()
-        return int(children[0])
+        children = Path("/proc/{0}/task/{0}/children".format(self.process.pid))
+        return int(wait_until(lambda: children.read_text().split() or self.process.poll(), 5, "a process")[0])
 
     def terminate(self, seconds=60):
         os.kill(self.first_process(), signal.SIGTERM)
