@@ -4,10 +4,14 @@
 mod cluster;
 mod cluster_command;
 mod command;
+mod down;
 mod generate;
 mod images;
+mod packages;
+mod preflight;
 mod terminal;
 mod test;
+mod up;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +32,10 @@ enum Command {
     Generate(generate::Arguments),
     /// Build the images and print their references and archives
     Images(images::Arguments),
+    /// Start everything: a local cluster, the operator, and an environment that answers on a port of this machine
+    Up(up::Arguments),
+    /// End a local cluster and remove all of it
+    Down(down::Arguments),
     /// Start, end and look at local clusters alone
     #[command(subcommand)]
     Cluster(cluster_command::Command),
@@ -43,6 +51,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Down(arguments) => down::run(&arguments),
         Command::Cluster(command) => cluster_command::run(&command),
         Command::Supervise(arguments) => cluster::supervisor::run(&arguments),
         Command::Forward(arguments) => cluster::forward::run(arguments),

@@ -64,10 +64,6 @@ impl Hierarchies {
         })
     }
 
-    pub fn is_v1(&self) -> bool {
-        self.version == Version::V1
-    }
-
     /// Makes the cluster's groups: one for the processes that we start, one a node for its pods.
     pub fn create(&self, cluster: &str, nodes: u8) -> Result<()> {
         match self.version {
@@ -143,14 +139,14 @@ impl Hierarchies {
     }
 
     /// The pids of all processes of the cluster.
-    pub fn members(&self, cluster: &str) -> BTreeSet<i32> {
+    fn members(&self, cluster: &str) -> BTreeSet<i32> {
         let mut pids = BTreeSet::new();
         collect(&self.tracking.join(TOP).join(cluster), &mut pids);
         pids
     }
 
     /// Ends every process of the cluster and waits until none is left.
-    pub fn kill_all(&self, cluster: &str, deadline: Instant) -> Result<()> {
+    fn kill_all(&self, cluster: &str, deadline: Instant) -> Result<()> {
         let inside = format!("/{TOP}/{cluster}/");
         loop {
             let members = self.members(cluster);
@@ -170,23 +166,34 @@ impl Hierarchies {
         }
     }
 
-    /// Removes the cluster's groups, and the clusters' common one when it was the last.
-    pub fn remove(&self, cluster: &str, deadline: Instant) -> Result<()> {
+    /// Ends every process of the cluster and removes its groups, and the clusters' common one when it
+    /// was the last.
+    pub fn clear(&self, cluster: &str, deadline: Instant) -> Result<()> {
+        self.kill_all(cluster, deadline)?;
         for hierarchy in &self.all {
             let top = hierarchy.join(TOP);
             let group = top.join(cluster);
-            // A group whose last process has just ended can stay busy for a moment.
+            // A group whose last process has just ended can stay busy for a moment, and a supervisor that
+            // was started just before may join it only now.
             while let Err(error) = remove_tree(&group) {
                 if Instant::now() > deadline {
                     return Err(error)
                         .with_context(|| format!("cannot remove the control group {}", group.display()));
                 }
+                self.kill_all(cluster, deadline)?;
                 std::thread::sleep(Duration::from_millis(20));
             }
             // Fails, as it should, while another cluster is there.
             let _ = fs::remove_dir(&top);
         }
         Ok(())
+    }
+
+    /// Whether the cluster has a group in any hierarchy.
+    pub fn exist(&self, cluster: &str) -> bool {
+        self.all
+            .iter()
+            .any(|hierarchy| hierarchy.join(TOP).join(cluster).exists())
     }
 
     /// The groups of all clusters that there are.
@@ -257,7 +264,7 @@ mod tests {
              32 1 0:22 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
         )
         .unwrap();
-        assert!(found.is_v1());
+        assert_eq!(found.version, Version::V1);
         assert_eq!(found.tracking, Path::new("/sys/fs/cgroup/pids"));
         assert_eq!(found.all.len(), 2);
     }
@@ -265,7 +272,7 @@ mod tests {
     #[test]
     fn the_unified_hierarchy_alone_is_version_two() {
         let found = hierarchies("30 1 0:20 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n").unwrap();
-        assert!(!found.is_v1());
+        assert_eq!(found.version, Version::V2);
         assert_eq!(found.tracking, Path::new("/sys/fs/cgroup"));
     }
 

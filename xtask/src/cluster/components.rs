@@ -15,6 +15,9 @@ use super::plan::{Check, ClusterSpec, Planned, Program, Step, node_name};
 use super::secrets;
 use super::state::State;
 
+/// The step that leads a port of the host to a Service.
+pub const FORWARDER: &str = "forwarder";
+
 /// Adds every step, in an order in which each one's conditions come before it.
 pub fn add(
     planned: &mut Planned,
@@ -128,6 +131,9 @@ impl Builder<'_> {
                 flag("cluster-signing-key-file", pki("ca.key")),
                 flag("use-service-account-credentials", true),
                 flag("leader-elect", false),
+                // Its controllers ask for a client each when they start; the default rate makes that take 4 s.
+                flag("kube-api-qps", 200),
+                flag("kube-api-burst", 400),
             ],
             &["kube-apiserver"],
             self.healthz(10257),
@@ -395,7 +401,7 @@ impl Builder<'_> {
             flag("kubeconfig", self.state.kubeconfig().display()),
         ];
         Some(Step {
-            name: "forwarder".to_owned(),
+            name: FORWARDER.to_owned(),
             node: None,
             process: Some(Program::new(&self.state.path("xtask"), arguments)),
             after: vec!["kube-apiserver".to_owned()],

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -19,21 +20,37 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ends the cluster and removes all of it. Says so when there is none.
 pub fn down(name: &str) -> Result<()> {
-    super::network::Network::of(name)?;
+    if !down_if_there(name)? {
+        note(format_args!("there is no cluster {name}"));
+    }
+    Ok(())
+}
+
+/// Ends the cluster and removes all of it; false when there is none.
+pub fn down_if_there(name: &str) -> Result<bool> {
+    if name != super::FORWARD_ONLY {
+        super::network::Network::of(name)?;
+    }
     let state = State::of(name);
     let _lock = state.lock()?;
-    if !state.folder.exists() && Hierarchies::find()?.members(name).is_empty() && links(name)?.is_empty() {
-        note(format_args!("there is no cluster {name}"));
+    let groups = Hierarchies::find()?;
+    if !state.folder.exists() && !groups.exist(name) && links(name)?.is_empty() {
+        return Ok(false);
     }
     let step = Step::begin(format_args!("end cluster {name}"));
     clear(&state)?;
     step.done();
-    Ok(())
+    Ok(true)
 }
 
-/// Ends every local cluster.
-pub fn down_all() -> Result<()> {
-    ["dev", "test"].into_iter().try_for_each(down)
+/// Ends every cluster and removes what was built for them.
+pub fn purge() -> Result<()> {
+    for name in ["dev", "test", super::FORWARD_ONLY] {
+        down(name)?;
+    }
+    let root = Path::new(super::state::ROOT);
+    mounts::clear_below(root)?;
+    remove_folder(root)
 }
 
 /// Removes everything of the cluster that there is, and fails if something stays.
@@ -44,10 +61,13 @@ pub fn clear(state: &State) -> Result<()> {
     if let Some(supervisor) = state.supervisor() {
         supervisor.kill();
     }
-    groups.kill_all(&state.name, deadline)?;
-    // One that was ended before it could join the group has started nothing yet.
-    if state.supervisor().as_ref().is_some_and(Identity::is_alive) {
-        bail!("the supervisor of cluster {} does not end", state.name);
+    groups.clear(&state.name, deadline)?;
+    // One that had not joined the group yet ends by itself, now that there is none.
+    while state.supervisor().as_ref().is_some_and(Identity::is_alive) {
+        if Instant::now() > deadline {
+            bail!("the supervisor of cluster {} does not end", state.name);
+        }
+        thread::sleep(Duration::from_millis(20));
     }
     // With its last process a node's namespaces go, and all that is in them. The kernel takes a moment
     // for the links; asking for it makes it happen now.
@@ -57,7 +77,6 @@ pub fn clear(state: &State) -> Result<()> {
             removed?;
         }
     }
-    groups.remove(&state.name, deadline)?;
     mounts::clear_below(&state.folder)?;
     remove_folder(&state.folder)
 }

@@ -24,8 +24,8 @@ pub mod supervisor;
 mod up;
 
 pub use binaries::{KubeBinaries, binaries};
-pub use down::{down, down_all};
+pub use down::{down, down_if_there, purge};
 pub use leaks::Snapshot;
 pub use network::MAX_NODES;
 pub use plan::{ClusterSpec, Forwarder};
-pub use up::{Node, Running, up};
+pub use up::{FORWARD_ONLY, Node, Running, forward_only, forwarder, up};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -11,9 +12,10 @@ use anyhow::{Context as _, Result, bail};
 
 use super::binaries::KubeBinaries;
 use super::cgroup::Hierarchies;
+use super::components::FORWARDER;
 use super::down;
 use super::network::{MAX_NODES, Network};
-use super::plan::{ClusterSpec, Planned, node_name};
+use super::plan::{Check, ClusterSpec, Plan, Planned, Program, Step as PlannedStep, node_name};
 use super::process::Identity;
 use super::secrets;
 use super::state::{Phase, Record, State, Status, tail, write_json, write_private};
@@ -49,11 +51,13 @@ pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
     let planned = Planned::new(spec, binaries)?;
     let version = planned.version()?;
     let _lock = state.lock()?;
-    let supervisor = if let Some(supervisor) = running(&state, &version, spec)? {
+    let supervisor = if let Some(supervisor) = running(&state, &version, spec.nodes)? {
         supervisor
     } else {
         down::clear(&state)?;
-        start(&state, &network, spec, &planned, &version, binaries)?
+        write(&state, &planned, &version, binaries)?;
+        secrets::write(&state, &network, spec.nodes)?;
+        supervise(&state, Environment::Clean)?
     };
     let created = follow(&state, &supervisor)?;
     let nodes = (1..=spec.nodes)
@@ -73,7 +77,7 @@ pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
 }
 
 /// The supervisor of a live cluster that can be used as it is; an error for one that cannot.
-fn running(state: &State, version: &str, spec: &ClusterSpec) -> Result<Option<Identity>> {
+fn running(state: &State, version: &str, nodes: u8) -> Result<Option<Identity>> {
     let Some(supervisor) = state.supervisor().filter(Identity::is_alive) else {
         return Ok(None);
     };
@@ -88,7 +92,7 @@ fn running(state: &State, version: &str, spec: &ClusterSpec) -> Result<Option<Id
     }
     let name = &state.name;
     let clone = record.clone.display();
-    if record.nodes != spec.nodes {
+    if record.nodes != nodes {
         bail!(
             "cluster {name} is running with --nodes {} (started from {clone}): ask for as many, \
              or end it first with `cargo xtask down --cluster {name}`",
@@ -101,14 +105,9 @@ fn running(state: &State, version: &str, spec: &ClusterSpec) -> Result<Option<Id
     );
 }
 
-fn start(
-    state: &State,
-    network: &Network,
-    spec: &ClusterSpec,
-    planned: &Planned,
-    version: &str,
-    binaries: &KubeBinaries,
-) -> Result<Identity> {
+/// Writes what the supervisor needs, and what the next command needs to know it again.
+fn write(state: &State, planned: &Planned, version: &str, binaries: &KubeBinaries) -> Result<()> {
+    let nodes = u8::try_from(planned.plan.nodes.len())?;
     fs::create_dir_all(state.path("log"))
         .with_context(|| format!("cannot make {}", state.folder.display()))?;
     write_json(
@@ -116,26 +115,39 @@ fn start(
         &Record {
             version: version.to_owned(),
             clone: workspace::root(),
-            nodes: spec.nodes,
+            nodes,
             programs: binaries.folder.clone(),
         },
     )?;
     for (path, contents) in &planned.files {
         write_private(path, contents)?;
     }
-    secrets::write(state, network, spec.nodes)?;
     write_json(&state.path("plan.json"), &planned.plan)?;
-    Hierarchies::find()?.create(&state.name, spec.nodes)?;
-    supervise(state)
+    Hierarchies::find()?.create(&state.name, nodes)
+}
+
+/// What a supervisor's processes see of this process's environment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Environment {
+    /// Nothing but PATH and HOME: a proxy meant for the internet would be asked for the cluster's addresses too.
+    Clean,
+    Inherited,
 }
 
 /// Starts the supervisor from a copy of this program, so that it does not change under a rebuild.
-fn supervise(state: &State) -> Result<Identity> {
+fn supervise(state: &State, environment: Environment) -> Result<Identity> {
     let copy = state.path("xtask");
     let own = std::env::current_exe().context("cannot find this program")?;
     fs::copy(&own, &copy).with_context(|| format!("cannot copy {} to {}", own.display(), copy.display()))?;
     let log = File::create(state.log("supervisor")).context("cannot make the supervisor's log")?;
-    let mut child = Command::new(&copy)
+    let mut command = Command::new(&copy);
+    if environment == Environment::Clean {
+        command.env_clear();
+        for name in ["PATH", "HOME"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+    }
+    let mut child = command
         .arg("supervise")
         .arg("--state")
         .arg(&state.folder)
@@ -204,11 +216,62 @@ fn show(status: &Status, shown: &mut BTreeSet<String>, started: Instant) {
     }
 }
 
+/// The process that leads a port of this machine to the cluster's Service, if there is one.
+pub fn forwarder(name: &str) -> Option<i32> {
+    let state = State::of(name);
+    state.supervisor().filter(Identity::is_alive)?;
+    let step = state
+        .status()?
+        .steps
+        .into_iter()
+        .find(|step| step.name == FORWARDER)?;
+    step.process.filter(Identity::is_alive).map(|process| process.pid)
+}
+
+/// The name under which a forwarder to somebody else's cluster is supervised.
+pub const FORWARD_ONLY: &str = "forward";
+
+/// Keeps kubectl running with these arguments, which make it listen on the address.
+pub fn forward_only(binaries: &KubeBinaries, arguments: &[String], listen: SocketAddr) -> Result<()> {
+    let step = PlannedStep {
+        name: FORWARDER.to_owned(),
+        node: None,
+        process: Some(Program::new(&binaries.kubectl, arguments.iter().cloned())),
+        after: Vec::new(),
+        ready: Check::Listens(listen),
+    };
+    let planned = Planned {
+        plan: Plan {
+            cluster: FORWARD_ONLY.to_owned(),
+            nodes: Vec::new(),
+            steps: vec![step],
+        },
+        files: Vec::new(),
+    };
+    let version = planned.version()?;
+    let state = State::of(FORWARD_ONLY);
+    let _lock = state.lock()?;
+    // It holds nothing that could be lost: one that leads elsewhere is replaced.
+    let supervisor = if let Ok(Some(supervisor)) = running(&state, &version, 0) {
+        supervisor
+    } else {
+        down::clear(&state)?;
+        write(&state, &planned, &version, binaries)?;
+        supervise(&state, Environment::Inherited)?
+    };
+    follow(&state, &supervisor)?;
+    Ok(())
+}
+
 impl Running {
     /// A command of kubectl on this cluster.
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
-        command.env("KUBECONFIG", &self.kubeconfig);
+        // A proxy meant for the internet is not asked for the cluster's addresses.
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("NO_PROXY", "*")
+            .env("no_proxy", "*");
         command
     }
 

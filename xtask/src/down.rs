@@ -1,0 +1,44 @@
+//! `cargo xtask down`: the end of what `up` started.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+use crate::cluster;
+use crate::up::access_folder;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The cluster to end: `dev` (of `up`) or `test` (of a test run that was cut off)
+    #[arg(long, default_value = "dev")]
+    cluster: String,
+    /// End every cluster, and remove the built programs and images, too
+    #[arg(long, conflicts_with = "cluster")]
+    purge: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    crate::preflight::root()?;
+    if arguments.purge {
+        cluster::purge()?;
+        return forget();
+    }
+    cluster::down(&arguments.cluster)?;
+    if arguments.cluster == "dev" {
+        // What `up --context` started instead of a cluster.
+        cluster::down_if_there(cluster::FORWARD_ONLY)?;
+        forget()?;
+    }
+    Ok(())
+}
+
+/// Removes what this clone knew of the cluster.
+fn forget() -> Result<()> {
+    let folder = access_folder();
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! `up --context`: the same on a cluster of your own. Images go to a registry that the cluster pulls from;
+//! the port is led to the Service by kubectl, which holds on to one pod at a time.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::{ENVIRONMENT, NAMESPACE, SERVICE, SERVICE_PORT, compile, environment, install};
+use crate::images::{self, Built, Image};
+use crate::terminal::Step;
+use crate::{cluster, command, preflight};
+
+pub fn run(context: &str, registry: &str, port: u16) -> Result<()> {
+    let binaries = cluster::binaries()?;
+    compile()?;
+    let kubectl = || {
+        let mut command = Command::new(&binaries.kubectl);
+        command.args(["--context", context]);
+        command
+    };
+    let wanted = [Image::Operator, Image::Api, Image::Postgres13, Image::Postgres17];
+    let built = images::build(&wanted)?
+        .into_iter()
+        .map(|built| push(built, registry))
+        .collect::<Result<Vec<_>>>()?;
+    install::operator(&kubectl, &built)?;
+    environment::apply_and_wait(&kubectl, ENVIRONMENT)?;
+    let arguments = [
+        format!("--context={context}"),
+        format!("--namespace={NAMESPACE}"),
+        "port-forward".to_owned(),
+        format!("--address={}", preflight::local(port).ip()),
+        format!("service/{SERVICE}"),
+        format!("{port}:{SERVICE_PORT}"),
+    ];
+    cluster::forward_only(&binaries, &arguments, preflight::local(port))?;
+    environment::answers(preflight::local(port))
+}
+
+/// Pushes an image and gives it the name under which the cluster pulls it.
+fn push(built: Built, registry: &str) -> Result<Built> {
+    let name = built
+        .reference
+        .strip_prefix("localhost/")
+        .unwrap_or(&built.reference);
+    let reference = format!("{}/{name}", registry.trim_end_matches('/'));
+    let step = Step::begin(format_args!("push {reference}"));
+    let storage = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let buildah = || {
+        let mut command = Command::new("buildah");
+        command.env("STORAGE_DRIVER", "vfs");
+        command.arg("--root").arg(storage.path().join("root"));
+        command.arg("--runroot").arg(storage.path().join("run"));
+        command
+    };
+    let archive = format!("docker-archive:{}", built.archive.display());
+    let image = command::output(buildah().args(["pull", "--quiet", &archive]))?;
+    command::output(buildah().args(["push", "--quiet", image.trim(), &format!("docker://{reference}")]))?;
+    step.done();
+    Ok(Built { reference, ..built })
+}

@@ -1,0 +1,156 @@
+//! `cargo xtask up`: from a fresh clone to an environment that answers.
+
+mod context;
+mod environment;
+mod install;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::cluster::{self, ClusterSpec, Forwarder, KubeBinaries, Running};
+use crate::images::{self, Built, Image};
+use crate::terminal::Step;
+use crate::{command, packages, preflight, workspace};
+
+/// What `up` leaves running: the sample environment and its Service.
+const ENVIRONMENT: &str = "development";
+const NAMESPACE: &str = "default";
+const SERVICE: &str = "development-api";
+const SERVICE_PORT: u16 = 80;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// How many nodes the local cluster has
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(cluster::MAX_NODES)), conflicts_with = "context")]
+    nodes: u8,
+    /// The port of 127.0.0.1 that leads to the environment
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// Use the cluster of this context of your kubeconfig instead of a local one
+    #[arg(long, requires = "registry")]
+    context: Option<String>,
+    /// Where that cluster pulls images from, for example registry.example/rates
+    #[arg(long, requires = "context")]
+    registry: Option<String>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    preflight::machine()?;
+    preflight::port(preflight::local(arguments.port), cluster_name(arguments))?;
+    packages::install()?;
+    match (&arguments.context, &arguments.registry) {
+        (Some(context), Some(registry)) => context::run(context, registry, arguments.port),
+        _ => local(arguments),
+    }
+}
+
+fn cluster_name(arguments: &Arguments) -> &'static str {
+    if arguments.context.is_some() {
+        cluster::FORWARD_ONLY
+    } else {
+        "dev"
+    }
+}
+
+fn local(arguments: &Arguments) -> Result<()> {
+    let pause = first(images::build(&[Image::Pause])?)?;
+    let spec = ClusterSpec {
+        name: "dev".to_owned(),
+        nodes: arguments.nodes,
+        pause_image: pause.reference.clone(),
+        forwarder: Some(Forwarder {
+            listen: preflight::local(arguments.port),
+            namespace: NAMESPACE.to_owned(),
+            service: SERVICE.to_owned(),
+            port: SERVICE_PORT,
+        }),
+    };
+    let (running, binaries, built) = thread::scope(|scope| -> Result<_> {
+        // The processors are the bottleneck of a first run; packages are fetched and unpacked beside them.
+        let postgres = scope.spawn(|| images::build(&[Image::Postgres13, Image::Postgres17]));
+        let programs = scope.spawn(compile);
+        let binaries = cluster::binaries()?;
+        let running = cluster::up(&spec, &binaries)?;
+        join(programs)?;
+        let mut built = join(postgres)?;
+        built.extend(images::build(&[Image::Operator, Image::Api])?);
+        built.push(pause);
+        Ok((running, binaries, built))
+    })?;
+    import(&running, &built)?;
+    write_access(&running, &binaries)?;
+    install::operator(&|| running.kubectl(), &built)?;
+    environment::apply_and_wait(&|| running.kubectl(), ENVIRONMENT)?;
+    environment::answers(preflight::local(arguments.port))?;
+    print_access();
+    Ok(())
+}
+
+/// Compiles the programs that go into images.
+pub fn compile() -> Result<()> {
+    let step = Step::begin("compile the operator and the API");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    command::run(
+        Command::new(cargo)
+            .current_dir(workspace::root())
+            .args(["build", "--release", "--locked", "--bins"])
+            .args(["--package", "rates-operator", "--package", "rates-api"]),
+    )?;
+    step.done();
+    Ok(())
+}
+
+/// Brings all images to all nodes.
+pub fn import(running: &Running, built: &[Built]) -> Result<()> {
+    let archives: Vec<_> = built
+        .iter()
+        .map(|built| (built.reference.as_str(), built.archive.as_path()))
+        .collect();
+    running.import_images(&archives)
+}
+
+/// Where a clone keeps how to reach its cluster.
+pub fn access_folder() -> PathBuf {
+    workspace::root().join(".local-cluster")
+}
+
+/// Puts the kubeconfig and kubectl into the clone.
+fn write_access(running: &Running, binaries: &KubeBinaries) -> Result<()> {
+    let folder = access_folder();
+    let programs = folder.join("bin");
+    fs::create_dir_all(&programs).with_context(|| format!("cannot make {}", programs.display()))?;
+    let kubeconfig = folder.join("kubeconfig");
+    fs::copy(&running.kubeconfig, &kubeconfig)
+        .with_context(|| format!("cannot write {}", kubeconfig.display()))?;
+    link(&binaries.kubectl, &programs.join("kubectl"))
+}
+
+fn link(target: &Path, at: &Path) -> Result<()> {
+    if fs::read_link(at).is_ok_and(|present| present == target) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(at);
+    symlink(target, at).with_context(|| format!("cannot make the link {}", at.display()))
+}
+
+/// The only lines on standard output: what a shell needs to reach the cluster.
+fn print_access() {
+    let folder = access_folder();
+    println!("export KUBECONFIG={}", folder.join("kubeconfig").display());
+    println!("export PATH={}:$PATH", folder.join("bin").display());
+}
+
+fn first(built: Vec<Built>) -> Result<Built> {
+    built.into_iter().next().context("no image was built")
+}
+
+fn join<T>(handle: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    handle
+        .join()
+        .map_err(|_| anyhow!("a part of the build ended unexpectedly"))?
+}
