@@ -1,5 +1,28 @@
 //! Turns a `RatesEnvironment` into a running system.
 //!
-//! In reading order: what people write (`crd`), then one module a verb of the pipeline.
+//! In reading order: what people write (`crd`) and what follows from its name (`identity`); the
+//! pipeline, one module a verb, with `reconcile` as its table of contents; and the process around
+//! it.
 
 pub mod crd;
+pub mod identity;
+pub mod quantity;
+pub mod settings;
+
+pub mod reconcile;
+
+pub mod dereference;
+
+pub mod credentials;
+pub mod validate;
+
+pub mod build;
+
+pub mod apply;
+
+pub mod status;
+
+pub mod controller;
+pub mod health;
+pub mod leader;
+pub mod run;

@@ -1,23 +1,136 @@
-//! Arguments, signals and start.
+//! Arguments, logs and start.
 
-use clap::{Parser, Subcommand};
+use std::net::SocketAddr;
+use std::process::ExitCode;
 
+use clap::{Args, Parser, Subcommand};
+use rates_operator::controller::Scope;
+use rates_operator::run::{Settings, run};
+use rates_operator::settings::Images;
+use tracing_subscriber::EnvFilter;
+
+/// Turns every `RatesEnvironment` of a cluster into a running system.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the CustomResourceDefinition as YAML.
+    /// Run the controller (the default)
+    Run(Run),
+    /// Print the `CustomResourceDefinition` as YAML
     Crd,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    match Arguments::parse().command {
-        Command::Crd => print!("{}", rates_operator::crd::definition_yaml()?),
+#[derive(Args, Clone)]
+struct Run {
+    /// The API image of environments that name none, such as localhost/rates-api:1
+    #[arg(long, env = "RATES_API_IMAGE", value_name = "IMAGE")]
+    api_image: Option<String>,
+
+    /// A PostgreSQL version and its image, such as 13.5=localhost/rates-postgres-13.5:1; repeated, or separated by commas
+    #[arg(
+        long = "postgres-image",
+        env = "RATES_POSTGRES_IMAGES",
+        value_delimiter = ',',
+        value_name = "VERSION=IMAGE"
+    )]
+    postgres_images: Vec<String>,
+
+    /// Serve one namespace only; by default all of them
+    #[arg(long, env = "RATES_WATCH_NAMESPACE", value_name = "NAMESPACE")]
+    watch_namespace: Option<String>,
+
+    /// How many environments are looked at at once
+    #[arg(long, env = "RATES_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+
+    /// Where /livez and /readyz answer
+    #[arg(
+        long,
+        env = "RATES_LISTEN",
+        default_value = "0.0.0.0:8081",
+        value_name = "ADDRESS"
+    )]
+    listen: SocketAddr,
+
+    /// The namespace of the lease by which one operator leads; empty: this is the only one
+    #[arg(
+        long,
+        env = "RATES_LEASE_NAMESPACE",
+        default_value = "rates-system",
+        value_name = "NAMESPACE"
+    )]
+    lease_namespace: String,
+
+    /// The name of this process among several; in a pod, the pod's
+    #[arg(long, env = "RATES_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
+
+    /// What is logged: a level, or levels by module as in info,kube=debug
+    #[arg(long, env = "RATES_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+impl Run {
+    fn settings(self) -> Result<Settings, String> {
+        let api = self.api_image.ok_or(
+            "no API image was given; set --api-image or RATES_API_IMAGE, such as localhost/rates-api:1",
+        )?;
+        Ok(Settings {
+            images: Images::new(api, &self.postgres_images)?,
+            scope: Scope {
+                namespace: self.watch_namespace,
+                concurrency: self.concurrency,
+            },
+            listen: self.listen,
+            lease_namespace: Some(self.lease_namespace).filter(|namespace| !namespace.is_empty()),
+            identity: self
+                .identity
+                .unwrap_or_else(|| format!("process-{}", std::process::id())),
+        })
     }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Some(Command::Crd) => print_crd(),
+        Some(Command::Run(run)) => start(run),
+        None => start(arguments.run),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("rates-operator: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crd() -> Result<(), String> {
+    print!(
+        "{}",
+        rates_operator::crd::definition_yaml().map_err(|error| error.to_string())?
+    );
     Ok(())
+}
+
+fn start(arguments: Run) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&arguments.log).map_err(|error| format!("--log: {error}"))?;
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let settings = arguments.settings()?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
+    runtime
+        .block_on(run(settings))
+        .map_err(|error| rates_operator::run::chain(&error))
 }

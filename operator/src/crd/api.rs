@@ -16,10 +16,10 @@ pub struct Api {
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
     pub image: Option<String>,
 
-    /// How many API pods run, 0 to 100. Default: by profile, 3, 2 or 1. Not together with
+    /// How many API pods run, 1 to 100. Default: by profile, 3, 2 or 1. Not together with
     /// autoscaling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(range(min = 1, max = 100))]
     pub replicas: Option<i32>,
 
     /// Let the number of API pods follow the load, with a HorizontalPodAutoscaler

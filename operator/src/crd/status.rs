@@ -80,6 +80,10 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
+    /// The operator's image for that version at the time when the environment was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_image: Option<String>,
+
     /// The volume, pinned when it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<StorageStatus>,
@@ -101,7 +105,7 @@ pub struct StorageStatus {
     #[schemars(length(max = 20))]
     pub size: String,
 
-    /// The StorageClass that was asked for; absent: the cluster's default.
+    /// The StorageClass it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
 

@@ -67,7 +67,7 @@ fn the_smallest_and_the_fullest_specification_are_accepted() {
     );
     accepts(
         server,
-        &json!({"database": {"image": "localhost/pg:1"}, "api": {"replicas": 0}}),
+        &json!({"database": {"image": "localhost/pg:1"}, "api": {"replicas": 1}}),
     );
     accepts(
         server,

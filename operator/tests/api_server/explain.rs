@@ -16,7 +16,7 @@ fn kubectl_explain_tells_units_defaults_and_an_example_of_every_field() {
         ("renv.spec.database.storage.retain", "Default: false"),
         ("renv.spec.database.seed", "exactly one of bundled and configMap"),
         ("renv.spec.database.seed.configMap", "kubectl create configmap"),
-        ("renv.spec.api.replicas", "0 to 100"),
+        ("renv.spec.api.replicas", "1 to 100"),
         ("renv.spec.api.autoscaling", "HorizontalPodAutoscaler"),
         ("renv.spec.api.rollout.propagationSeconds", "Seconds that a pod"),
         ("renv.status.phase", "The state in one word"),

@@ -1,0 +1,132 @@
+//! Jobs, which are created and deleted but never changed.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, ResourceExt};
+
+use super::{Error, Writer, compare, named, write_error};
+use crate::build::JobChild;
+use crate::dereference::Observed;
+use crate::identity::{COMPONENT_LABEL, Claim, Component, MANAGER};
+use crate::validate::{Environment, Judgement, Migration, Seeding, judge};
+
+impl Writer<'_> {
+    /// Starts a Job, or the attempt that takes the place of a lost one.
+    pub(super) async fn run_job(
+        &mut self,
+        child: Option<JobChild>,
+        observed: &Observed,
+    ) -> Result<(), Error> {
+        let Some(JobChild {
+            mut job,
+            replaces,
+            due,
+        }) = child
+        else {
+            return Ok(());
+        };
+        let name = job.name_any();
+        if let Some(existing) = named(&observed.jobs, &name) {
+            self.check(existing)?;
+            if replaces.is_none() || existing.uid() != replaces {
+                return Ok(());
+            }
+            self.delete_job(existing).await?;
+        }
+        if !due {
+            return Ok(());
+        }
+        compare::sign(&mut job).map_err(|source| Error::Serialise {
+            kind: "Job".to_owned(),
+            name: name.clone(),
+            source,
+        })?;
+        let api: Api<Job> = self.api();
+        let parameters = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let created = api.create(&parameters, &job).await;
+        self.writes += 1;
+        match created {
+            Ok(_) => {
+                tracing::info!(kind = "Job", name, "created");
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+                let existing = api
+                    .get_opt(&name)
+                    .await
+                    .map_err(|source| write_error::<Job>(&name, source))?;
+                existing.map_or(Ok(()), |existing| self.check(&existing))
+            }
+            Err(source) => Err(write_error::<Job>(&name, source)),
+        }
+    }
+
+    /// Removes Jobs with inputs of the past. The newest that did its work stays for its log.
+    pub(super) async fn remove_stale_jobs(
+        &mut self,
+        environment: &Environment,
+        observed: &Observed,
+    ) -> Result<(), Error> {
+        let identity = &environment.identity;
+        let seed = match &environment.seeding {
+            Seeding::Run { run, .. } => Some(identity.seed_job(&run.hash)),
+            Seeding::Failed { hash, .. } => Some(identity.seed_job(hash)),
+            Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) => None,
+        };
+        let migrate = match &environment.migration {
+            Migration::Run(run) => Some(identity.migrate_job(&run.hash)),
+            Migration::Done(_) | Migration::Waiting => None,
+        };
+        for (component, current) in [(Component::Seed, seed), (Component::Migrate, migrate)] {
+            let mut jobs: Vec<&Job> = observed
+                .jobs
+                .iter()
+                .filter(|job| self.is_ours(job) && is_of(component, job))
+                .collect();
+            jobs.sort_by_key(|job| std::cmp::Reverse(job.creation_timestamp()));
+            let mut kept = current.is_some();
+            for job in jobs {
+                let done = !kept && matches!(judge(job, &observed.pods), Judgement::Succeeded(_));
+                kept |= done;
+                if !done && Some(job.name_any()) != current && job.metadata.deletion_timestamp.is_none() {
+                    self.delete_job(job).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self, job: &Job) -> bool {
+        self.identity.claim_on(&job.metadata) == Claim::Ours
+    }
+
+    async fn delete_job(&mut self, job: &Job) -> Result<(), Error> {
+        let name = job.name_any();
+        let api: Api<Job> = self.api();
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: job.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::background()
+        };
+        let deleted = api.delete(&name, &parameters).await;
+        self.writes += 1;
+        tracing::info!(kind = "Job", name, "deleted");
+        match deleted {
+            Ok(_) => Ok(()),
+            // Somebody was faster.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(source) => Err(write_error::<Job>(&name, source)),
+        }
+    }
+}
+
+fn is_of(component: Component, job: &Job) -> bool {
+    job.labels()
+        .get(COMPONENT_LABEL)
+        .is_some_and(|label| label == component.as_str())
+}

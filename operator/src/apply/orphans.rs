@@ -1,0 +1,80 @@
+//! What was made once and is no longer wanted. Claims are never among it: they hold data.
+
+use std::collections::BTreeSet;
+
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+
+use super::{Child, Error, Writer, write_error};
+use crate::build::Children;
+use crate::dereference::Observed;
+use crate::identity::Claim;
+
+/// The names that are wanted, by kind.
+pub struct Wanted(BTreeSet<(String, String)>);
+
+impl Wanted {
+    /// Claims, Secrets and Jobs are not asked for: other rules decide about them.
+    pub fn of(children: &Children) -> Self {
+        let mut wanted = Self(BTreeSet::new());
+        children.patroni_state.iter().for_each(|child| wanted.add(child));
+        children.services.iter().for_each(|child| wanted.add(child));
+        wanted.add(&children.service_account);
+        wanted.add(&children.role);
+        wanted.add(&children.role_binding);
+        wanted.add(&children.stateful_set);
+        wanted.add(&children.disruption_budget);
+        children.deployment.iter().for_each(|child| wanted.add(child));
+        children.autoscaler.iter().for_each(|child| wanted.add(child));
+        wanted
+    }
+
+    fn add<K: Resource<DynamicType = ()>>(&mut self, child: &K) {
+        self.0.insert((K::kind(&()).into_owned(), child.name_any()));
+    }
+
+    fn has<K: Resource<DynamicType = ()>>(&self, object: &K) -> bool {
+        self.0.contains(&(K::kind(&()).into_owned(), object.name_any()))
+    }
+}
+
+impl Writer<'_> {
+    pub(super) async fn remove_orphans(&mut self, wanted: &Wanted, observed: &Observed) -> Result<(), Error> {
+        self.remove_unless(wanted, &observed.autoscalers).await?;
+        self.remove_unless(wanted, &observed.deployments).await?;
+        self.remove_unless(wanted, &observed.disruption_budgets).await?;
+        self.remove_unless(wanted, &observed.stateful_sets).await?;
+        self.remove_unless(wanted, &observed.services).await?;
+        self.remove_unless(wanted, &observed.role_bindings).await?;
+        self.remove_unless(wanted, &observed.roles).await?;
+        self.remove_unless(wanted, &observed.service_accounts).await?;
+        self.remove_unless(wanted, &observed.config_maps).await
+    }
+
+    async fn remove_unless<K: Child>(&mut self, wanted: &Wanted, existing: &[K]) -> Result<(), Error> {
+        for object in existing {
+            let ours = self.identity.claim_on(object.meta()) == Claim::Ours;
+            if !ours || wanted.has(object) {
+                continue;
+            }
+            let name = object.name_any();
+            let api: Api<K> = self.api();
+            let parameters = DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: object.uid(),
+                    resource_version: None,
+                }),
+                ..DeleteParams::background()
+            };
+            let deleted = api.delete(&name, &parameters).await;
+            self.writes += 1;
+            tracing::info!(kind = %K::kind(&()), name, "deleted, as it is no longer wanted");
+            match deleted {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                Err(source) => return Err(write_error::<K>(&name, source)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! The number of API pods, which belongs to the autoscaler where there is one.
+//!
+//! Whoever alone owned a field and no longer applies it makes the API server reset it, here to
+//! one pod. So before the operator lets go of it, a second field manager takes it over at its
+//! current value.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::{Error, Writer, named};
+use crate::dereference::Observed;
+use crate::identity::MANAGER;
+use crate::validate::Scale;
+
+/// The field manager that holds the number for the autoscaler.
+const KEEPER: &str = "rates-operator-replicas";
+
+impl Writer<'_> {
+    pub(super) async fn deployment(
+        &mut self,
+        desired: Deployment,
+        scale: &Scale,
+        observed: &Observed,
+    ) -> Result<Deployment, Error> {
+        let existing = named(&observed.deployments, &desired.name_any());
+        let Scale::Automatic { min, .. } = *scale else {
+            return self.ensure(desired, existing).await;
+        };
+        let Some(existing) = existing else {
+            let created = self.ensure(with_replicas(&desired, min), None).await?;
+            let kept = self.keep(&created).await?;
+            return self.ensure(desired, Some(&kept)).await;
+        };
+        self.check(existing)?;
+        if owns_replicas(existing) {
+            let kept = self.keep(existing).await?;
+            return self.ensure(desired, Some(&kept)).await;
+        }
+        self.ensure(desired, Some(existing)).await
+    }
+
+    /// Takes the number over as it is.
+    async fn keep(&mut self, deployment: &Deployment) -> Result<Deployment, Error> {
+        let name = deployment.name_any();
+        let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+        let number = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name},
+            "spec": {"replicas": replicas},
+        });
+        let api = self.api();
+        self.patch(&api, KEEPER, &name, &number).await
+    }
+}
+
+fn with_replicas(deployment: &Deployment, replicas: i32) -> Deployment {
+    let mut deployment = deployment.clone();
+    if let Some(spec) = &mut deployment.spec {
+        spec.replicas = Some(replicas);
+    }
+    deployment
+}
+
+fn owns_replicas(deployment: &Deployment) -> bool {
+    let ours = |entry: &&ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
+    };
+    deployment
+        .managed_fields()
+        .iter()
+        .find(ours)
+        .is_some_and(|entry| {
+            entry
+                .fields_v1
+                .as_ref()
+                .is_some_and(|fields| !fields.0["f:spec"]["f:replicas"].is_null())
+        })
+}

@@ -1,0 +1,65 @@
+//! What database pods may do with the Kubernetes API: keep Patroni's state, and label themselves.
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
+
+use crate::identity::Component;
+use crate::validate::Environment;
+
+pub fn service_account(environment: &Environment) -> ServiceAccount {
+    let identity = &environment.identity;
+    ServiceAccount {
+        metadata: identity.metadata(identity.postgres(), Component::Postgres),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    }
+}
+
+/// Patroni lists and watches by label, which RBAC cannot narrow to names; what it changes is.
+pub fn role(environment: &Environment) -> Role {
+    let identity = &environment.identity;
+    let pods = (0..environment.database.instances)
+        .map(|ordinal| identity.postgres_pod(ordinal))
+        .collect();
+    Role {
+        metadata: identity.metadata(identity.postgres(), Component::Postgres),
+        rules: Some(vec![
+            rule("configmaps", &["get", "list", "watch"], None),
+            rule(
+                "configmaps",
+                &["patch", "update"],
+                Some(identity.patroni_state().into()),
+            ),
+            rule("pods", &["get", "list", "watch"], None),
+            rule("pods", &["patch"], Some(pods)),
+        ]),
+    }
+}
+
+pub fn role_binding(environment: &Environment) -> RoleBinding {
+    let identity = &environment.identity;
+    RoleBinding {
+        metadata: identity.metadata(identity.postgres(), Component::Postgres),
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".to_owned(),
+            kind: "Role".to_owned(),
+            name: identity.postgres(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: identity.postgres(),
+            namespace: Some(identity.namespace.clone()),
+            ..Subject::default()
+        }]),
+    }
+}
+
+fn rule(resource: &str, verbs: &[&str], names: Option<Vec<String>>) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![String::new()]),
+        resources: Some(vec![resource.to_owned()]),
+        resource_names: names,
+        verbs: verbs.iter().map(|&verb| verb.to_owned()).collect(),
+        ..PolicyRule::default()
+    }
+}

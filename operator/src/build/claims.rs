@@ -1,0 +1,45 @@
+//! The volumes' claims, made under the names that the `StatefulSet` expects, so that they have an
+//! owner and can grow.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::secrets::lifetime;
+use crate::identity::Component;
+use crate::validate::Environment;
+
+pub fn build(environment: &Environment) -> Vec<PersistentVolumeClaim> {
+    let identity = &environment.identity;
+    let database = &environment.database;
+    (0..database.instances)
+        .map(|ordinal| PersistentVolumeClaim {
+            metadata: identity.metadata_living(
+                identity.claim(ordinal),
+                Component::Postgres,
+                lifetime(environment),
+            ),
+            spec: Some(spec(database.size.as_str(), database.storage_class.clone())),
+            ..PersistentVolumeClaim::default()
+        })
+        .collect()
+}
+
+/// A claim's specification, which the `StatefulSet`'s template repeats.
+pub fn spec(size: &str, storage_class: Option<String>) -> PersistentVolumeClaimSpec {
+    PersistentVolumeClaimSpec {
+        access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+        resources: Some(VolumeResourceRequirements {
+            requests: Some(BTreeMap::from([(
+                "storage".to_owned(),
+                Quantity(size.to_owned()),
+            )])),
+            ..VolumeResourceRequirements::default()
+        }),
+        storage_class_name: storage_class,
+        ..PersistentVolumeClaimSpec::default()
+    }
+}

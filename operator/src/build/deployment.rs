@@ -1,0 +1,114 @@
+//! The API's pods, replaced one by one without a request lost: propagation is spent once in
+//! `preStop`, what is left of the grace period is the server's to finish in.
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, SleepAction,
+    TopologySpreadConstraint,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::pod::{self, Resources};
+use crate::identity::Component;
+use crate::validate::{Environment, Scale};
+
+/// `None` until there are tables to serve.
+pub fn build(environment: &Environment) -> Option<Deployment> {
+    let image = environment.api.rollout_image.as_deref()?;
+    let identity = &environment.identity;
+    let replicas = match environment.api.scale {
+        Scale::Fixed(replicas) => Some(replicas),
+        // The autoscaler's.
+        Scale::Automatic { .. } => None,
+    };
+    Some(Deployment {
+        metadata: identity.metadata(identity.api(), Component::Api),
+        spec: Some(DeploymentSpec {
+            replicas,
+            min_ready_seconds: Some(0),
+            revision_history_limit: Some(3),
+            selector: LabelSelector {
+                match_labels: Some(identity.selector(Component::Api)),
+                ..LabelSelector::default()
+            },
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(identity.labels(Component::Api)),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod_spec(environment, image)),
+            },
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    })
+}
+
+fn pod_spec(environment: &Environment, image: &str) -> PodSpec {
+    let identity = &environment.identity;
+    PodSpec {
+        containers: vec![container(environment, image)],
+        termination_grace_period_seconds: Some(i64::from(environment.api.grace_seconds)),
+        topology_spread_constraints: Some(vec![TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: "kubernetes.io/hostname".to_owned(),
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(LabelSelector {
+                match_labels: Some(identity.selector(Component::Api)),
+                ..LabelSelector::default()
+            }),
+            ..TopologySpreadConstraint::default()
+        }]),
+        volumes: Some(vec![pod::secret("app", identity.postgres())]),
+        ..pod::spec(pod::API_USER)
+    }
+}
+
+fn container(environment: &Environment, image: &str) -> Container {
+    let api = &environment.api;
+    let propagation = LifecycleHandler {
+        sleep: Some(SleepAction {
+            seconds: i64::from(api.propagation_seconds),
+        }),
+        ..LifecycleHandler::default()
+    };
+    Container {
+        args: Some(vec!["serve".to_owned()]),
+        env: Some(vec![
+            pod::variable("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri"),
+            pod::variable("RATES_DRAIN_SECONDS", &api.drain_seconds.to_string()),
+        ]),
+        ports: Some(vec![ContainerPort {
+            name: Some("http".to_owned()),
+            container_port: 8080,
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        // Nothing to wait for: and before 1.33 a sleep of nothing is refused.
+        lifecycle: (api.propagation_seconds > 0).then(|| Lifecycle {
+            pre_stop: Some(propagation),
+            ..Lifecycle::default()
+        }),
+        startup_probe: Some(pod::http_probe("/healthz", "http", 1, 60)),
+        readiness_probe: Some(pod::http_probe("/readyz", "http", 1, 3)),
+        liveness_probe: Some(pod::http_probe("/healthz", "http", 10, 3)),
+        volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
+        ..pod::container(
+            "api",
+            image,
+            Resources {
+                cpu: "20m",
+                memory: "32Mi",
+                memory_limit: "256Mi",
+            },
+        )
+    }
+}

@@ -1,0 +1,207 @@
+//! The Jobs: loading and publishing the data, and migrating the tables. Their pods have no
+//! token; each Job is one attempt, and the operator decides about the next.
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, Container, EmptyDirVolumeSource, KeyToPath, PodSpec, PodTemplateSpec,
+    SecurityContext, Volume,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+
+use super::pod::{self, Resources};
+use crate::identity::Component;
+use crate::validate::{ATTEMPT, Environment, JobRun, LOAD, Migration, SeedSource, Seeding};
+
+const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
+const SEED_RESOURCES: Resources = Resources {
+    cpu: "20m",
+    memory: "64Mi",
+    memory_limit: "512Mi",
+};
+const API_RESOURCES: Resources = Resources {
+    cpu: "10m",
+    memory: "32Mi",
+    memory_limit: "256Mi",
+};
+
+/// A Job and the attempt it is; Jobs are created and deleted, never changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobChild {
+    pub job: Job,
+    #[serde(skip)]
+    pub replaces: Option<String>,
+    /// Whether it may be created now.
+    #[serde(skip)]
+    pub due: bool,
+}
+
+/// The Job that loads the data; it also says what an existing database holds.
+pub fn seed(environment: &Environment) -> Option<JobChild> {
+    let Seeding::Run { source, run } = &environment.seeding else {
+        return None;
+    };
+    let identity = &environment.identity;
+    let init = match source {
+        SeedSource::Bundled => vec![dump(environment), load(environment, source)],
+        SeedSource::Nothing | SeedSource::ConfigMap { .. } => vec![load(environment, source)],
+    };
+    let mut volumes = vec![
+        pod::secret("app", identity.postgres()),
+        pod::empty_dir("seed", EmptyDirVolumeSource::default()),
+        pod::empty_dir("scratch", EmptyDirVolumeSource::default()),
+    ];
+    volumes.extend(source_volume(source));
+    let pod_spec = PodSpec {
+        init_containers: Some(init),
+        containers: vec![publish(environment)],
+        volumes: Some(volumes),
+        termination_grace_period_seconds: Some(5),
+        restart_policy: Some("Never".to_owned()),
+        ..pod::spec(pod::API_USER)
+    };
+    Some(child(
+        environment,
+        identity.seed_job(&run.hash),
+        Component::Seed,
+        pod_spec,
+        run,
+    ))
+}
+
+/// The Job that brings the tables to the version of the API image that is to run.
+pub fn migrate(environment: &Environment) -> Option<JobChild> {
+    let Migration::Run(run) = &environment.migration else {
+        return None;
+    };
+    let identity = &environment.identity;
+    let migrate = Container {
+        args: Some(vec!["migrate".to_owned()]),
+        env: Some(vec![pod::variable(URI_FILE.0, URI_FILE.1)]),
+        volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
+        ..pod::container("migrate", &environment.api.image, API_RESOURCES)
+    };
+    let pod_spec = PodSpec {
+        containers: vec![migrate],
+        volumes: Some(vec![pod::secret("app", identity.postgres())]),
+        termination_grace_period_seconds: Some(10),
+        restart_policy: Some("Never".to_owned()),
+        ..pod::spec(pod::API_USER)
+    };
+    Some(child(
+        environment,
+        identity.migrate_job(&run.hash),
+        Component::Migrate,
+        pod_spec,
+        run,
+    ))
+}
+
+fn child(
+    environment: &Environment,
+    name: String,
+    component: Component,
+    pod_spec: PodSpec,
+    run: &JobRun,
+) -> JobChild {
+    let identity = &environment.identity;
+    let mut metadata = identity.metadata(name, component);
+    metadata.annotations = Some([(ATTEMPT.to_owned(), run.attempt.to_string())].into());
+    JobChild {
+        job: Job {
+            metadata,
+            spec: Some(JobSpec {
+                backoff_limit: Some(0),
+                template: PodTemplateSpec {
+                    metadata: Some(ObjectMeta {
+                        labels: Some(identity.labels(component)),
+                        ..ObjectMeta::default()
+                    }),
+                    spec: Some(pod_spec),
+                },
+                ..JobSpec::default()
+            }),
+            ..Job::default()
+        },
+        replaces: run.replaces.clone(),
+        due: run.not_before.is_none(),
+    }
+}
+
+/// Writes the dump that is in the API image.
+fn dump(environment: &Environment) -> Container {
+    Container {
+        args: Some(["dump", "--output", "/seed/dump.sql"].map(str::to_owned).into()),
+        volume_mounts: Some(vec![pod::mount("seed", "/seed")]),
+        ..pod::container("dump", &environment.api.image, API_RESOURCES)
+    }
+}
+
+/// Loads the dump into a database of this attempt's own.
+fn load(environment: &Environment, source: &SeedSource) -> Container {
+    let mut env = vec![
+        pod::variable(URI_FILE.0, URI_FILE.1),
+        pod::field("POD_UID", "metadata.uid"),
+        pod::variable("SEED_SOURCE", &source.describe()),
+    ];
+    let mut mounts = vec![
+        pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
+        pod::sub_path(pod::mount("scratch", "/tmp"), "tmp"),
+    ];
+    match source {
+        SeedSource::Nothing => {}
+        SeedSource::Bundled => {
+            env.push(pod::variable("SEED_FILE", "/seed/dump.sql"));
+            mounts.push(pod::read_only(pod::mount("seed", "/seed")));
+        }
+        SeedSource::ConfigMap { .. } => {
+            env.push(pod::variable("SEED_FILE", "/seed-source/dump"));
+            mounts.push(pod::read_only(pod::mount("seed-source", "/seed-source")));
+        }
+    }
+    let container = pod::container(LOAD, &environment.database.image, SEED_RESOURCES);
+    Container {
+        command: Some(vec!["/usr/local/bin/rates-seed-load".to_owned()]),
+        env: Some(env),
+        volume_mounts: Some(mounts),
+        // The user that this image knows.
+        security_context: container.security_context.map(|context| SecurityContext {
+            run_as_user: Some(pod::POSTGRES_USER),
+            run_as_group: Some(pod::POSTGRES_USER),
+            ..context
+        }),
+        ..container
+    }
+}
+
+/// Migrates what was loaded and gives it the name that the API serves.
+fn publish(environment: &Environment) -> Container {
+    Container {
+        args: Some(["publish", "--attempt", "$(POD_UID)"].map(str::to_owned).into()),
+        env: Some(vec![
+            pod::variable(URI_FILE.0, URI_FILE.1),
+            pod::field("POD_UID", "metadata.uid"),
+        ]),
+        volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
+        ..pod::container("publish", &environment.api.image, API_RESOURCES)
+    }
+}
+
+fn source_volume(source: &SeedSource) -> Option<Volume> {
+    let SeedSource::ConfigMap { name, key } = source else {
+        return None;
+    };
+    Some(Volume {
+        name: "seed-source".to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: name.clone(),
+            items: Some(vec![KeyToPath {
+                key: key.clone(),
+                path: "dump".to_owned(),
+                mode: None,
+            }]),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    })
+}

@@ -1,0 +1,169 @@
+//! What the pods have in common: the restricted security profile, small requests, no surprises
+//! from the cluster's own environment variables.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
+    PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+    SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+/// The user that the operator's and the API's images run as.
+pub const API_USER: i64 = 65532;
+/// The user that the PostgreSQL images run as.
+pub const POSTGRES_USER: i64 = 999;
+/// Where the application's login is mounted.
+pub const APP_SECRET_PATH: &str = "/etc/rates/app";
+
+/// A pod's specification under the restricted profile. Service links are off, as a Service
+/// `x-api` would inject variables named like settings.
+pub fn spec(user: i64) -> PodSpec {
+    PodSpec {
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(user),
+            run_as_group: Some(user),
+            fs_group: Some(user),
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        ..PodSpec::default()
+    }
+}
+
+/// A container under the restricted profile: no privileges, and nothing writable but what is mounted.
+pub fn container(name: &str, image: &str, resources: Resources) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(image.to_owned()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        resources: Some(resources.requirements()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                add: None,
+            }),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    }
+}
+
+/// What a container asks for and may use at most. The processor is never limited: that costs
+/// latency and protects nobody.
+#[derive(Clone, Copy)]
+pub struct Resources {
+    pub cpu: &'static str,
+    pub memory: &'static str,
+    pub memory_limit: &'static str,
+}
+
+impl Resources {
+    fn requirements(self) -> ResourceRequirements {
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), Quantity((*value).to_owned())))
+                .collect()
+        };
+        ResourceRequirements {
+            requests: Some(map(&[("cpu", self.cpu), ("memory", self.memory)])),
+            limits: Some(map(&[("memory", self.memory_limit)])),
+            ..ResourceRequirements::default()
+        }
+    }
+}
+
+pub fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    }
+}
+
+/// A variable that takes a field of the pod.
+pub fn field(name: &str, path: &str) -> EnvVar {
+    let field_ref = ObjectFieldSelector {
+        api_version: Some("v1".to_owned()),
+        field_path: path.to_owned(),
+    };
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(field_ref),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
+pub fn mount(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    }
+}
+
+pub fn read_only(mount: VolumeMount) -> VolumeMount {
+    VolumeMount {
+        read_only: Some(true),
+        ..mount
+    }
+}
+
+pub fn sub_path(mount: VolumeMount, path: &str) -> VolumeMount {
+    VolumeMount {
+        sub_path: Some(path.to_owned()),
+        ..mount
+    }
+}
+
+pub fn empty_dir(name: &str, source: EmptyDirVolumeSource) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        empty_dir: Some(source),
+        ..Volume::default()
+    }
+}
+
+/// A Secret as files that the pod's group may read and nobody may change.
+pub fn secret(volume: &str, secret: String) -> Volume {
+    Volume {
+        name: volume.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A probe by HTTP on a named port.
+pub fn http_probe(path: &str, port: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(port.to_owned()),
+            scheme: Some("HTTP".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(failure_threshold),
+        ..Probe::default()
+    }
+}

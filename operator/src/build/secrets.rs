@@ -1,0 +1,72 @@
+//! The Secrets: the application's login, and what only database pods may know.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::credentials::{REPLICATION_PASSWORD, SUPERUSER_PASSWORD};
+use crate::identity::{Component, Lifetime};
+use crate::validate::Environment;
+
+const PORT: u16 = 5432;
+/// The database that the API serves.
+const DATABASE: &str = "rates";
+
+/// What an application needs to connect.
+pub fn app(environment: &Environment) -> Secret {
+    let identity = &environment.identity;
+    let credentials = &environment.database.credentials;
+    let host = identity.postgres_host();
+    let uri = credentials.uri(&host, PORT, DATABASE);
+    secret(
+        environment,
+        identity.postgres(),
+        &[
+            ("host", &host),
+            ("port", &PORT.to_string()),
+            ("dbname", DATABASE),
+            ("username", &credentials.username),
+            ("password", &credentials.password),
+            ("uri", &uri),
+        ],
+    )
+}
+
+/// What Patroni needs, mounted by database pods only.
+pub fn admin(environment: &Environment) -> Secret {
+    let credentials = &environment.database.credentials;
+    secret(
+        environment,
+        environment.identity.postgres_admin(),
+        &[
+            (SUPERUSER_PASSWORD, &credentials.superuser_password),
+            (REPLICATION_PASSWORD, &credentials.replication_password),
+        ],
+    )
+}
+
+fn secret(environment: &Environment, name: String, entries: &[(&str, &str)]) -> Secret {
+    let data: BTreeMap<String, ByteString> = entries
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())))
+        .collect();
+    let lifetime = lifetime(environment);
+    Secret {
+        metadata: environment
+            .identity
+            .metadata_living(name, Component::Postgres, lifetime),
+        type_: Some("Opaque".to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    }
+}
+
+/// How long the volume, and the Secrets that open it, live.
+pub const fn lifetime(environment: &Environment) -> Lifetime {
+    if environment.database.retain {
+        Lifetime::Retained
+    } else {
+        Lifetime::WithEnvironment
+    }
+}

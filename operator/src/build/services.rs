@@ -1,0 +1,59 @@
+//! The doors: the primary, any ready instance, each instance by name, and the API.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::identity::{Component, ROLE_LABEL};
+use crate::validate::Environment;
+
+pub fn build(environment: &Environment) -> Vec<Service> {
+    let identity = &environment.identity;
+    let instances = identity.selector(Component::Postgres);
+    let mut primary = instances.clone();
+    primary.insert(ROLE_LABEL.to_owned(), "primary".to_owned());
+    let headless = ServiceSpec {
+        cluster_ip: Some("None".to_owned()),
+        publish_not_ready_addresses: Some(true),
+        ..spec(instances.clone(), "postgres", 5432)
+    };
+    let service = |name, component, spec| Service {
+        metadata: identity.metadata(name, component),
+        spec: Some(spec),
+        ..Service::default()
+    };
+    vec![
+        service(
+            identity.postgres(),
+            Component::Postgres,
+            spec(primary, "postgres", 5432),
+        ),
+        service(
+            identity.postgres_ro(),
+            Component::Postgres,
+            spec(instances, "postgres", 5432),
+        ),
+        service(identity.postgres_headless(), Component::Postgres, headless),
+        service(
+            identity.api(),
+            Component::Api,
+            spec(identity.selector(Component::Api), "http", 80),
+        ),
+    ]
+}
+
+/// A Service whose port leads to the pods' port of the same name.
+fn spec(selector: BTreeMap<String, String>, port: &str, number: i32) -> ServiceSpec {
+    ServiceSpec {
+        selector: Some(selector),
+        ports: Some(vec![ServicePort {
+            name: Some(port.to_owned()),
+            port: number,
+            protocol: Some("TCP".to_owned()),
+            target_port: Some(IntOrString::String(port.to_owned())),
+            ..ServicePort::default()
+        }]),
+        ..ServiceSpec::default()
+    }
+}

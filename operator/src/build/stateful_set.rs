@@ -1,0 +1,165 @@
+//! The database's pods: PostgreSQL under Patroni, and beside it what keeps the roles as the
+//! Secrets say.
+
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EmptyDirVolumeSource, ExecAction, PersistentVolumeClaim, PodSpec,
+    PodTemplateSpec, Probe, Volume,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+
+use super::claims;
+use super::pod::{self, Resources};
+use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
+use crate::validate::Environment;
+
+/// A fast shutdown of a busy server may take this long.
+const STOP_SECONDS: i64 = 120;
+const SCRATCH: &str = "scratch";
+const DATA: &str = "data";
+
+pub fn build(environment: &Environment) -> StatefulSet {
+    let identity = &environment.identity;
+    let template = &environment.database.template;
+    StatefulSet {
+        metadata: identity.metadata(identity.postgres(), Component::Postgres),
+        spec: Some(StatefulSetSpec {
+            service_name: Some(identity.postgres_headless()),
+            replicas: Some(i32::from(environment.database.instances)),
+            // From the first day, as it cannot be changed: standbys need not wait for each other.
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            selector: LabelSelector {
+                match_labels: Some(identity.selector(Component::Postgres)),
+                ..LabelSelector::default()
+            },
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(identity.labels(Component::Postgres)),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod_spec(environment)),
+            },
+            volume_claim_templates: Some(vec![PersistentVolumeClaim {
+                metadata: ObjectMeta {
+                    name: Some(DATA.to_owned()),
+                    labels: Some(identity.labels(Component::Postgres)),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(claims::spec(
+                    template.size.as_str(),
+                    template.storage_class.clone(),
+                )),
+                ..PersistentVolumeClaim::default()
+            }]),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+fn pod_spec(environment: &Environment) -> PodSpec {
+    let identity = &environment.identity;
+    PodSpec {
+        service_account_name: Some(identity.postgres()),
+        automount_service_account_token: Some(true),
+        termination_grace_period_seconds: Some(STOP_SECONDS),
+        containers: vec![postgres(environment), roles(environment)],
+        volumes: Some(vec![
+            pod::secret("app", identity.postgres()),
+            pod::secret("admin", identity.postgres_admin()),
+            pod::empty_dir(SCRATCH, EmptyDirVolumeSource::default()),
+            shared_memory(),
+        ]),
+        ..pod::spec(pod::POSTGRES_USER)
+    }
+}
+
+fn shared_memory() -> Volume {
+    pod::empty_dir(
+        "shm",
+        EmptyDirVolumeSource {
+            medium: Some("Memory".to_owned()),
+            size_limit: Some(Quantity("256Mi".to_owned())),
+        },
+    )
+}
+
+fn postgres(environment: &Environment) -> Container {
+    let identity = &environment.identity;
+    let labels: Vec<String> = identity
+        .selector(Component::Postgres)
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}"))
+        .collect();
+    let port = |name: &str, number| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    };
+    let resources = Resources {
+        cpu: "50m",
+        memory: "128Mi",
+        memory_limit: "1Gi",
+    };
+    Container {
+        env: Some(vec![
+            pod::field("PATRONI_NAME", "metadata.name"),
+            pod::variable("PATRONI_SCOPE", &identity.postgres()),
+            pod::field("PATRONI_KUBERNETES_NAMESPACE", "metadata.namespace"),
+            pod::field("PATRONI_KUBERNETES_POD_IP", "status.podIP"),
+            pod::variable("PATRONI_KUBERNETES_LABELS", &format!("{{{}}}", labels.join(", "))),
+            pod::variable("PATRONI_KUBERNETES_SCOPE_LABEL", CLUSTER_LABEL),
+            pod::variable("PATRONI_KUBERNETES_ROLE_LABEL", ROLE_LABEL),
+            pod::variable("PATRONI_KUBERNETES_LEADER_LABEL_VALUE", "primary"),
+        ]),
+        ports: Some(vec![port("postgres", 5432), port("patroni", 8008)]),
+        // initdb comes before Patroni answers, and may be slow on a busy node.
+        startup_probe: Some(pod::http_probe("/liveness", "patroni", 1, 900)),
+        liveness_probe: Some(pod::http_probe("/liveness", "patroni", 10, 6)),
+        readiness_probe: Some(pod::http_probe("/readiness", "patroni", 1, 3)),
+        volume_mounts: Some(vec![
+            pod::mount(DATA, "/data"),
+            pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
+            pod::read_only(pod::mount("admin", "/etc/rates/admin")),
+            pod::sub_path(pod::mount(SCRATCH, "/tmp"), "tmp-postgres"),
+            pod::sub_path(pod::mount(SCRATCH, "/var/run/postgresql"), "run"),
+            pod::mount("shm", "/dev/shm"),
+        ]),
+        ..pod::container("postgres", &environment.database.image, resources)
+    }
+}
+
+fn roles(environment: &Environment) -> Container {
+    let applied = ["test", "-f", "/tmp/roles-applied"].map(str::to_owned);
+    let resources = Resources {
+        cpu: "5m",
+        memory: "16Mi",
+        memory_limit: "128Mi",
+    };
+    Container {
+        command: Some(vec!["/usr/local/bin/rates-postgres-roles".to_owned()]),
+        // Asked only until it holds: a process a second for ever would be dear.
+        startup_probe: Some(Probe {
+            exec: Some(ExecAction {
+                command: Some(applied.into()),
+            }),
+            period_seconds: Some(1),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(1800),
+            ..Probe::default()
+        }),
+        volume_mounts: Some(vec![
+            pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
+            pod::read_only(pod::mount("admin", "/etc/rates/admin")),
+            pod::sub_path(pod::mount(SCRATCH, "/tmp"), "tmp-roles"),
+            pod::sub_path(pod::mount(SCRATCH, "/var/run/postgresql"), "run"),
+        ]),
+        ..pod::container("roles", &environment.database.image, resources)
+    }
+}

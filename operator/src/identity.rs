@@ -1,0 +1,258 @@
+//! Who an environment is: the names, labels and owners of everything that is made for it.
+//!
+//! The only place that puts a name together. Selectors use name, instance and component alone,
+//! never a version, as they cannot be changed later.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource;
+
+use crate::crd::RatesEnvironment;
+
+/// The name under which this operator signs: its label, and its field manager.
+pub const MANAGER: &str = "rates-operator";
+pub const NAME_LABEL: &str = "app.kubernetes.io/name";
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Patroni's scope: which database cluster a pod or `ConfigMap` belongs to.
+pub const CLUSTER_LABEL: &str = "rates.internal/cluster";
+/// Patroni's role of a pod: `primary` or `replica`.
+pub const ROLE_LABEL: &str = "rates.internal/role";
+const NAME: &str = "rates";
+
+/// The parts of an environment, as the component label tells them apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Component {
+    Postgres,
+    Seed,
+    Migrate,
+    Api,
+}
+
+impl Component {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Seed => "seed",
+            Self::Migrate => "migrate",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// Whether a child goes when its environment goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lifetime {
+    WithEnvironment,
+    Retained,
+}
+
+/// An environment's name, namespace and uid.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+}
+
+impl Identity {
+    /// `None` for an object that no API server has taken yet.
+    #[must_use]
+    pub fn of(environment: &RatesEnvironment) -> Option<Self> {
+        let metadata = &environment.metadata;
+        Some(Self {
+            name: metadata.name.clone()?,
+            namespace: metadata.namespace.clone()?,
+            uid: metadata.uid.clone()?,
+        })
+    }
+
+    /// The primary's Service, the `StatefulSet`, the application's Secret, the pods' account.
+    #[must_use]
+    pub fn postgres(&self) -> String {
+        format!("{}-postgres", self.name)
+    }
+
+    #[must_use]
+    pub fn postgres_admin(&self) -> String {
+        format!("{}-postgres-admin", self.name)
+    }
+
+    #[must_use]
+    pub fn postgres_ro(&self) -> String {
+        format!("{}-postgres-ro", self.name)
+    }
+
+    #[must_use]
+    pub fn postgres_headless(&self) -> String {
+        format!("{}-postgres-headless", self.name)
+    }
+
+    /// The `ConfigMaps` in which Patroni keeps its state.
+    #[must_use]
+    pub fn patroni_state(&self) -> [String; 4] {
+        ["config", "leader", "failover", "sync"].map(|part| format!("{}-{part}", self.postgres()))
+    }
+
+    #[must_use]
+    pub fn postgres_pod(&self, ordinal: u8) -> String {
+        format!("{}-{ordinal}", self.postgres())
+    }
+
+    /// The claim that the `StatefulSet` expects for an instance.
+    #[must_use]
+    pub fn claim(&self, ordinal: u8) -> String {
+        format!("data-{}", self.postgres_pod(ordinal))
+    }
+
+    /// The API's Deployment, Service, autoscaler and disruption budget.
+    #[must_use]
+    pub fn api(&self) -> String {
+        format!("{}-api", self.name)
+    }
+
+    #[must_use]
+    pub fn seed_job(&self, hash: &str) -> String {
+        format!("{}-seed-{hash}", self.name)
+    }
+
+    #[must_use]
+    pub fn migrate_job(&self, hash: &str) -> String {
+        format!("{}-migrate-{hash}", self.name)
+    }
+
+    /// The host under which pods of any namespace reach the database's primary.
+    #[must_use]
+    pub fn postgres_host(&self) -> String {
+        format!("{}.{}.svc", self.postgres(), self.namespace)
+    }
+
+    /// Where the API answers inside the cluster.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}.{}.svc", self.api(), self.namespace)
+    }
+
+    /// The labels that select a component's pods.
+    #[must_use]
+    pub fn selector(&self, component: Component) -> BTreeMap<String, String> {
+        [
+            (NAME_LABEL, NAME),
+            (INSTANCE_LABEL, self.name.as_str()),
+            (COMPONENT_LABEL, component.as_str()),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+    }
+
+    /// The labels of a component's objects: its selector and who manages them.
+    #[must_use]
+    pub fn labels(&self, component: Component) -> BTreeMap<String, String> {
+        let mut labels = self.selector(component);
+        labels.insert(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned());
+        if component == Component::Postgres {
+            labels.insert(CLUSTER_LABEL.to_owned(), self.postgres());
+        }
+        labels
+    }
+
+    /// The label selector, as text, of everything made for this environment.
+    #[must_use]
+    pub fn everything(&self) -> String {
+        format!(
+            "{MANAGED_BY_LABEL}={MANAGER},{NAME_LABEL}={NAME},{INSTANCE_LABEL}={}",
+            self.name
+        )
+    }
+
+    /// A component's selector as text.
+    #[must_use]
+    pub fn selector_text(&self, component: Component) -> String {
+        let pairs: Vec<String> = self
+            .selector(component)
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        pairs.join(",")
+    }
+
+    /// The metadata of a child that goes with its environment.
+    #[must_use]
+    pub fn metadata(&self, name: String, component: Component) -> ObjectMeta {
+        self.metadata_living(name, component, Lifetime::WithEnvironment)
+    }
+
+    /// The metadata of a child, which decides whether deleting the environment deletes it.
+    #[must_use]
+    pub fn metadata_living(&self, name: String, component: Component, lifetime: Lifetime) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name),
+            namespace: Some(self.namespace.clone()),
+            labels: Some(self.labels(component)),
+            owner_references: (lifetime == Lifetime::WithEnvironment).then(|| vec![self.owner()]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn owner(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: RatesEnvironment::api_version(&()).into_owned(),
+            kind: RatesEnvironment::kind(&()).into_owned(),
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }
+    }
+
+    /// How an existing object under a child's name stands to this environment.
+    #[must_use]
+    pub fn claim_on(&self, existing: &ObjectMeta) -> Claim {
+        let owners = existing.owner_references.as_deref().unwrap_or_default();
+        let labelled = existing.labels.as_ref().is_some_and(|labels| {
+            labels
+                .get(MANAGED_BY_LABEL)
+                .is_some_and(|manager| manager == MANAGER)
+                && labels
+                    .get(INSTANCE_LABEL)
+                    .is_some_and(|instance| *instance == self.name)
+        });
+        if owners.iter().any(|owner| owner.uid == self.uid) {
+            if existing.deletion_timestamp.is_some() {
+                Claim::Leaving
+            } else {
+                Claim::Ours
+            }
+        } else if owners
+            .iter()
+            .any(|owner| owner.kind == RatesEnvironment::kind(&()) && owner.name == self.name && labelled)
+        {
+            Claim::Leaving
+        } else if labelled && owners.iter().all(|owner| owner.controller != Some(true)) {
+            if existing.deletion_timestamp.is_some() {
+                Claim::Leaving
+            } else {
+                Claim::Retained
+            }
+        } else {
+            Claim::Foreign
+        }
+    }
+}
+
+/// How an existing object under a child's name stands to an environment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Claim {
+    /// Made for this environment.
+    Ours,
+    /// Kept from an environment of this name: to be taken up again.
+    Retained,
+    /// On its way out, of this environment or of an earlier one of this name: to be waited for.
+    Leaving,
+    /// Somebody else's: never touched.
+    Foreign,
+}

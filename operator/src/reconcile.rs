@@ -1,0 +1,185 @@
+//! One environment, once: read, check, build, apply, report.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Api, Client, Resource};
+use serde_json::json;
+
+use crate::apply::{self, apply};
+use crate::build::build;
+use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
+use crate::credentials::Fresh;
+use crate::dereference::{self, Observed, dereference};
+use crate::identity::{Identity, MANAGER};
+use crate::settings::Images;
+use crate::status::{self, Problem};
+use crate::validate::{Environment, Migration, Seeding, validate};
+
+/// Watches tell of every change; this is for what they might miss.
+const SAFETY_NET: Duration = Duration::from_secs(600);
+/// A foreign object in the way has no label to watch it by.
+const BLOCKED: Duration = Duration::from_secs(15);
+const LEAVING: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Dereference(#[from] dereference::Error),
+    #[error("cannot make a password")]
+    Random(#[from] getrandom::Error),
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    #[error("cannot write the status")]
+    Status(#[source] kube::Error),
+}
+
+/// What a reconcile needs.
+pub struct Context {
+    pub client: Client,
+    pub images: Images,
+    pub recorder: Recorder,
+}
+
+/// Brings one environment a step further; returns when to look again if nothing happens.
+/// `None`: there is nothing to look at any more.
+pub async fn reconcile(identity: Identity, context: &Context) -> Result<Option<Duration>, Error> {
+    let Some(observed) = dereference(&context.client, identity).await? else {
+        return Ok(None);
+    };
+    if observed.environment.metadata.deletion_timestamp.is_some() {
+        report(context, &observed, status::terminating(&observed)).await?;
+        return Ok(None);
+    }
+    let now = Timestamp::now();
+    let environment = match validate(&observed, &context.images, Fresh::generate()?, now) {
+        Ok(environment) => environment,
+        Err(invalid) => {
+            let problem = Problem {
+                reason: invalid.reason(),
+                message: invalid.to_string(),
+            };
+            report(context, &observed, status::invalid(&observed, problem, now)).await?;
+            return Ok(Some(BLOCKED));
+        }
+    };
+    let children = build(&environment);
+    let (applied, outcome) = apply(&context.client, &environment, &observed, children).await;
+    let problem = match outcome {
+        Ok(()) => None,
+        Err(apply::Error::NamespaceEnding) => return Ok(None),
+        Err(error) => match error.reason() {
+            Some(reason) => Some(Problem {
+                reason,
+                message: error.to_string(),
+            }),
+            None => return Err(error.into()),
+        },
+    };
+    let again = look_again(&environment, problem.as_ref(), now);
+    let status = status::status(&environment, &observed, &applied, problem, now);
+    report(context, &observed, status).await?;
+    Ok(Some(again))
+}
+
+fn look_again(environment: &Environment, problem: Option<&Problem>, now: Timestamp) -> Duration {
+    let seed = match &environment.seeding {
+        Seeding::Run { run, .. } => run.not_before,
+        Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => None,
+    };
+    let migrate = match &environment.migration {
+        Migration::Run(run) => run.not_before,
+        Migration::Done(_) | Migration::Waiting => None,
+    };
+    let due = seed.into_iter().chain(migrate).min().map(|due| {
+        let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
+        wait + Duration::from_millis(50)
+    });
+    let blocked = problem.map(|problem| {
+        if problem.reason == "WaitingForDeletion" {
+            LEAVING
+        } else {
+            BLOCKED
+        }
+    });
+    due.into_iter().chain(blocked).fold(SAFETY_NET, Duration::min)
+}
+
+/// Writes the status if it differs, and tells of every condition that moved.
+async fn report(context: &Context, observed: &Observed, status: RatesEnvironmentStatus) -> Result<(), Error> {
+    let previous = observed.environment.status.clone().unwrap_or_default();
+    if previous == status {
+        return Ok(());
+    }
+    let identity = &observed.identity;
+    let api: Api<RatesEnvironment> = Api::namespaced(context.client.clone(), &identity.namespace);
+    let patch = json!({
+        "apiVersion": RatesEnvironment::api_version(&()),
+        "kind": RatesEnvironment::kind(&()),
+        // The uid, so that an environment created under the name meanwhile is not meant.
+        "metadata": {"name": identity.name, "uid": identity.uid},
+        "status": status,
+    });
+    let parameters = PatchParams::apply(MANAGER).force();
+    match api
+        .patch_status(&identity.name, &parameters, &Patch::Apply(patch))
+        .await
+    {
+        Ok(_) => {}
+        // Deleted, or deleted and created anew.
+        Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => return Ok(()),
+        Err(source) => return Err(Error::Status(source)),
+    }
+    let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
+    let message = status.message.as_deref().unwrap_or_default();
+    tracing::info!(phase, message, "status");
+    tell(context, observed, &previous.conditions, &status.conditions).await;
+    Ok(())
+}
+
+/// An Event for every condition that moved; one that cannot be recorded is only logged.
+async fn tell(context: &Context, observed: &Observed, before: &[Condition], after: &[Condition]) {
+    let reference = observed.environment.object_ref(&());
+    for condition in after {
+        let moved = !before.iter().any(|earlier| {
+            earlier.type_ == condition.type_
+                && earlier.status == condition.status
+                && earlier.reason == condition.reason
+        });
+        if !moved || condition.type_ == "Progressing" || condition.reason == "Waiting" {
+            continue;
+        }
+        let event = Event {
+            type_: if is_bad(&condition.reason) {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: format!("{}{}", condition.type_, condition.reason),
+            note: Some(condition.message.chars().take(900).collect()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = context.recorder.publish(&event, &reference).await {
+            tracing::warn!(%error, "cannot record an event");
+        }
+    }
+}
+
+fn is_bad(reason: &str) -> bool {
+    const BAD: [&str; 9] = [
+        "Failed",
+        "SourceMissing",
+        "Retrying",
+        "InvalidSpec",
+        "NameTaken",
+        "Refused",
+        "Failing",
+        "Unschedulable",
+        "Unavailable",
+    ];
+    BAD.contains(&reason)
+}

@@ -1,0 +1,124 @@
+//! `DatabaseReady`: a primary takes writes, or what it is waiting for.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use kube::ResourceExt;
+
+use super::conditions::Said;
+use super::pods;
+use crate::apply::Applied;
+use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
+use crate::dereference::Observed;
+use crate::identity::{Component, ROLE_LABEL};
+use crate::validate::{Environment, Migration, Seeding};
+
+/// The primary that is ready, if any.
+pub fn primary(observed: &Observed) -> Option<&Pod> {
+    pods::of(observed, Component::Postgres)
+        .find(|pod| pods::is_ready(pod) && pod.labels().get(ROLE_LABEL).is_some_and(|role| role == "primary"))
+}
+
+pub fn said(environment: &Environment, observed: &Observed, applied: &Applied) -> Said {
+    if let Some(primary) = primary(observed) {
+        return Said::yes("Ready", format!("{} is the primary", primary.name_any()));
+    }
+    let name = environment.identity.postgres_pod(0);
+    let Some(pod) = pods::of(observed, Component::Postgres).find(|pod| pod.name_any() == name) else {
+        return Said::no("Starting", format!("waiting for pod {name}"));
+    };
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Said::no("Restarting", format!("{name} is stopping"));
+    }
+    if let Some(problem) = pods::problem(pod) {
+        return Said::no("Failing", problem);
+    }
+    let claim = environment.identity.claim(0);
+    if applied
+        .claims
+        .iter()
+        .any(|existing| existing.name_any() == claim && !is_bound(existing))
+    {
+        return Said::no("WaitingForVolume", format!("waiting for volume {claim}"));
+    }
+    if let Some(unscheduled) = pods::unscheduled(pod) {
+        return Said::no("Unschedulable", format!("{name} finds no node: {unscheduled}"));
+    }
+    let containers = pods::containers(pod);
+    let started = |name: &str| {
+        containers
+            .iter()
+            .any(|c: &&ContainerStatus| c.name == name && c.ready)
+    };
+    if !containers.iter().any(|container| pods::is_running(container)) {
+        Said::no("Starting", format!("starting the containers of {name}"))
+    } else if !started("postgres") {
+        Said::no("Starting", format!("PostgreSQL is starting in {name}"))
+    } else if !started("roles") {
+        Said::no("Starting", format!("setting the roles in {name}"))
+    } else {
+        Said::no("Starting", format!("{name} is not the primary yet"))
+    }
+}
+
+/// The database as the status shows it. What was pinned once stays.
+pub fn status(
+    environment: &Environment,
+    observed: &Observed,
+    applied: &Applied,
+    previous: Option<DatabaseStatus>,
+) -> DatabaseStatus {
+    let previous = previous.unwrap_or_default();
+    let database = &environment.database;
+    let own_image = observed.environment.spec.database.image.is_some();
+    let claim = applied
+        .claims
+        .iter()
+        .find(|claim| claim.name_any() == environment.identity.claim(0));
+    let ready = pods::of(observed, Component::Postgres)
+        .filter(|pod| pods::is_ready(pod))
+        .count();
+    DatabaseStatus {
+        primary: primary(observed).map(ResourceExt::name_any),
+        instances: i32::from(database.instances),
+        ready_instances: i32::try_from(ready).unwrap_or(i32::MAX),
+        version: database.version.clone().or(previous.version),
+        image: Some(database.image.clone()),
+        default_image: if own_image {
+            previous.default_image
+        } else {
+            Some(database.image.clone())
+        },
+        storage: claim.map(storage).or(previous.storage),
+        seed: match &environment.seeding {
+            Seeding::Done(seed) => Some(seed.clone()),
+            // Of another claim: gone with it. Kept while the claim cannot be seen.
+            Seeding::Waiting(_) => previous.seed,
+            Seeding::Run { .. } | Seeding::Blocked(_) | Seeding::Failed { .. } => None,
+        },
+        schema: match &environment.migration {
+            Migration::Done(schema) => Some(schema.clone()),
+            Migration::Run(_) | Migration::Waiting => previous.schema,
+        },
+    }
+}
+
+fn storage(claim: &PersistentVolumeClaim) -> StorageStatus {
+    let spec = claim.spec.as_ref();
+    let size = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
+    StorageStatus {
+        size: size.map(|size| size.0.clone()).unwrap_or_default(),
+        storage_class_name: spec.and_then(|spec| spec.storage_class_name.clone()),
+        claim_uid: claim.uid(),
+    }
+}
+
+fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+}
+
+/// What was loaded, in words.
+pub fn loaded(seed: &SeedStatus) -> String {
+    match seed.source.as_str() {
+        "none" => "an empty database, as no seed was named".to_owned(),
+        source => format!("{source}: {} prices in {:.1} s", seed.rows, seed.seconds),
+    }
+}

@@ -1,0 +1,243 @@
+//! What the environment's status is to say, from what was read and what was applied.
+
+mod conditions;
+mod database;
+mod pods;
+mod progress;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::apply::Applied;
+use crate::crd::{ApiStatus, Phase, RatesEnvironmentStatus};
+use crate::dereference::Observed;
+use crate::identity::Component;
+use crate::validate::{Environment, Migration, Seeding};
+
+use conditions::{Said, condition, one_line};
+use progress::Pods;
+
+/// What stopped a reconcile half-way and is for a person to know.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// The status of an environment whose specification cannot work: the rest of it stays as it was.
+#[must_use]
+pub fn invalid(observed: &Observed, problem: Problem, now: Timestamp) -> RatesEnvironmentStatus {
+    let previous = observed.environment.status.clone().unwrap_or_default();
+    let generation = observed.environment.metadata.generation;
+    let said = |kind, said| condition(&previous.conditions, kind, said, generation, now);
+    let mut conditions = vec![
+        said("Ready", Said::no(problem.reason, problem.message.clone())),
+        said("Progressing", Said::no(problem.reason, problem.message.clone())),
+    ];
+    let untouched = |kept: &&Condition| !matches!(kept.type_.as_str(), "Ready" | "Progressing");
+    conditions.extend(previous.conditions.iter().filter(untouched).cloned());
+    conditions.sort_by(|left, right| order(&left.type_).cmp(&order(&right.type_)));
+    RatesEnvironmentStatus {
+        phase: Some(Phase::Degraded),
+        message: Some(one_line(&problem.message)),
+        observed_generation: generation,
+        conditions,
+        ..previous
+    }
+}
+
+/// The status of an environment that is being deleted.
+#[must_use]
+pub fn terminating(observed: &Observed) -> RatesEnvironmentStatus {
+    let previous = observed.environment.status.clone().unwrap_or_default();
+    RatesEnvironmentStatus {
+        phase: Some(Phase::Terminating),
+        message: Some("being deleted".to_owned()),
+        ..previous
+    }
+}
+
+/// The status after applying.
+#[must_use]
+pub fn status(
+    environment: &Environment,
+    observed: &Observed,
+    applied: &Applied,
+    problem: Option<Problem>,
+    now: Timestamp,
+) -> RatesEnvironmentStatus {
+    let previous = observed.environment.status.clone().unwrap_or_default();
+    let generation = observed.environment.metadata.generation;
+    let counts = Pods::of(applied.deployment.as_ref());
+    let parts = Parts {
+        database: database::said(environment, observed, applied),
+        seeded: progress::seeded(environment, observed),
+        migrated: progress::migrated(environment, observed),
+        api: progress::api_available(applied.deployment.as_ref(), counts, observed),
+        counts,
+        problem,
+    };
+    let ready = parts.ready(environment);
+    let progressing = parts.progressing(environment);
+    let phase = parts.phase(environment, ready.holds, progressing.holds);
+    let message = parts.message(environment, applied);
+    let said = |kind, said| condition(&previous.conditions, kind, said, generation, now);
+    let conditions = vec![
+        said("Ready", ready),
+        said("DatabaseReady", parts.database),
+        said("Seeded", parts.seeded),
+        said("Migrated", parts.migrated),
+        said("ApiAvailable", parts.api),
+        said("Progressing", progressing),
+    ];
+    RatesEnvironmentStatus {
+        phase: Some(phase),
+        message: Some(one_line(&message)),
+        url: Some(environment.identity.url()),
+        observed_generation: generation,
+        database: Some(database::status(
+            environment,
+            observed,
+            applied,
+            previous.database,
+        )),
+        api: Some(api(environment, counts)),
+        conditions,
+    }
+}
+
+fn order(kind: &str) -> usize {
+    [
+        "Ready",
+        "DatabaseReady",
+        "Seeded",
+        "Migrated",
+        "ApiAvailable",
+        "Progressing",
+    ]
+    .iter()
+    .position(|known| *known == kind)
+    .unwrap_or(usize::MAX)
+}
+
+fn api(environment: &Environment, counts: Pods) -> ApiStatus {
+    let api = &environment.api;
+    ApiStatus {
+        image: Some(api.image.clone()),
+        default_image: Some(api.default_image.clone()),
+        replicas: counts.total,
+        ready_replicas: counts.ready,
+        updated_replicas: counts.updated,
+        selector: Some(environment.identity.selector_text(Component::Api)),
+        drain_budget_seconds: Some(api.drain_seconds),
+    }
+}
+
+/// The parts of an environment, each in its own words.
+struct Parts {
+    database: Said,
+    seeded: Said,
+    migrated: Said,
+    api: Said,
+    counts: Pods,
+    problem: Option<Problem>,
+}
+
+impl Parts {
+    /// Serves, whatever is being changed meanwhile.
+    fn ready(&self, environment: &Environment) -> Said {
+        if let Some(problem) = &self.problem {
+            return Said::no(problem.reason, problem.message.clone());
+        }
+        let parts = [
+            ("database", &self.database),
+            ("seed", &self.seeded),
+            ("api", &self.api),
+        ];
+        match parts.iter().find(|(_, said)| !said.holds) {
+            Some((part, said)) => Said::no(said.reason, format!("{part}: {}", said.message)),
+            None => Said::yes("Serving", format!("serving at {}", environment.identity.url())),
+        }
+    }
+
+    /// A change is on its way.
+    fn progressing(&self, environment: &Environment) -> Said {
+        if let Some(problem) = &self.problem {
+            return Said::no(problem.reason, problem.message.clone());
+        }
+        match (&environment.seeding, &environment.migration) {
+            (Seeding::Failed { message, .. } | Seeding::Blocked(message), _) => {
+                Said::no("SeedFailed", message.clone())
+            }
+            (Seeding::Run { .. } | Seeding::Waiting(_), _) => {
+                Said::yes("Seeding", self.seeded.message.clone())
+            }
+            (Seeding::Done(_), Migration::Run(_) | Migration::Waiting) => {
+                Said::yes("Migrating", self.migrated.message.clone())
+            }
+            (Seeding::Done(_), Migration::Done(_)) if self.counts.stuck => {
+                Said::no("RolloutStuck", self.api.message.clone())
+            }
+            (Seeding::Done(_), Migration::Done(_)) if !self.counts.rolled_out => {
+                Said::yes("RollingOut", self.rollout())
+            }
+            (Seeding::Done(_), Migration::Done(_)) => Said::no("Complete", "everything is as specified"),
+        }
+    }
+
+    fn rollout(&self) -> String {
+        let Pods {
+            wanted,
+            updated,
+            ready,
+            total,
+            ..
+        } = self.counts;
+        format!("{updated} of {wanted} pods are current, {ready} of {total} ready")
+    }
+
+    fn phase(&self, environment: &Environment, ready: bool, progressing: bool) -> Phase {
+        if self
+            .problem
+            .as_ref()
+            .is_some_and(|problem| problem.reason == "WaitingForDeletion")
+        {
+            return Phase::Pending;
+        }
+        let all_pods = self.counts.ready >= self.counts.wanted;
+        match &environment.seeding {
+            _ if self.problem.is_some() => Phase::Degraded,
+            Seeding::Failed { .. } | Seeding::Blocked(_) => Phase::Degraded,
+            Seeding::Run { .. } | Seeding::Waiting(_) if !self.database.holds => Phase::Pending,
+            Seeding::Run { .. } | Seeding::Waiting(_) => Phase::Seeding,
+            Seeding::Done(_) if progressing => Phase::Progressing,
+            Seeding::Done(_) if ready && all_pods && !self.counts.stuck => Phase::Ready,
+            Seeding::Done(_) => Phase::Degraded,
+        }
+    }
+
+    /// What is going on: first what only a person can change, then what is waited for, in order.
+    fn message(&self, environment: &Environment, applied: &Applied) -> String {
+        if let Some(problem) = &self.problem {
+            return problem.message.clone();
+        }
+        let stopped = matches!(environment.seeding, Seeding::Failed { .. } | Seeding::Blocked(_));
+        if stopped {
+            format!("seed: {}", self.seeded.message)
+        } else if !self.database.holds {
+            format!("database: {}", self.database.message)
+        } else if !self.seeded.holds {
+            format!("seed: {}", self.seeded.message)
+        } else if !self.migrated.holds {
+            format!("migrate: {}", self.migrated.message)
+        } else if !self.api.holds || self.counts.stuck || self.counts.ready < self.counts.wanted {
+            format!("api: {}", self.api.message)
+        } else if !self.counts.rolled_out {
+            format!("api: {}", self.rollout())
+        } else if let Some(notice) = &applied.notice {
+            format!("database: {notice}")
+        } else {
+            "everything is as specified".to_owned()
+        }
+    }
+}

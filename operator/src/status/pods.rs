@@ -1,0 +1,93 @@
+//! What pods say of themselves.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use crate::dereference::Observed;
+use crate::identity::{COMPONENT_LABEL, Component};
+
+/// A component's pods.
+pub fn of(observed: &Observed, component: Component) -> impl Iterator<Item = &Pod> {
+    observed.pods.iter().filter(move |pod| {
+        pod.labels()
+            .get(COMPONENT_LABEL)
+            .is_some_and(|label| label == component.as_str())
+    })
+}
+
+/// Whether a pod is ready and stays.
+pub fn is_ready(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+        && pod.status.as_ref().is_some_and(|status| {
+            status
+                .conditions
+                .iter()
+                .flatten()
+                .any(|c| c.type_ == "Ready" && c.status == "True")
+        })
+}
+
+pub fn containers(pod: &Pod) -> Vec<&ContainerStatus> {
+    pod.status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten())
+        .collect()
+}
+
+fn all_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|status| {
+        status
+            .init_container_statuses
+            .iter()
+            .flatten()
+            .chain(status.container_statuses.iter().flatten())
+    })
+}
+
+pub fn is_running(container: &ContainerStatus) -> bool {
+    container
+        .state
+        .as_ref()
+        .is_some_and(|state| state.running.is_some())
+}
+
+/// The container that is running now, init containers first.
+pub fn current(pod: &Pod) -> Option<&str> {
+    all_containers(pod)
+        .find(|container| is_running(container))
+        .map(|container| container.name.as_str())
+}
+
+/// Why the scheduler found no node.
+pub fn unscheduled(pod: &Pod) -> Option<&str> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let condition = conditions
+        .iter()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
+    condition.message.as_deref()
+}
+
+/// What keeps a pod from running and will hardly pass by itself: an image that cannot be pulled,
+/// a container that crashes.
+pub fn problem(pod: &Pod) -> Option<String> {
+    all_containers(pod).find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref()?;
+        if matches!(reason, "ContainerCreating" | "PodInitializing") {
+            return None;
+        }
+        let last = container
+            .last_state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref())
+            .map(|end| format!("; it last ended with code {}", end.exit_code));
+        let message = waiting.message.as_deref().map(|message| format!(": {message}"));
+        Some(format!(
+            "{}, container {}: {reason}{}{}",
+            pod.name_any(),
+            container.name,
+            message.unwrap_or_default(),
+            last.unwrap_or_default()
+        ))
+    })
+}

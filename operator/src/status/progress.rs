@@ -1,0 +1,148 @@
+//! `Seeded`, `Migrated` and `ApiAvailable`.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::conditions::Said;
+use super::{database, pods};
+use crate::dereference::Observed;
+use crate::identity::Component;
+use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding};
+
+pub fn seeded(environment: &Environment, observed: &Observed) -> Said {
+    match &environment.seeding {
+        Seeding::Done(seed) if seed.source == "none" => Said::yes("Empty", database::loaded(seed)),
+        Seeding::Done(seed) => Said::yes("Loaded", database::loaded(seed)),
+        Seeding::Waiting(what) => Said::no("Waiting", format!("waiting for {what}")),
+        Seeding::Blocked(message) => Said::no("SourceMissing", message.clone()),
+        Seeding::Failed { message, .. } => Said::no("Failed", message.clone()),
+        Seeding::Run { source, run } => match retrying(run) {
+            Some(message) => Said::no("Retrying", message),
+            None => Said::no("Loading", loading(source, run, environment, observed)),
+        },
+    }
+}
+
+fn loading(source: &SeedSource, run: &JobRun, environment: &Environment, observed: &Observed) -> String {
+    let what = match source {
+        SeedSource::Nothing => "making an empty database".to_owned(),
+        SeedSource::Bundled | SeedSource::ConfigMap { .. } => format!("loading {}", source.describe()),
+    };
+    let job = environment.identity.seed_job(&run.hash);
+    let pod = job_pod(observed, &job);
+    if let Some(problem) = pod.and_then(pods::problem) {
+        return problem;
+    }
+    match pod.and_then(pods::current) {
+        None => format!("{what}: starting"),
+        Some(_) if database::primary(observed).is_none() => format!("{what}: waiting for the database"),
+        Some("publish") => format!("{what}: publishing"),
+        Some(_) => what,
+    }
+}
+
+fn retrying(run: &JobRun) -> Option<String> {
+    let failure = run.failure.as_deref();
+    match (run.not_before, failure) {
+        (Some(due), Some(failure)) => Some(format!("attempt {} at {due:.0}, after: {failure}", run.attempt)),
+        (Some(due), None) => Some(format!(
+            "attempt {} at {due:.0}, as the last one was lost",
+            run.attempt
+        )),
+        (None, Some(failure)) => Some(format!("attempt {} now, after: {failure}", run.attempt)),
+        (None, None) => None,
+    }
+}
+
+fn job_pod<'a>(observed: &'a Observed, job: &str) -> Option<&'a Pod> {
+    observed.pods.iter().find(|pod| {
+        pod.labels()
+            .get("batch.kubernetes.io/job-name")
+            .is_some_and(|name| name == job)
+            && pod.metadata.deletion_timestamp.is_none()
+    })
+}
+
+pub fn migrated(environment: &Environment, observed: &Observed) -> Said {
+    match &environment.migration {
+        Migration::Done(schema) => {
+            let version = schema.version.map(|version| format!("version {version}, "));
+            Said::yes(
+                "Migrated",
+                format!("{}by {}", version.unwrap_or_default(), schema.image),
+            )
+        }
+        Migration::Waiting => Said::no("Waiting", "waiting for the data"),
+        Migration::Run(run) => match retrying(run) {
+            Some(message) => Said::no("Retrying", message),
+            None => {
+                let pod = job_pod(observed, &environment.identity.migrate_job(&run.hash));
+                let problem = pod.and_then(pods::problem);
+                Said::no(
+                    "Migrating",
+                    problem.unwrap_or_else(|| format!("migrating the tables for {}", environment.api.image)),
+                )
+            }
+        },
+    }
+}
+
+/// How far the API's pods are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pods {
+    pub wanted: i32,
+    pub total: i32,
+    pub ready: i32,
+    pub updated: i32,
+    /// Whether all of them run what was applied.
+    pub rolled_out: bool,
+    /// The Deployment gave up waiting.
+    pub stuck: bool,
+}
+
+impl Pods {
+    pub fn of(deployment: Option<&Deployment>) -> Self {
+        let Some(deployment) = deployment else {
+            return Self::default();
+        };
+        let status = deployment.status.clone().unwrap_or_default();
+        let wanted = deployment
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.replicas)
+            .unwrap_or(1);
+        let total = status.replicas.unwrap_or(0);
+        let updated = status.updated_replicas.unwrap_or(0);
+        let seen = status.observed_generation == deployment.metadata.generation;
+        let gave_up = |condition: &k8s_openapi::api::apps::v1::DeploymentCondition| {
+            condition.type_ == "Progressing"
+                && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+        };
+        Self {
+            wanted,
+            total,
+            ready: status.ready_replicas.unwrap_or(0),
+            updated,
+            rolled_out: seen && updated == wanted && total == wanted,
+            stuck: seen && status.conditions.iter().flatten().any(gave_up),
+        }
+    }
+}
+
+pub fn api_available(deployment: Option<&Deployment>, counts: Pods, observed: &Observed) -> Said {
+    if deployment.is_none() {
+        return Said::no("Waiting", "waiting for the tables");
+    }
+    let Pods { wanted, ready, .. } = counts;
+    let message = format!("{ready} of {wanted} pods are ready");
+    let problem = pods::of(observed, Component::Api)
+        .filter(|pod| !pods::is_ready(pod))
+        .find_map(|pod| pods::problem(pod).or_else(|| pods::unscheduled(pod).map(str::to_owned)));
+    let message = problem.map_or(message.clone(), |problem| format!("{message}; {problem}"));
+    if ready > 0 {
+        Said::yes("Available", message)
+    } else {
+        Said::no("Unavailable", message)
+    }
+}
