@@ -108,10 +108,10 @@ class Kubernetes:
         )
 
     def spawn(self, name, *arguments):
-        log = open(self.folder / (name + ".log"), "ab")
-        process = subprocess.Popen(
-            [str(part) for part in (self.kube, *arguments)], stdout=log, stderr=log, cwd=self.folder
-        )
+        with open(self.folder / (name + ".log"), "ab") as log:
+            process = subprocess.Popen(
+                [str(part) for part in (self.kube, *arguments)], stdout=log, stderr=log, cwd=self.folder
+            )
         self.processes.append(process)
         return process
 
@@ -225,13 +225,13 @@ class Container:
         ]
         values = dict(entry.split("=", 1) for entry in pod.image.config["Env"])
         values.update(environment)
-        log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--ipc", "sh", "-c", "\n".join(script), "sh", *command],
-            env=values,
-            stdout=log,
-            stderr=log,
-        )
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                ["unshare", "--mount", "--pid", "--fork", "--ipc", "sh", "-c", "\n".join(script), "sh", *command],
+                env=values,
+                stdout=log,
+                stderr=log,
+            )
 
     def log(self):
         return self.log_path.read_text(errors="replace")
@@ -330,8 +330,10 @@ class Pod:
     def query(self, sql, user=None, password=None, database="postgres", check=True):
         """Asks over TCP as others do, by default as the application's login."""
         done = subprocess.run(
-            [*["/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + self.path(), "psql", "-X", "-A", "-t", "-q", "-w"],
-             *["-h", "127.0.0.1", "-U", user or self.login["username"], "-d", database, "-v", "ON_ERROR_STOP=1", "-c", sql]],
+            ["/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + self.path(),
+             *["psql", "-X", "-A", "-t", "-q", "-w"],
+             *["-h", "127.0.0.1", "-U", user or self.login["username"], "-d", database, "-v", "ON_ERROR_STOP=1"],
+             *[part for statement in sql.split("; ") for part in ("-c", statement)]],
             env={"PGPASSWORD": password or self.login["password"], "PGCONNECT_TIMEOUT": "5"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,0 +1,439 @@
+"""The database pod end to end, from its entry points, for each image.
+
+`run` starts it; what it needs is told by the environment:
+  RATES_TEST_POSTGRES_IMAGES  VERSION=ARCHIVE, comma-separated
+  RATES_TEST_KUBE             the local cluster's `kube`
+  RATES_TEST_KUBECTL          kubectl
+  RATES_TEST_KILLS            how many kills during creation (20)
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+import uuid
+from pathlib import Path
+
+from sandbox import Image, Kubernetes, Pod, wait_until
+
+KILLS = int(os.environ.get("RATES_TEST_KILLS", "20"))
+# Long beside the 2 s of an idle machine, for one that is busy with other things.
+READY_SECONDS = 60
+
+DUMP = b"""
+SET statement_timeout = 0;
+SELECT pg_catalog.set_config('search_path', '', false);
+CREATE TABLE public.ports (code text NOT NULL, name text NOT NULL, parent_slug text NOT NULL);
+CREATE TABLE public.prices (orig_code text NOT NULL, dest_code text NOT NULL, day date NOT NULL, price integer NOT NULL);
+COPY public.ports (code, name, parent_slug) FROM stdin;
+AAAAA\tFirst\tnorth
+BBBBB\tSecond\tsouth
+\\.
+COPY public.prices (orig_code, dest_code, day, price) FROM stdin;
+AAAAA\tBBBBB\t2021-01-01\t10
+AAAAA\tBBBBB\t2021-01-01\t20
+BBBBB\tAAAAA\t2021-01-02\t30
+\\.
+ALTER TABLE ONLY public.ports ADD CONSTRAINT ports_pkey PRIMARY KEY (code);
+"""
+
+ROLES = """
+SELECT string_agg(concat_ws(' ', rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication), ', ' ORDER BY rolname)
+FROM pg_roles WHERE rolname IN ('postgres', 'replicator', 'rates_owner', 'rates_a', 'rates_b')"""
+
+
+class PodTests:
+    """The tests, for any version; the classes below name one."""
+
+    version = None
+
+    @classmethod
+    def setUpClass(cls):
+        archives = dict(
+            entry.split("=", 1) for entry in os.environ.get("RATES_TEST_POSTGRES_IMAGES", "").split(",") if entry
+        )
+        if cls.version not in archives:
+            raise unittest.SkipTest("RATES_TEST_POSTGRES_IMAGES names no archive for {}".format(cls.version))
+        cls.folder = Path(tempfile.mkdtemp(prefix="rates-pod-"))
+        cls.folder.chmod(0o755)
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        (cls.folder / "kube").mkdir()
+        cls.kubernetes = Kubernetes(
+            cls.folder / "kube", os.environ["RATES_TEST_KUBE"], os.environ["RATES_TEST_KUBECTL"]
+        )
+        cls.addClassCleanup(cls.kubernetes.stop)
+        cls.kubernetes.start()
+        cls.image = Image(archives[cls.version], cls.folder / "root")
+
+    def setUp(self):
+        self.kubernetes.make_environment()
+        self.addCleanup(self.kubernetes.remove_environment)
+
+    def pod(self):
+        pod = Pod(self.image, tempfile.mkdtemp(prefix="pod-", dir=self.folder))
+        pod.folder.chmod(0o755)
+        self.addCleanup(self.throw_away, pod)
+        return pod
+
+    def throw_away(self, pod):
+        pod.kill()
+        if any(error for _, error in self._outcome.result.errors + self._outcome.result.failures):
+            for name in ("postgres", "roles", "load"):
+                path = pod.folder / (name + ".log")
+                if path.exists():
+                    print("--- {}\n{}".format(name, path.read_text(errors="replace")[-4000:]))
+        shutil.rmtree(pod.folder)
+
+    def ready_pod(self):
+        pod = self.pod()
+        pod.start(self.kubernetes)
+        self.wait_ready(pod)
+        return pod
+
+    def wait_ready(self, pod):
+        started = time.monotonic()
+        wait_until(pod.is_ready, READY_SECONDS, "the pod is ready")
+        return time.monotonic() - started
+
+    def superuser(self, pod, sql):
+        return pod.query(sql, user="postgres", password=self.admin(pod, "superuser-password"))
+
+    def admin(self, pod, key):
+        return (pod.secrets / "admin" / key).read_text()
+
+    # Creation
+
+    def test_a_new_pod_is_ready_with_its_roles(self):
+        pod = self.pod()
+        started = time.monotonic()
+        pod.start(self.kubernetes)
+        self.wait_ready(pod)
+        print("{}: ready with roles after {:.1f} s".format(self.version, time.monotonic() - started))
+        self.assertIn("PostgreSQL {}".format(self.version), pod.query("SELECT version()"))
+        self.assertEqual(
+            self.superuser(pod, ROLES),
+            "postgres t t t t t, rates_a t f f f f, rates_b f f f f f, rates_owner f f t f f, replicator t f f f t",
+        )
+        self.assertEqual(
+            pod.query(
+                "SELECT concat_ws(' ', pg_encoding_to_char(encoding), datcollate, datctype,"
+                " current_setting('data_checksums'), current_setting('password_encryption')) FROM pg_database"
+                " WHERE datname = 'template1'"
+            ),
+            "UTF8 C C.UTF-8 on scram-sha-256",
+        )
+        self.assertEqual(pod.query("SELECT 1", user="replicator", password="replica-1"), "1")
+        config = self.kubernetes.config_maps()["x-postgres-config"]["annotations"]
+        self.assertIn('"failsafe_mode":true', config["config"])
+        pod_object = json.loads(self.kubernetes.kubectl("get", "pod", "x-postgres-0", "-o", "json"))
+        self.assertEqual(pod_object["metadata"]["labels"]["rates.internal/role"], "primary")
+
+    def test_patroni_makes_no_object_of_its_own(self):
+        pod = self.ready_pod()
+        wait_until(lambda: self.leader("leader"), READY_SECONDS, "Patroni wrote that it leads")
+        names = {name for name in self.kubernetes.config_maps() if name != "kube-root-ca.crt"}
+        self.assertEqual(
+            names, {"x-postgres-config", "x-postgres-leader", "x-postgres-failover", "x-postgres-sync"}
+        )
+        self.assertNotIn("forbidden", pod.postgres.log().lower())
+
+    def leader(self, annotation):
+        return (self.kubernetes.config_maps()["x-postgres-leader"].get("annotations") or {}).get(annotation)
+
+    def test_a_kill_at_any_moment_of_the_creation_is_recovered_from(self):
+        moments = random.Random(20210131)
+        slowest = 0.0
+        for attempt in range(KILLS):
+            # Most of it happens in the first 2.5 s; the rest of the 6 s is a running server.
+            delay = moments.uniform(0, 2.5) if attempt % 4 else moments.uniform(2.5, 6)
+            with self.subTest(attempt=attempt, delay=round(delay, 3)):
+                pod = self.pod()
+                for _ in range(1 + attempt % 3):
+                    pod.start(self.kubernetes)
+                    time.sleep(delay)
+                    pod.kill()
+                    if attempt % 2:
+                        pod.new_temporary_files()
+                complete = (pod.data / "pgdata").exists()
+                identity = self.identity(pod) if complete else None
+                pod.start(self.kubernetes)
+                slowest = max(slowest, self.wait_ready(pod))
+                if complete:
+                    self.assertEqual(self.identity(pod), identity, "a complete cluster was replaced")
+                self.assertEqual(self.superuser(pod, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^(rates|repl)'"), "4")
+                self.assertEqual(pod.query("SELECT 'alive'"), "alive")
+                self.assertFalse((pod.data / "pgdata.new").exists())
+                pod.kill()
+                shutil.rmtree(pod.data / "pgdata")
+                self.kubernetes.remove_environment()
+                self.kubernetes.make_environment()
+        print("{}: {} kills, ready again after at most {:.1f} s".format(self.version, KILLS, slowest))
+
+    def identity(self, pod):
+        """The system identifier: the first 8 bytes of the control file."""
+        return (pod.data / "pgdata/global/pg_control").read_bytes()[:8]
+
+    # What is there is kept
+
+    def test_data_survives_kills_and_a_new_environment(self):
+        pod = self.ready_pod()
+        pod.query("SET ROLE rates_owner; CREATE DATABASE kept")
+        pod.query("SET ROLE rates_owner; CREATE TABLE kept (n int)", database="kept")
+        for number in range(5):
+            pod.query("INSERT INTO kept VALUES ({})".format(number), database="kept")
+            pod.kill()
+            pod.start(self.kubernetes)
+            self.wait_ready(pod)
+        pod.kill()
+        self.kubernetes.remove_environment()
+        pod.new_temporary_files()
+        # An environment made anew on a retained volume: no record of the cluster, other passwords.
+        self.kubernetes.make_environment()
+        pod.write_secret("app", username="rates_b", password="another")
+        pod.write_secret("admin", **{"superuser-password": "super-2", "replication-password": "replica-2"})
+        pod.start(self.kubernetes)
+        self.wait_ready(pod)
+        self.assertEqual(pod.query("SELECT count(*) FROM kept", database="kept"), "5")
+
+    def test_a_lost_volume_is_not_replaced_by_an_empty_cluster(self):
+        pod = self.ready_pod()
+        pod.kill()
+        shutil.rmtree(pod.data / "pgdata")
+        pod.start(self.kubernetes)
+        wait_until(lambda: "exists already" in pod.postgres.log(), READY_SECONDS, "the pod says what it waits for")
+        self.assertFalse((pod.data / "pgdata.new").exists())
+
+    def test_an_incomplete_data_directory_is_refused_and_left(self):
+        pod = self.pod()
+        (pod.data / "pgdata").mkdir()
+        (pod.data / "pgdata/precious").write_text("data")
+        os.chown(pod.data / "pgdata", 999, 999)
+        pod.start(self.kubernetes)
+        self.assertEqual(pod.postgres.process.wait(READY_SECONDS), 1)
+        self.assertIn("is not a complete cluster", pod.postgres.log())
+        self.assertEqual((pod.data / "pgdata/precious").read_text(), "data")
+
+    def test_data_of_another_major_version_is_refused_and_left(self):
+        pod = self.pod()
+        (pod.data / "pgdata/global").mkdir(parents=True)
+        (pod.data / "pgdata/PG_VERSION").write_text("9\n")
+        (pod.data / "pgdata/global/pg_control").write_text("x")
+        pod.start(self.kubernetes)
+        self.assertEqual(pod.postgres.process.wait(READY_SECONDS), 1)
+        self.assertIn("was made by PostgreSQL 9", pod.postgres.log())
+        self.assertTrue((pod.data / "pgdata/PG_VERSION").exists())
+
+    def test_a_missing_secret_is_named(self):
+        pod = self.pod()
+        (pod.secrets / "admin/superuser-password").unlink()
+        pod.start(self.kubernetes)
+        self.assertEqual(pod.postgres.process.wait(READY_SECONDS), 1)
+        self.assertIn("/etc/rates/admin/superuser-password is missing", pod.postgres.log())
+
+    # Stopping, and losing the API server
+
+    def test_a_stop_is_a_fast_shutdown(self):
+        pod = self.ready_pod()
+        started = time.monotonic()
+        self.assertEqual(pod.roles.terminate(), 0)
+        pod.postgres.terminate()
+        self.assertLess(time.monotonic() - started, 20)
+        self.assertIn("database system is shut down", pod.postgres.log())
+
+    def test_the_primary_goes_on_while_the_api_server_is_away(self):
+        pod = self.ready_pod()
+        pod.query("SET ROLE rates_owner; CREATE DATABASE away")
+        pod.query("CREATE TABLE away (n int)", database="away")
+        # From its second round on, Patroni knows the members that it may rely on.
+        wait_until(lambda: self.leader("failsafe"), READY_SECONDS, "Patroni wrote the members")
+        renewed = self.leader("renewTime")
+        wait_until(lambda: self.leader("renewTime") != renewed, READY_SECONDS, "Patroni's next round")
+        self.kubernetes.api_server.kill()
+        self.kubernetes.api_server.wait()
+        try:
+            # Longer than the ttl: without the failsafe mode the primary would have stepped down.
+            end = time.monotonic() + 30
+            wait_until(lambda: "failsafe mode is enabled" in pod.postgres.log(), 30, "Patroni misses the API server")
+            while time.monotonic() < end:
+                pod.query("INSERT INTO away VALUES (1)", database="away")
+        finally:
+            self.kubernetes.start_api_server()
+        self.assertNotIn("demot", pod.postgres.log())
+
+    # Roles
+
+    def test_a_changed_secret_is_followed_and_the_other_login_goes_on(self):
+        pod = self.ready_pod()
+        old = dict(pod.login)
+        pod.write_secret("app", username="rates_b", password='new "$HOME" `id` \\ \'')
+        wait_until(lambda: pod.query("SELECT 1", check=False)[0] == 0, READY_SECONDS, "the new login works")
+        self.assertEqual(pod.query("SELECT 1", user=old["username"], password=old["password"]), "1")
+        pod.write_secret("app", username="rates_a", password="third")
+        wait_until(lambda: pod.query("SELECT 1", check=False)[0] == 0, READY_SECONDS, "the third login works")
+        self.assertNotEqual(pod.query("SELECT 1", "rates_a", old["password"], check=False)[0], 0)
+        pod.write_secret("admin", **{"superuser-password": "super-2", "replication-password": "replica-2"})
+        wait_until(
+            lambda: pod.query("SELECT 1", "postgres", "super-2", check=False)[0] == 0, READY_SECONDS, "the superuser's"
+        )
+
+    def test_roles_that_were_changed_in_the_database_are_repaired(self):
+        pod = self.ready_pod()
+        for damage in (
+            "ALTER ROLE rates_a PASSWORD 'other'",
+            "ALTER ROLE rates_a NOLOGIN",
+            "REVOKE rates_owner FROM rates_a",
+            "ALTER ROLE rates_owner NOCREATEDB",
+            "ALTER ROLE rates_b SUPERUSER",
+            "DROP ROLE replicator",
+        ):
+            with self.subTest(damage):
+                if damage.startswith("DROP"):
+                    self.superuser(pod, "DROP OWNED BY replicator")
+                self.superuser(pod, damage)
+                wait_until(
+                    lambda: pod.query("SELECT 1", check=False)[0] == 0
+                    and self.superuser(pod, ROLES)
+                    == "postgres t t t t t, rates_a t f f f f, rates_b f f f f f, rates_owner f f t f f, replicator t f f f t"
+                    and self.superuser(pod, "SELECT pg_has_role('rates_a', 'rates_owner', 'USAGE')") == "t",
+                    READY_SECONDS,
+                    "the roles are right again",
+                )
+
+    def test_a_login_that_is_neither_of_the_two_is_refused_in_words(self):
+        pod = self.pod()
+        pod.write_secret("app", username="postgres", password="x")
+        pod.start(self.kubernetes)
+        wait_until(lambda: "it must be rates_a or rates_b" in pod.roles.log(), READY_SECONDS, "the sentence")
+        self.assertFalse(pod.is_ready())
+
+    def test_no_password_is_logged(self):
+        pod = self.ready_pod()
+        self.superuser(pod, "ALTER SYSTEM SET log_statement = 'all'")
+        self.superuser(pod, "ALTER SYSTEM SET log_min_duration_statement = 0")
+        self.superuser(pod, "SELECT pg_reload_conf()")
+        pod.write_secret("app", username="rates_b", password="unmistakable-1")
+        pod.write_secret("admin", **{"superuser-password": "unmistakable-2", "replication-password": "unmistakable-3"})
+        wait_until(lambda: pod.query("SELECT 1", check=False)[0] == 0, READY_SECONDS, "the new login works")
+        wait_until(
+            lambda: pod.query("SELECT 1", "postgres", "unmistakable-2", check=False)[0] == 0, READY_SECONDS, "postgres"
+        )
+        container = pod.load(str(uuid.uuid4()), b"SELECT broken;")
+        self.assertEqual(pod.loaded(container)[0], 1)
+        logs = pod.postgres.log() + pod.roles.log() + pod.loader.log()
+        self.assertIn("SELECT broken", logs)
+        self.assertNotIn("unmistakable", logs)
+
+    # Seeds
+
+    def uid(self):
+        return str(uuid.uuid4())
+
+    def scratch(self, uid):
+        return "rates_seed_" + uid.replace("-", "")[:12]
+
+    def marker(self, pod, database):
+        return pod.query("SELECT source, checksum, rows, seconds > 0 FROM rates_internal.seed", database=database)
+
+    def test_a_plain_and_a_gzip_dump_are_loaded_with_a_marker(self):
+        pod = self.ready_pod()
+        checksum = "sha256:" + hashlib.sha256(DUMP).hexdigest()
+        for content, source in ((DUMP, "bundled"), (gzip.compress(DUMP), "configMap:dumps/real's")):
+            uid = self.uid()
+            self.assertEqual(pod.loaded(pod.load(uid, content, source)), (0, ""))
+            self.assertEqual(self.marker(pod, self.scratch(uid)), "{}|{}|3|t".format(source, checksum))
+            self.assertEqual(pod.query("SELECT sum(price) FROM prices", database=self.scratch(uid)), "60")
+            owner = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname IN ('public', 'rates_internal')"
+            self.assertEqual(pod.query(owner, database=self.scratch(uid)), "rates_owner")
+        # The second attempt dropped what the first one left.
+        self.assertEqual(pod.query("SELECT count(*) FROM pg_database WHERE datname LIKE 'rates%'"), "1")
+
+    def test_no_dump_is_an_empty_database_with_a_marker(self):
+        pod = self.ready_pod()
+        uid = self.uid()
+        self.assertEqual(pod.loaded(pod.load(uid)), (0, ""))
+        self.assertIn("|0|t", self.marker(pod, self.scratch(uid)))
+
+    def test_a_database_that_is_there_is_left_alone(self):
+        pod = self.ready_pod()
+        pod.query("SET ROLE rates_owner; CREATE DATABASE rates")
+        self.assertEqual(pod.loaded(pod.load(self.uid(), DUMP)), (0, ""))
+        self.assertEqual(pod.query("SELECT count(*) FROM pg_database WHERE datname LIKE 'rates_seed%'"), "0")
+
+    def failure(self, pod, content, **settings):
+        uid = self.uid()
+        status, message = pod.loaded(pod.load(uid, content, **settings))
+        self.assertEqual(status, 1)
+        self.assertLessEqual(len(message.encode()), 4096)
+        answer = json.loads(message)
+        self.assertEqual(answer["outcome"], "failed")
+        code, _, _ = pod.query("SELECT FROM rates_internal.seed", database=self.scratch(uid), check=False)
+        self.assertNotEqual(code, 0, "a failed load has no marker")
+        return answer["message"]
+
+    def test_a_dump_that_fails_says_what_psql_said(self):
+        pod = self.ready_pod()
+        said = self.failure(pod, DUMP.replace(b"2021-01-02\t30", b"2021-01-02\tthirty"))
+        self.assertIn('invalid input syntax for type integer: "thirty"', said)
+        self.assertIn("COPY prices, line 3", said)
+        self.assertIn("psql:<stdin>:", said)
+        packed = gzip.compress(DUMP)
+        self.assertIn("not valid gzip", self.failure(pod, packed[:-40]))
+        self.assertIn("not valid gzip", self.failure(pod, packed[:-8] + b"12345678"))
+        self.assertIn("syntax error", self.failure(pod, b"CREATE TABLE a (n int);\nCREATE nonsense;\n"))
+        self.assertIn("role \"nobody\" does not exist", self.failure(pod, DUMP + b"ALTER TABLE public.ports OWNER TO nobody;"))
+        self.assertIn("made nothing in the database", self.failure(pod, b"\\connect postgres\n"))
+        self.assertIn("permission denied", self.failure(pod, b"CREATE ROLE intruder;"))
+        long = b"DO $$ BEGIN RAISE EXCEPTION '" + "ä\"\\".encode() * 4000 + b"'; END $$;"
+        self.assertTrue(self.failure(pod, long))
+        self.assertIn("cannot be read", self.failure(pod, None, SEED_FILE="/seed/missing"))
+
+    def test_a_load_that_is_killed_is_started_over_by_the_next(self):
+        pod = self.ready_pod()
+        endless = DUMP + b"SELECT pg_sleep(3600);\n"
+        first = self.uid()
+        container = pod.load(first, endless)
+        wait_until(
+            lambda: pod.query("SELECT count(*) FROM prices", database=self.scratch(first), check=False)[1] == "3",
+            READY_SECONDS,
+            "the first load is half done",
+        )
+        container.kill()
+        second = self.uid()
+        self.assertEqual(pod.loaded(pod.load(second, DUMP)), (0, ""))
+        names = pod.query("SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE 'rates%'")
+        self.assertEqual(names, self.scratch(second))
+
+    def test_a_load_waits_for_the_database(self):
+        pod = self.pod()
+        container = pod.load(self.uid(), DUMP)
+        pod.start(self.kubernetes)
+        self.assertEqual(pod.loaded(container), (0, ""))
+
+    def test_a_load_ends_when_it_is_told_to(self):
+        pod = self.ready_pod()
+        uid = self.uid()
+        container = pod.load(uid, DUMP + b"SELECT pg_sleep(3600);\n")
+        wait_until(
+            lambda: pod.query("SELECT 1 FROM prices LIMIT 1", database=self.scratch(uid), check=False)[1] == "1",
+            READY_SECONDS,
+            "the load is half done",
+        )
+        container.terminate(10)
+
+
+class Postgres13(PodTests, unittest.TestCase):
+    version = "13.5"
+
+
+class Postgres17(PodTests, unittest.TestCase):
+    version = "17"
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
