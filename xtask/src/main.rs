@@ -34,6 +34,8 @@ enum Command {
     Images(images::Arguments),
     /// Start everything: a local cluster, the operator, and an environment that answers on a port of this machine
     Up(up::Arguments),
+    /// Run every test: checks of the sources, the tests of each part, the whole on a cluster of its own
+    Test(test::Arguments),
     /// End a local cluster and remove all of it
     Down(down::Arguments),
     /// Start, end and look at local clusters alone
@@ -52,13 +54,18 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
         Command::Up(arguments) => up::run(&arguments),
+        Command::Test(arguments) => return finish(test::run(&arguments)),
         Command::Down(arguments) => down::run(&arguments),
         Command::Cluster(command) => cluster_command::run(&command),
         Command::Supervise(arguments) => cluster::supervisor::run(&arguments),
         Command::Forward(arguments) => cluster::forward::run(arguments),
     };
+    finish(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             terminal::error(&error);
             ExitCode::FAILURE

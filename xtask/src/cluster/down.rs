@@ -16,7 +16,7 @@ use super::state::State;
 use crate::command;
 use crate::terminal::{Step, note};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Ends the cluster and removes all of it. Says so when there is none.
 pub fn down(name: &str) -> Result<()> {
@@ -24,6 +24,11 @@ pub fn down(name: &str) -> Result<()> {
         note(format_args!("there is no cluster {name}"));
     }
     Ok(())
+}
+
+/// The supervisor of the cluster, alive; none where there is none.
+pub fn supervisor_of(name: &str) -> Option<Identity> {
+    State::of(name).supervisor().filter(Identity::is_alive)
 }
 
 /// Ends the cluster and removes all of it; false when there is none.

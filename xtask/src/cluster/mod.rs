@@ -24,8 +24,8 @@ pub mod supervisor;
 mod up;
 
 pub use binaries::{KubeBinaries, binaries};
-pub use down::{down, down_if_there, purge};
+pub use down::{down, down_if_there, purge, supervisor_of};
 pub use leaks::Snapshot;
 pub use network::MAX_NODES;
 pub use plan::{ClusterSpec, Forwarder};
-pub use up::{FORWARD_ONLY, Node, Running, forward_only, forwarder, up};
+pub use up::{FORWARD_ONLY, Running, forward_only, forwarder, up};

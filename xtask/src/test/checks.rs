@@ -20,7 +20,14 @@ pub fn run_all(tally: &mut Tally) {
     tally.check("format of Go sources", go_format);
     tally.check("lints", || {
         passed(&mut cargo(&[
-            "clippy", "--quiet", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings",
+            "clippy",
+            "--quiet",
+            "--release",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
         ]))
     });
     tally.check("generated files", || {
@@ -45,10 +52,17 @@ fn passed(command: &mut Command) -> Result<Outcome> {
 }
 
 fn go_format() -> Result<Outcome> {
-    let unformatted =
-        output(Command::new("gofmt").arg("-l").args(["local-cluster", "images"]).current_dir(workspace::root()))?;
+    let unformatted = output(
+        Command::new("gofmt")
+            .arg("-l")
+            .args(["local-cluster", "images"])
+            .current_dir(workspace::root()),
+    )?;
     if !unformatted.trim().is_empty() {
-        bail!("run gofmt -w on {}", unformatted.split_whitespace().collect::<Vec<_>>().join(" "));
+        bail!(
+            "run gofmt -w on {}",
+            unformatted.split_whitespace().collect::<Vec<_>>().join(" ")
+        );
     }
     Ok(Outcome::Passed)
 }
@@ -57,16 +71,19 @@ fn go_format() -> Result<Outcome> {
 fn advisories() -> Result<Outcome> {
     match output(&mut deny(&["advisories"])?) {
         Ok(_) => Ok(Outcome::Passed),
-        Err(error) if format!("{error:#}").contains("failed to fetch advisory database") => {
-            Ok(Outcome::Skipped("the advisory database cannot be reached".to_owned()))
-        }
+        Err(error) if format!("{error:#}").contains("failed to fetch advisory database") => Ok(
+            Outcome::Skipped("the advisory database cannot be reached".to_owned()),
+        ),
         Err(error) => Err(error),
     }
 }
 
 fn deny(what: &[&str]) -> Result<Command> {
     let mut command = Command::new(cargo_deny()?);
-    command.current_dir(workspace::root()).args(["--workspace", "check", "--hide-inclusion-graph"]).args(what);
+    command
+        .current_dir(workspace::root())
+        .args(["--workspace", "check", "--hide-inclusion-graph"])
+        .args(what);
     Ok(command)
 }
 
@@ -76,7 +93,16 @@ fn cargo_deny() -> Result<PathBuf> {
     let binary = root.join("bin/cargo-deny");
     if !binary.exists() {
         let step = Step::begin(format_args!("build cargo-deny {CARGO_DENY} (some minutes, once)"));
-        run(cargo(&["install", "--quiet", "--locked", "--version", CARGO_DENY, "cargo-deny", "--root"]).arg(&root))?;
+        run(cargo(&[
+            "install",
+            "--quiet",
+            "--locked",
+            "--version",
+            CARGO_DENY,
+            "cargo-deny",
+            "--root",
+        ])
+        .arg(&root))?;
         step.done();
     }
     Ok(binary)

@@ -36,7 +36,10 @@ impl Tally {
                 format!("FAILED: {error:#}")
             }
         };
-        terminal::note(format_args!("check {name} ... {said} ({:.1} s)", started.elapsed().as_secs_f64()));
+        terminal::note(format_args!(
+            "check {name} ... {said} ({:.1} s)",
+            started.elapsed().as_secs_f64()
+        ));
     }
 
     /// Runs a command that prints libtest's closing lines, shows its output as it
@@ -79,9 +82,16 @@ impl Tally {
     fn of_line(line: &str) -> Option<Self> {
         let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let count = |what: &str| {
-            counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok()).unwrap_or(0)
+            counts
+                .split("; ")
+                .find_map(|part| part.strip_suffix(what)?.trim().parse().ok())
+                .unwrap_or(0)
         };
-        Some(Self { passed: count("passed"), failed: count("failed"), skipped: count("ignored") })
+        Some(Self {
+            passed: count("passed"),
+            failed: count("failed"),
+            skipped: count("ignored"),
+        })
     }
 }
 
@@ -109,7 +119,14 @@ mod tests {
     #[test]
     fn a_closing_line_is_counted_and_others_are_not() {
         let line = "test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.05s";
-        assert_eq!(Tally::of_line(line), Some(Tally { passed: 12, failed: 2, skipped: 1 }));
+        assert_eq!(
+            Tally::of_line(line),
+            Some(Tally {
+                passed: 12,
+                failed: 2,
+                skipped: 1
+            })
+        );
         assert_eq!(Tally::of_line("test some::test ... ok"), None);
     }
 
@@ -117,12 +134,35 @@ mod tests {
     fn a_runner_that_dies_without_a_count_is_a_failure() {
         let mut tally = Tally::default();
         tally.run(Command::new("sh").args(["-c", "exit 3"])).unwrap();
-        assert_eq!(tally, Tally { passed: 0, failed: 1, skipped: 0 });
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 0,
+                failed: 1,
+                skipped: 0
+            }
+        );
     }
 
     #[test]
     fn the_last_line_names_skipped_tests_only_where_there_are_some() {
-        assert_eq!(Tally { passed: 3, failed: 0, skipped: 0 }.to_string(), "3 passed, 0 failed");
-        assert_eq!(Tally { passed: 3, failed: 1, skipped: 2 }.to_string(), "3 passed, 1 failed, 2 skipped");
+        assert_eq!(
+            Tally {
+                passed: 3,
+                failed: 0,
+                skipped: 0
+            }
+            .to_string(),
+            "3 passed, 0 failed"
+        );
+        assert_eq!(
+            Tally {
+                passed: 3,
+                failed: 1,
+                skipped: 2
+            }
+            .to_string(),
+            "3 passed, 1 failed, 2 skipped"
+        );
     }
 }

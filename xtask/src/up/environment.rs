@@ -13,7 +13,7 @@ use super::{NAMESPACE, install};
 use crate::command;
 use crate::terminal::{Step, note};
 
-const READY: Duration = Duration::from_secs(300);
+const READY: Duration = Duration::from_mins(5);
 const INTERVAL: Duration = Duration::from_millis(300);
 
 /// What `up` reads of a `RatesEnvironment`.

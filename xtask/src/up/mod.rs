@@ -58,11 +58,10 @@ fn cluster_name(arguments: &Arguments) -> &'static str {
 }
 
 fn local(arguments: &Arguments) -> Result<()> {
-    let pause = first(images::build(&[Image::Pause])?)?;
     let spec = ClusterSpec {
         name: "dev".to_owned(),
         nodes: arguments.nodes,
-        pause_image: pause.reference.clone(),
+        pause_image: pause_image()?,
         forwarder: Some(Forwarder {
             listen: preflight::local(arguments.port),
             namespace: NAMESPACE.to_owned(),
@@ -70,29 +69,40 @@ fn local(arguments: &Arguments) -> Result<()> {
             port: SERVICE_PORT,
         }),
     };
-    let (running, binaries, built) = thread::scope(|scope| -> Result<_> {
-        // The processors are the bottleneck of a first run; packages are fetched and unpacked beside them.
-        let postgres = scope.spawn(|| images::build(&[Image::Postgres13, Image::Postgres17]));
-        let programs = scope.spawn(compile);
-        let binaries = cluster::binaries()?;
-        let running = cluster::up(&spec, &binaries)?;
-        join(programs)?;
-        let mut built = join(postgres)?;
-        built.extend(images::build(&[Image::Operator, Image::Api])?);
-        built.push(pause);
-        Ok((running, binaries, built))
-    })?;
-    import(&running, &built)?;
+    let (running, binaries) = with_operator(&spec)?;
     write_access(&running, &binaries)?;
-    install::operator(&|| running.kubectl(), &built)?;
     environment::apply_and_wait(&|| running.kubectl(), ENVIRONMENT)?;
     environment::answers(preflight::local(arguments.port))?;
     print_access();
     Ok(())
 }
 
+/// The image that a cluster needs before it can start.
+pub fn pause_image() -> Result<String> {
+    let built = images::build(&[Image::Pause])?;
+    Ok(built.into_iter().next().context("no image was built")?.reference)
+}
+
+/// Builds everything, starts the cluster, and installs the operator on it.
+pub fn with_operator(spec: &ClusterSpec) -> Result<(Running, KubeBinaries)> {
+    let (running, binaries, built) = thread::scope(|scope| -> Result<_> {
+        // The processors are the bottleneck of a first run; packages are fetched and unpacked beside them.
+        let postgres = scope.spawn(|| images::build(&[Image::Pause, Image::Postgres13, Image::Postgres17]));
+        let programs = scope.spawn(compile);
+        let binaries = cluster::binaries()?;
+        let running = cluster::up(spec, &binaries)?;
+        join(programs)?;
+        let mut built = join(postgres)?;
+        built.extend(images::build(&[Image::Operator, Image::Api])?);
+        Ok((running, binaries, built))
+    })?;
+    import(&running, &built)?;
+    install::operator(&|| running.kubectl(), &built)?;
+    Ok((running, binaries))
+}
+
 /// Compiles the programs that go into images.
-pub fn compile() -> Result<()> {
+fn compile() -> Result<()> {
     let step = Step::begin("compile the operator and the API");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     command::run(
@@ -106,7 +116,7 @@ pub fn compile() -> Result<()> {
 }
 
 /// Brings all images to all nodes.
-pub fn import(running: &Running, built: &[Built]) -> Result<()> {
+fn import(running: &Running, built: &[Built]) -> Result<()> {
     let archives: Vec<_> = built
         .iter()
         .map(|built| (built.reference.as_str(), built.archive.as_path()))
@@ -143,10 +153,6 @@ fn print_access() {
     let folder = access_folder();
     println!("export KUBECONFIG={}", folder.join("kubeconfig").display());
     println!("export PATH={}:$PATH", folder.join("bin").display());
-}
-
-fn first(built: Vec<Built>) -> Result<Built> {
-    built.into_iter().next().context("no image was built")
 }
 
 fn join<T>(handle: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {

@@ -1,0 +1,100 @@
+//! The local cluster itself: quick when it runs, cleared when it died, gone without a trace when it is taken down.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+
+use super::tally::{Outcome, Tally};
+use crate::cluster::{self, ClusterSpec, KubeBinaries, Snapshot};
+
+/// `up` on a running cluster, images and all else aside.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// A second `up` finds the cluster and changes nothing.
+pub fn second_up_is_quick(tally: &mut Tally, spec: &ClusterSpec, binaries: &KubeBinaries) {
+    tally.check("a second up is quick and changes nothing", || {
+        let before = Snapshot::take()?;
+        let started = Instant::now();
+        cluster::up(spec, binaries)?;
+        ensure!(
+            started.elapsed() < QUICK,
+            "it took {:.1} s",
+            started.elapsed().as_secs_f64()
+        );
+        unchanged(&before, &Snapshot::take()?)?;
+        Ok(Outcome::Passed)
+    });
+}
+
+/// A start that is cut off at some moment leaves nothing once `down` has run.
+pub fn cut_off_starts_are_cleared(
+    tally: &mut Tally,
+    spec: &ClusterSpec,
+    binaries: &KubeBinaries,
+    before: &Snapshot,
+) {
+    for millis in [0, 300, 1200, 4000] {
+        tally.check(
+            &format!("a start cut off after {millis} ms is cleared by down"),
+            || {
+                cut_off(spec, binaries, Duration::from_millis(millis))?;
+                cluster::down_if_there(&spec.name)?;
+                unchanged(before, &Snapshot::take()?)?;
+                Ok(Outcome::Passed)
+            },
+        );
+    }
+}
+
+/// The remains of a cluster that died while it started are recognised and cleared by the next `up`.
+pub fn dead_cluster_is_cleared(tally: &mut Tally, spec: &ClusterSpec, binaries: &KubeBinaries) {
+    tally.check("the remains of a dead cluster are cleared by up", || {
+        cut_off(spec, binaries, Duration::from_secs(3))?;
+        cluster::up(spec, binaries)?;
+        Ok(Outcome::Passed)
+    });
+}
+
+/// Starts the cluster and, that long after its supervisor began, ends the supervisor as a crash does.
+/// What the supervisor had started goes on, ownerless.
+fn cut_off(spec: &ClusterSpec, binaries: &KubeBinaries, after: Duration) -> Result<()> {
+    thread::scope(|scope| {
+        let start = scope.spawn(|| cluster::up(spec, binaries));
+        let supervisor = loop {
+            if let Some(supervisor) = cluster::supervisor_of(&spec.name) {
+                break supervisor;
+            }
+            ensure!(
+                !start.is_finished(),
+                "the start ended before there was a supervisor"
+            );
+            thread::sleep(Duration::from_millis(5));
+        };
+        // The moment itself is what is tested here, not something that is waited for.
+        thread::sleep(after);
+        supervisor.kill();
+        match start.join() {
+            Ok(Err(_)) => Ok(()),
+            Ok(Ok(_)) => bail!("the cluster was ready before it was cut off: choose an earlier moment"),
+            Err(_) => bail!("the start panicked"),
+        }
+    })
+}
+
+/// `down` leaves the machine as it was.
+pub fn down_leaves_nothing(tally: &mut Tally, name: &str, before: &Snapshot) {
+    tally.check("down leaves nothing behind", || {
+        cluster::down_if_there(name)?;
+        unchanged(before, &Snapshot::take()?)?;
+        Ok(Outcome::Passed)
+    });
+}
+
+fn unchanged(before: &Snapshot, after: &Snapshot) -> Result<()> {
+    let changes = after.changes_since(before);
+    if !changes.is_empty() {
+        bail!("the machine is not as it was:\n{}", changes.join("\n"));
+    }
+    Ok(())
+}

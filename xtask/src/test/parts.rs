@@ -1,0 +1,41 @@
+//! The tests of each part, with its one real dependency: PostgreSQL for the API, etcd
+//! and kube-apiserver for the operator.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::tally::Tally;
+use crate::{cluster, images, workspace};
+
+/// Runs every crate's tests but the ones that need a cluster.
+pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
+    let binaries = cluster::binaries()?;
+    let postgres = images::postgres_for_tests()?;
+    let mut tests = Command::new("cargo");
+    tests
+        .current_dir(workspace::root())
+        .args([
+            "test",
+            "--release",
+            "--workspace",
+            "--exclude",
+            "e2e",
+            "--no-fail-fast",
+        ])
+        .env("RATES_TEST_KUBE", &binaries.kube)
+        .env("RATES_TEST_KUBECTL", &binaries.kubectl)
+        .env("RATES_TEST_POSTGRES", &postgres);
+    if let Some(filter) = filter {
+        tests.args(["--", filter]);
+    }
+    tally.run(&mut tests)?;
+    // The library of the tests of the whole reads dumps; that much needs no cluster.
+    tally.run(Command::new("cargo").current_dir(workspace::root()).args([
+        "test",
+        "--release",
+        "--package",
+        "e2e",
+        "--lib",
+    ]))
+}

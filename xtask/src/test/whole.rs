@@ -1,0 +1,67 @@
+//! The tests of the whole, on a cluster of their own that is taken down again; and of that cluster itself.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::lifecycle;
+use super::tally::Tally;
+use crate::cluster::{ClusterSpec, Snapshot};
+use crate::terminal::note;
+use crate::{cluster, up, workspace};
+
+/// The cluster's name; `up` has another, so both run side by side.
+const CLUSTER: &str = "test";
+
+/// Runs the tests of the whole; with a filter only those of environments.
+pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
+    let spec = ClusterSpec {
+        name: CLUSTER.to_owned(),
+        nodes: 1,
+        pause_image: up::pause_image()?,
+        forwarder: None,
+    };
+    if filter.is_some() || keep {
+        return environments(tally, filter, &spec);
+    }
+    let binaries = cluster::binaries()?;
+    // What an earlier run left, cut off, is not what this one is to be compared with.
+    cluster::down_if_there(CLUSTER)?;
+    let before = Snapshot::take()?;
+    lifecycle::cut_off_starts_are_cleared(tally, &spec, &binaries, &before);
+    lifecycle::dead_cluster_is_cleared(tally, &spec, &binaries);
+    lifecycle::second_up_is_quick(tally, &spec, &binaries);
+    let tested = environments(tally, None, &spec);
+    lifecycle::down_leaves_nothing(tally, CLUSTER, &before);
+    tested
+}
+
+/// The tests of `e2e/`.
+fn environments(tally: &mut Tally, filter: Option<&str>, spec: &ClusterSpec) -> Result<()> {
+    let (running, binaries) = up::with_operator(spec)?;
+    let mut path = vec![binaries.folder.clone()];
+    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let mut tests = Command::new("cargo");
+    tests
+        .current_dir(workspace::root())
+        .args([
+            "test",
+            "--release",
+            "--package",
+            "e2e",
+            "--test",
+            "whole",
+            "--",
+            "--nocapture",
+        ])
+        .args(filter)
+        .env("KUBECONFIG", &running.kubeconfig)
+        .env("PATH", env::join_paths(path).context("PATH cannot be extended")?);
+    tally.run(&mut tests)?;
+    note(format_args!(
+        "cluster {CLUSTER}: KUBECONFIG={}",
+        running.kubeconfig.display()
+    ));
+    Ok(())
+}
