@@ -48,6 +48,32 @@ pub struct Observed {
     pub dump: Dump,
 }
 
+impl Observed {
+    /// An environment of which nothing exists yet.
+    #[must_use]
+    pub fn alone(identity: Identity, environment: RatesEnvironment) -> Self {
+        Self {
+            identity,
+            environment,
+            app_secret: None,
+            admin_secret: None,
+            config_maps: Vec::new(),
+            service_accounts: Vec::new(),
+            roles: Vec::new(),
+            role_bindings: Vec::new(),
+            claims: Vec::new(),
+            services: Vec::new(),
+            stateful_sets: Vec::new(),
+            jobs: Vec::new(),
+            deployments: Vec::new(),
+            autoscalers: Vec::new(),
+            disruption_budgets: Vec::new(),
+            pods: Vec::new(),
+            dump: Dump::NotNeeded,
+        }
+    }
+}
+
 /// What is known of the dump that a seed names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Dump {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
 use kube::Resource;
 
 use crate::crd::RatesEnvironment;
@@ -242,6 +242,26 @@ impl Identity {
             Claim::Foreign
         }
     }
+}
+
+/// Whether this operator is among those who applied a field, given as its path in `managedFields`.
+#[must_use]
+pub fn applies(metadata: &ObjectMeta, path: &[&str]) -> bool {
+    let ours = |entry: &&ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
+    };
+    metadata
+        .managed_fields
+        .iter()
+        .flatten()
+        .filter(ours)
+        .any(|entry| {
+            let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+            path.iter()
+                .try_fold(fields, |fields, step| Some(fields?.get(step)))
+                .flatten()
+                .is_some()
+        })
 }
 
 /// How an existing object under a child's name stands to an environment.

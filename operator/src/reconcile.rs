@@ -134,31 +134,40 @@ async fn report(context: &Context, observed: &Observed, status: RatesEnvironment
         Err(source) => return Err(Error::Status(source)),
     }
     let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
-    let message = status.message.as_deref().unwrap_or_default();
-    tracing::info!(phase, message, "status");
+    tracing::info!(
+        phase,
+        what = status.message.as_deref().unwrap_or_default(),
+        "status"
+    );
     tell(context, observed, &previous.conditions, &status.conditions).await;
     Ok(())
 }
 
-/// An Event for every condition that moved; one that cannot be recorded is only logged.
+/// An Event for every part that came to be, and for every one that went wrong; one that cannot be
+/// recorded is only logged.
 async fn tell(context: &Context, observed: &Observed, before: &[Condition], after: &[Condition]) {
     let reference = observed.environment.object_ref(&());
     for condition in after {
-        let moved = !before.iter().any(|earlier| {
+        let said_before = before.iter().any(|earlier| {
             earlier.type_ == condition.type_
                 && earlier.status == condition.status
                 && earlier.reason == condition.reason
         });
-        if !moved || condition.type_ == "Progressing" || condition.reason == "Waiting" {
+        let holds = condition.status == "True";
+        if said_before || condition.type_ == "Progressing" || !(holds || is_bad(&condition.reason)) {
             continue;
         }
         let event = Event {
-            type_: if is_bad(&condition.reason) {
-                EventType::Warning
-            } else {
+            type_: if holds {
                 EventType::Normal
+            } else {
+                EventType::Warning
             },
-            reason: format!("{}{}", condition.type_, condition.reason),
+            reason: if holds {
+                condition.type_.clone()
+            } else {
+                condition.reason.clone()
+            },
             note: Some(condition.message.chars().take(900).collect()),
             action: "Reconcile".to_owned(),
             secondary: None,
@@ -169,17 +178,18 @@ async fn tell(context: &Context, observed: &Observed, before: &[Condition], afte
     }
 }
 
+/// The reasons that a person should hear of.
 fn is_bad(reason: &str) -> bool {
     const BAD: [&str; 9] = [
-        "Failed",
+        "SeedFailed",
         "SourceMissing",
         "Retrying",
         "InvalidSpec",
         "NameTaken",
         "Refused",
-        "Failing",
+        "DatabaseFailing",
         "Unschedulable",
-        "Unavailable",
+        "ApiUnavailable",
     ];
     BAD.contains(&reason)
 }

@@ -5,13 +5,12 @@
 //! current value.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use serde_json::json;
 
 use super::{Error, Writer, named};
 use crate::dereference::Observed;
-use crate::identity::MANAGER;
+use crate::identity::applies;
 use crate::validate::Scale;
 
 /// The field manager that holds the number for the autoscaler.
@@ -34,7 +33,7 @@ impl Writer<'_> {
             return self.ensure(desired, Some(&kept)).await;
         };
         self.check(existing)?;
-        if owns_replicas(existing) {
+        if applies(&existing.metadata, &["f:spec", "f:replicas"]) {
             let kept = self.keep(existing).await?;
             return self.ensure(desired, Some(&kept)).await;
         }
@@ -62,20 +61,4 @@ fn with_replicas(deployment: &Deployment, replicas: i32) -> Deployment {
         spec.replicas = Some(replicas);
     }
     deployment
-}
-
-fn owns_replicas(deployment: &Deployment) -> bool {
-    let ours = |entry: &&ManagedFieldsEntry| {
-        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
-    };
-    deployment
-        .managed_fields()
-        .iter()
-        .find(ours)
-        .is_some_and(|entry| {
-            entry
-                .fields_v1
-                .as_ref()
-                .is_some_and(|fields| !fields.0["f:spec"]["f:replicas"].is_null())
-        })
 }

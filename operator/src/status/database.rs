@@ -29,7 +29,7 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied) -
         return Said::no("Restarting", format!("{name} is stopping"));
     }
     if let Some(problem) = pods::problem(pod) {
-        return Said::no("Failing", problem);
+        return Said::no("DatabaseFailing", problem);
     }
     let claim = environment.identity.claim(0);
     if applied

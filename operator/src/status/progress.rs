@@ -16,7 +16,7 @@ pub fn seeded(environment: &Environment, observed: &Observed) -> Said {
         Seeding::Done(seed) => Said::yes("Loaded", database::loaded(seed)),
         Seeding::Waiting(what) => Said::no("Waiting", format!("waiting for {what}")),
         Seeding::Blocked(message) => Said::no("SourceMissing", message.clone()),
-        Seeding::Failed { message, .. } => Said::no("Failed", message.clone()),
+        Seeding::Failed { message, .. } => Said::no("SeedFailed", message.clone()),
         Seeding::Run { source, run } => match retrying(run) {
             Some(message) => Said::no("Retrying", message),
             None => Said::no("Loading", loading(source, run, environment, observed)),
@@ -143,6 +143,6 @@ pub fn api_available(deployment: Option<&Deployment>, counts: Pods, observed: &O
     if ready > 0 {
         Said::yes("Available", message)
     } else {
-        Said::no("Unavailable", message)
+        Said::no("ApiUnavailable", message)
     }
 }

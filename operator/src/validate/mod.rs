@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use crate::crd::{Api, Autoscaling, DEFAULT_POSTGRES_VERSION, DatabaseStatus, Profile, Storage};
 use crate::credentials::{Credentials, Fresh};
 use crate::dereference::Observed;
-use crate::identity::{Claim, Identity};
+use crate::identity::{Claim, Identity, applies};
 use crate::quantity::Quantity;
 use crate::settings::Images;
 
@@ -247,10 +247,13 @@ fn storage(
         (Some(size), None) | (None, Some(size)) => parse(size)?,
         (None, None) => parse(defaults(profile).size)?,
     };
-    // A retained claim keeps the class it has.
-    let class = match claim_spec {
-        Some(claim) => claim.storage_class_name.clone(),
-        None => spec.storage_class_name.clone(),
+    // A claim keeps the class that it was made with; one that the cluster chose is left to it.
+    let class = match (claim, claim_spec) {
+        (Some(claim), Some(spec)) => spec
+            .storage_class_name
+            .clone()
+            .filter(|_| applies(&claim.metadata, &["f:spec", "f:storageClassName"])),
+        _ => spec.storage_class_name.clone(),
     };
     Ok((size, class))
 }

@@ -1,0 +1,86 @@
+//! An environment and what exists of it, from YAML documents told apart by their kind.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use rates_operator::crd::RatesEnvironment;
+use rates_operator::credentials::Fresh;
+use rates_operator::dereference::{Dump, Observed};
+use rates_operator::identity::Identity;
+use rates_operator::settings::Images;
+use rates_operator::validate::{Environment, Invalid, validate};
+use serde::Deserialize;
+use serde_yaml::Value;
+
+/// The moment at which the fixtures play.
+pub const NOW: &str = "2031-03-04T05:06:07Z";
+
+pub fn observed(yaml: &str) -> Observed {
+    let documents: Vec<Value> = serde_yaml::Deserializer::from_str(yaml)
+        .map(|document| Value::deserialize(document).unwrap())
+        .collect();
+    let environment: RatesEnvironment = documents
+        .iter()
+        .find(|document| document["kind"] == "RatesEnvironment")
+        .map(|document| serde_yaml::from_value(document.clone()).unwrap())
+        .expect("a RatesEnvironment");
+    let mut observed = Observed::alone(
+        Identity::of(&environment).expect("name, namespace, uid"),
+        environment,
+    );
+    for document in documents {
+        match document["kind"].as_str().unwrap() {
+            "RatesEnvironment" => {}
+            "PersistentVolumeClaim" => observed.claims.push(serde_yaml::from_value(document).unwrap()),
+            "Job" => observed.jobs.push(serde_yaml::from_value(document).unwrap()),
+            "Pod" => observed.pods.push(serde_yaml::from_value(document).unwrap()),
+            "Deployment" => observed
+                .deployments
+                .push(serde_yaml::from_value(document).unwrap()),
+            "StatefulSet" => observed
+                .stateful_sets
+                .push(serde_yaml::from_value(document).unwrap()),
+            "Secret" => observed.app_secret = serde_yaml::from_value(document).unwrap(),
+            "ConfigMap" => {
+                let config_map: ConfigMap = serde_yaml::from_value(document).unwrap();
+                observed.dump = Dump::Found {
+                    digest: config_map.name_any(),
+                };
+            }
+            kind => panic!("the fixture has a {kind}, which nothing reads"),
+        }
+    }
+    observed
+}
+
+pub fn images() -> Images {
+    let postgres = [
+        "13.5=registry.example/pg:thirteen",
+        "17=registry.example/pg:seventeen",
+    ]
+    .map(str::to_owned);
+    Images::new("registry.example/api:newest".to_owned(), &postgres).unwrap()
+}
+
+pub fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+pub fn validated(observed: &Observed) -> Result<Environment, Invalid> {
+    let [password, superuser_password, replication_password] =
+        ["p", "s", "r"].map(|letter| letter.repeat(32));
+    validate(
+        observed,
+        &images(),
+        Fresh {
+            password,
+            superuser_password,
+            replication_password,
+        },
+        now(),
+    )
+}
+
+pub fn environment(observed: &Observed) -> Environment {
+    validated(observed).unwrap()
+}

@@ -1,0 +1,306 @@
+//! What runs next, by what Jobs and pods reported; and what the status says of it.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use rates_operator::apply::Applied;
+use rates_operator::crd::{Phase, RatesEnvironmentStatus};
+use rates_operator::dereference::{Dump, Observed};
+use rates_operator::status;
+use rates_operator::validate::{Environment, JobRun, Migration, Seeding};
+use serde_json::{Value, json};
+
+use crate::fixture;
+
+const BUNDLED: &str = include_str!("fixtures/bundled.yaml");
+const SEEDING: &str = include_str!("fixtures/seeding.yaml");
+
+/// An environment whose seed Job exists, with a pod that ended as `containers` say.
+struct Seeded {
+    observed: Observed,
+    job: String,
+}
+
+impl Seeded {
+    fn new(yaml: &str, attempt: u32) -> Self {
+        let mut observed = fixture::observed(yaml);
+        let Seeding::Run { run, .. } = fixture::environment(&observed).seeding else {
+            panic!("the fixture is to be seeded");
+        };
+        let job = observed.identity.seed_job(&run.hash);
+        let value = json!({
+            "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"name": job, "uid": "job-1", "annotations": {"rates.internal/attempt": attempt.to_string()}},
+        });
+        observed.jobs.push(serde_json::from_value::<Job>(value).unwrap());
+        Self { observed, job }
+    }
+
+    /// A pod of the Job, whose containers ended with a message each.
+    fn pod(mut self, phase: &str, init: &[(&str, &Value)], main: &[(&str, &Value)]) -> Self {
+        let ended = |containers: &[(&str, &Value)]| -> Vec<Value> {
+            let ended = |(name, message): &(&str, &Value)| {
+                json!({
+                    "name": name, "ready": false, "image": "", "imageID": "", "restartCount": 0,
+                    "state": {"terminated": {
+                        "exitCode": 1, "message": message.to_string(),
+                        "startedAt": "2031-03-04T05:06:00Z", "finishedAt": "2031-03-04T05:06:05Z",
+                    }},
+                })
+            };
+            containers.iter().map(ended).collect()
+        };
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "attempt",
+                "labels": {"app.kubernetes.io/component": "seed", "batch.kubernetes.io/job-name": self.job},
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": self.job, "uid": "job-1"}],
+            },
+            "status": {"phase": phase, "initContainerStatuses": ended(init), "containerStatuses": ended(main)},
+        });
+        self.observed
+            .pods
+            .push(serde_json::from_value::<Pod>(pod).unwrap());
+        self
+    }
+
+    /// The database's pod, its server running since `since`.
+    fn database(mut self, since: &str) -> Self {
+        let name = self.observed.identity.postgres_pod(0);
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "labels": {
+                "app.kubernetes.io/component": "postgres", "rates.internal/role": "primary",
+            }},
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{
+                    "name": "postgres", "ready": true, "image": "", "imageID": "", "restartCount": 0,
+                    "state": {"running": {"startedAt": since}},
+                }],
+            },
+        });
+        self.observed
+            .pods
+            .push(serde_json::from_value::<Pod>(pod).unwrap());
+        self
+    }
+
+    fn environment(&self) -> Environment {
+        fixture::environment(&self.observed)
+    }
+
+    fn run(&self) -> JobRun {
+        match self.environment().seeding {
+            Seeding::Run { run, .. } => run,
+            other => panic!("expected another attempt, got {other:?}"),
+        }
+    }
+
+    fn status(&self) -> RatesEnvironmentStatus {
+        status::status(
+            &self.environment(),
+            &self.observed,
+            &Applied::default(),
+            None,
+            fixture::now(),
+        )
+    }
+}
+
+fn condition<'a>(status: &'a RatesEnvironmentStatus, kind: &str) -> (&'a str, &'a str, &'a str) {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)
+        .unwrap();
+    (
+        condition.status.as_str(),
+        condition.reason.as_str(),
+        condition.message.as_str(),
+    )
+}
+
+fn failed(message: &str) -> Value {
+    json!({"outcome": "failed", "message": message})
+}
+
+#[test]
+fn a_pods_report_of_success_counts_before_its_job_is_complete() {
+    let report = json!({"outcome": "succeeded", "source": "bundled", "checksum": "sha256:00", "rows": 7, "seconds": 1.5, "schemaVersion": 4, "alreadySeeded": false});
+    let seeded = Seeded::new(BUNDLED, 1).pod("Succeeded", &[], &[("publish", &report)]);
+    let environment = seeded.environment();
+    let Seeding::Done(seed) = &environment.seeding else {
+        panic!("{:?}", environment.seeding)
+    };
+    assert_eq!(
+        (seed.source.as_str(), seed.rows, seed.checksum.as_deref()),
+        ("bundled", 7, Some("sha256:00"))
+    );
+    assert!(
+        matches!(environment.migration, Migration::Run(_)),
+        "the tables are next"
+    );
+    assert_eq!(
+        condition(&seeded.status(), "Seeded"),
+        ("True", "Loaded", "bundled: 7 prices in 1.5 s")
+    );
+}
+
+#[test]
+fn a_dump_that_cannot_be_loaded_is_told_in_psqls_words_and_not_tried_again() {
+    let psql = failed("psql:<stdin>:3: ERROR:  relation \"prices\" does not exist");
+    let seeded = Seeded::new(SEEDING, 1)
+        .pod("Failed", &[("load", &psql)], &[])
+        .database("2031-03-04T05:00:00Z");
+    assert!(matches!(seeded.environment().seeding, Seeding::Failed { .. }));
+    let status = seeded.status();
+    let (holds, reason, message) = condition(&status, "Seeded");
+    assert_eq!((holds, reason), ("False", "SeedFailed"));
+    assert!(message.contains("relation \"prices\" does not exist"));
+    assert_eq!(status.phase, Some(Phase::Degraded));
+    assert_eq!(condition(&status, "Ready").0, "False");
+}
+
+#[test]
+fn other_content_of_the_config_map_is_tried_at_once() {
+    let psql = failed("psql:<stdin>:3: ERROR");
+    let mut seeded = Seeded::new(SEEDING, 1)
+        .pod("Failed", &[("load", &psql)], &[])
+        .database("2031-03-04T05:00:00Z");
+    seeded.observed.dump = Dump::Found {
+        digest: "digest-of-june".to_owned(),
+    };
+    let run = seeded.run();
+    assert_eq!((run.attempt, run.not_before, run.failure), (1, None, None));
+    assert_ne!(seeded.observed.identity.seed_job(&run.hash), seeded.job);
+}
+
+#[test]
+fn a_load_during_which_the_server_restarted_says_nothing_about_the_dump() {
+    let psql = failed("server closed the connection unexpectedly");
+    let seeded = Seeded::new(SEEDING, 1)
+        .pod("Failed", &[("load", &psql)], &[])
+        .database("2031-03-04T05:06:04Z");
+    let run = seeded.run();
+    assert_eq!((run.attempt, run.replaces.as_deref()), (2, Some("job-1")));
+    let without_server = Seeded::new(SEEDING, 1).pod("Failed", &[("load", &psql)], &[]);
+    assert_eq!(without_server.run().attempt, 2);
+}
+
+#[test]
+fn a_lost_pod_is_replaced_at_once_and_then_after_growing_pauses() {
+    let ended = json!("killed");
+    let lost = |attempt| {
+        Seeded::new(BUNDLED, attempt)
+            .pod("Failed", &[], &[("publish", &ended)])
+            .run()
+    };
+    let first = lost(1);
+    assert_eq!(
+        (first.attempt, first.replaces.as_deref(), first.not_before),
+        (2, Some("job-1"), None)
+    );
+    // Ended at 05:06:05; now it is 05:06:07.
+    let third = lost(3);
+    assert_eq!((third.attempt, third.not_before), (4, None));
+    let sixth = lost(6);
+    assert_eq!(sixth.not_before, Some("2031-03-04T05:06:21Z".parse().unwrap()));
+    assert_eq!(sixth.replaces, None, "the lost one stays until then");
+    let fiftieth = lost(50);
+    assert_eq!(fiftieth.not_before, Some("2031-03-04T05:07:09Z".parse().unwrap()));
+}
+
+#[test]
+fn what_fails_after_the_load_is_tried_again_with_its_message_shown() {
+    let report = failed("the database went away");
+    let seeded = Seeded::new(BUNDLED, 4)
+        .pod("Failed", &[], &[("publish", &report)])
+        .database("2031-03-04T05:00:00Z");
+    let status = seeded.status();
+    let (_, reason, message) = condition(&status, "Seeded");
+    assert_eq!(reason, "Retrying");
+    assert!(
+        message.contains("attempt 5") && message.contains("the database went away"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_missing_config_map_or_key_is_told_with_what_to_do() {
+    let mut observed = fixture::observed(SEEDING);
+    observed.dump = Dump::NoConfigMap;
+    let Seeding::Blocked(message) = fixture::environment(&observed).seeding else {
+        panic!()
+    };
+    assert_eq!(
+        message,
+        "there is no ConfigMap manifest-of-may in namespace moorings: create it, or correct spec.database.seed.configMap.name"
+    );
+    observed.dump = Dump::NoKey(["june.sql".to_owned()].into());
+    let Seeding::Blocked(message) = fixture::environment(&observed).seeding else {
+        panic!()
+    };
+    assert!(
+        message.starts_with("ConfigMap manifest-of-may has no key \"may.sql.gz\", but: june.sql;"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_volume_that_was_replaced_is_seeded_anew() {
+    let mut observed = fixture::observed(include_str!("fixtures/migrating.yaml"));
+    assert!(matches!(
+        fixture::environment(&observed).seeding,
+        Seeding::Done(_)
+    ));
+    observed.claims[0].metadata.uid = Some("another".to_owned());
+    let environment = fixture::environment(&observed);
+    assert!(matches!(environment.seeding, Seeding::Run { .. }));
+    assert_eq!(environment.migration, Migration::Waiting);
+}
+
+#[test]
+fn what_was_pinned_at_creation_stays_until_told_otherwise() {
+    let mut observed = fixture::observed(include_str!("fixtures/running.yaml"));
+    let environment = fixture::environment(&observed);
+    assert_eq!(environment.api.image, "registry.example/api:of-its-creation");
+    assert_eq!(environment.database.image, "registry.example/pg:of-its-creation");
+    observed.environment.metadata.annotations = Some(
+        [(
+            "rates.internal/follow-operator-images".to_owned(),
+            "true".to_owned(),
+        )]
+        .into(),
+    );
+    let environment = fixture::environment(&observed);
+    assert_eq!(environment.api.image, "registry.example/api:newest");
+    assert_eq!(environment.database.image, "registry.example/pg:thirteen");
+    assert_eq!(environment.api.rollout_image, None, "not before its migrations");
+}
+
+#[test]
+fn an_unknown_version_is_told_with_the_known_ones() {
+    let mut observed = fixture::observed(include_str!("fixtures/new.yaml"));
+    observed.environment.spec.database.version = Some("12".to_owned());
+    let message = fixture::validated(&observed).unwrap_err().to_string();
+    assert!(
+        message.contains("PostgreSQL 12") && message.contains("one of 13.5, 17"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_size_of_a_volume_never_shrinks_whatever_the_spec_or_a_profile_says() {
+    let mut observed = fixture::observed(include_str!("fixtures/running.yaml"));
+    assert_eq!(fixture::environment(&observed).database.size.as_str(), "30Gi");
+    assert_eq!(
+        fixture::environment(&observed).database.template.size.as_str(),
+        "20Gi"
+    );
+    observed.environment.spec.database.storage.size = Some("2Gi".to_owned());
+    assert_eq!(fixture::environment(&observed).database.size.as_str(), "20Gi");
+    observed.environment.spec.database.storage.size = None;
+    assert_eq!(fixture::environment(&observed).database.size.as_str(), "20Gi");
+}
