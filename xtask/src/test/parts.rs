@@ -29,13 +29,5 @@ pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
     if let Some(filter) = filter {
         tests.args(["--", filter]);
     }
-    tally.run(&mut tests)?;
-    // The library of the tests of the whole reads dumps; that much needs no cluster.
-    tally.run(Command::new("cargo").current_dir(workspace::root()).args([
-        "test",
-        "--release",
-        "--package",
-        "e2e",
-        "--lib",
-    ]))
+    tally.run(&mut tests)
 }

@@ -105,12 +105,11 @@ pub fn with_operator(spec: &ClusterSpec) -> Result<(Running, KubeBinaries)> {
 fn compile() -> Result<()> {
     let step = Step::begin("compile the operator and the API");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    command::run(
-        Command::new(cargo)
+    command::run(Command::new(cargo)
             .current_dir(workspace::root())
-            .args(["build", "--release", "--locked", "--bins"])
-            .args(["--package", "rates-operator", "--package", "rates-api"]),
-    )?;
+            // The whole workspace, as the tests build it: its dependencies are then compiled once, with
+            // the features that all crates need together.
+            .args(["build", "--release", "--locked", "--workspace", "--bins"]))?;
     step.done();
     Ok(())
 }
