@@ -1,55 +1,88 @@
 //! `cargo xtask cluster`: the local clusters alone, for people who work on them.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
 
-use crate::{cluster, images};
+use anyhow::{Context as _, Result, bail};
+
+use crate::cluster::{self, ClusterSpec, Snapshot};
+use crate::images::{self, Image};
+use crate::terminal::note;
+use crate::{packages, preflight};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Start a cluster and print how to reach it
+    /// Start a cluster with nothing in it, and print how to reach it
     Up {
         /// `dev` or `test`
         name: String,
         #[arg(long, default_value_t = 1)]
         nodes: u8,
     },
-    /// End a cluster and remove all of it
-    Down {
-        /// `dev` or `test`
-        name: String,
-    },
     /// Print all that a cluster could leave behind on this machine, one line a thing
-    Snapshot,
+    Snapshot {
+        /// Print what has changed since an earlier snapshot instead, and fail if anything has
+        #[arg(long)]
+        since: Option<PathBuf>,
+        /// Leave out what belongs to this cluster
+        #[arg(long)]
+        without: Option<String>,
+    },
 }
 
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Up { name, nodes } => start(name, *nodes),
-        Command::Down { name } => cluster::down(name),
-        Command::Snapshot => {
-            print!("{}", cluster::Snapshot::take()?);
-            Ok(())
+        Command::Snapshot { since, without } => {
+            let mut taken = Snapshot::take()?;
+            if let Some(cluster) = without {
+                taken = taken.without(cluster);
+            }
+            match since {
+                None => {
+                    print!("{taken}");
+                    Ok(())
+                }
+                Some(file) => compare(&taken, file),
+            }
         }
     }
 }
 
 fn start(name: &str, nodes: u8) -> Result<()> {
+    preflight::machine()?;
+    packages::install()?;
     let binaries = cluster::binaries()?;
-    let pause = images::build(&[images::Image::Pause])?;
-    let pause = pause
-        .first()
-        .map(|built| (built.reference.as_str(), built.archive.as_path()));
-    let spec = cluster::ClusterSpec {
+    let pause = images::build(&[Image::Pause])?;
+    let pause = pause.first().context("the pause image was not built")?;
+    let spec = ClusterSpec {
         name: name.to_owned(),
         nodes,
-        pause_image: pause
-            .map(|(reference, _)| reference.to_owned())
-            .unwrap_or_default(),
+        pause_image: pause.reference.clone(),
         forwarder: None,
     };
     let running = cluster::up(&spec, &binaries)?;
-    running.import_images(pause.as_slice())?;
+    running.import_images(&[(&pause.reference, &pause.archive)])?;
+    for node in &running.nodes {
+        note(format_args!(
+            "{} {} {}",
+            node.name,
+            node.address,
+            node.containerd.display()
+        ));
+    }
     println!("export KUBECONFIG={}", running.kubeconfig.display());
     println!("export PATH={}:$PATH", binaries.folder.display());
+    Ok(())
+}
+
+fn compare(now: &Snapshot, file: &Path) -> Result<()> {
+    let before = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let changes = now.changes_since(&Snapshot::parse(&before));
+    for change in &changes {
+        println!("{change}");
+    }
+    if !changes.is_empty() {
+        bail!("{} things have changed since {}", changes.len(), file.display());
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
+use super::plan::short;
 use super::state;
 use crate::terminal::{Progress, note};
 use crate::{command, workspace};
@@ -166,12 +167,7 @@ fn hash(sources: &Path) -> Result<String> {
         hash.update(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
         hash.update([0]);
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(short(hash))
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

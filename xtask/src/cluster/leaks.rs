@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::cgroup::Hierarchies;
+use super::network::link_prefix;
 use super::{mounts, state};
 
 /// Settings of the machine that container programs are known to change.
@@ -50,7 +51,7 @@ impl Snapshot {
     /// Looks at the machine.
     pub fn take() -> Result<Self> {
         let mut lines = BTreeSet::new();
-        lines.extend(processes().map(|line| format!("process {line}")));
+        lines.extend(processes());
         lines.extend(
             mounts::list()?
                 .iter()
@@ -71,10 +72,6 @@ impl Snapshot {
             Command::new("ip").args(["route", "show", "table", "all"]),
         ));
         lines.extend(printed("rule", Command::new("ip").args(["rule", "show"])));
-        lines.extend(printed(
-            "network namespace",
-            Command::new("lsns").args(["-t", "net", "-n", "-o", "NS"]),
-        ));
         for program in ["iptables-save", "ip6tables-save"] {
             lines
                 .extend(printed("firewall", &mut Command::new(program)).filter(|line| !line.contains(" # ")));
@@ -104,6 +101,26 @@ impl Snapshot {
         Ok(Self { lines })
     }
 
+    /// The same without what belongs to a cluster, for one that goes on running beside the comparison.
+    #[must_use]
+    pub fn without(self, cluster: &str) -> Self {
+        let marks = [format!("/{}/{cluster}", super::cgroup::TOP), link_prefix(cluster)];
+        let lines = self
+            .lines
+            .into_iter()
+            .filter(|line| !marks.iter().any(|mark| line.contains(mark.as_str())));
+        Self {
+            lines: lines.collect(),
+        }
+    }
+
+    /// Reads a snapshot that was printed.
+    pub fn parse(text: &str) -> Self {
+        Self {
+            lines: text.lines().map(str::to_owned).collect(),
+        }
+    }
+
     /// What is there now and was not before, and the other way round; empty when nothing changed.
     pub fn changes_since(&self, before: &Self) -> Vec<String> {
         let came = self
@@ -124,19 +141,41 @@ impl fmt::Display for Snapshot {
     }
 }
 
-/// The processes that belong to a cluster by their programs or their arguments.
-fn processes() -> impl Iterator<Item = String> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        let groups = fs::read_to_string(entry.path().join("cgroup")).ok()?;
-        let is_one = line.contains(&format!("{}/", state::ROOT))
-            || line.contains("containerd-shim")
-            || groups.contains(&format!("/{}/", super::cgroup::TOP));
-        is_one.then(|| format!("{pid} {}", line.trim()))
-    })
+/// The processes that belong to a cluster by their group, program or arguments, and the network
+/// namespaces that any process is in.
+fn processes() -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
+        let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+        let groups = String::from_utf8_lossy(&read("cgroup")).into_owned();
+        let group = groups
+            .lines()
+            .find(|line| line.contains(&format!("/{}/", super::cgroup::TOP)));
+        let group = group.map_or("elsewhere", |line| line.rsplit(':').next().unwrap_or_default());
+        let is_one = group != "elsewhere"
+            || command.contains(&format!("{}/", state::ROOT))
+            || command.contains("containerd-shim");
+        if is_one {
+            lines.insert(format!("process {pid} in {group}: {}", command.trim()));
+        }
+        if let Ok(namespace) = fs::read_link(entry.path().join("ns/net")) {
+            let cluster: Vec<_> = group.split('/').take(3).collect();
+            lines.insert(format!(
+                "network namespace {} of {}",
+                namespace.display(),
+                cluster.join("/")
+            ));
+        }
+    }
+    lines
 }
 
 fn printed(kind: &'static str, command: &mut Command) -> impl Iterator<Item = String> {
@@ -146,4 +185,33 @@ fn printed(kind: &'static str, command: &mut Command) -> impl Iterator<Item = St
         .map(|line| format!("{kind} {}", line.trim()))
         .collect::<Vec<_>>()
         .into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_and_what_went_is_told_apart() {
+        let before = Snapshot::parse("link lo\nroute a\n");
+        let after = Snapshot::parse("link lo\nlink rates-test-1\n");
+        assert_eq!(after.changes_since(&before), ["+ link rates-test-1", "- route a"]);
+        assert!(before.changes_since(&before).is_empty());
+    }
+
+    #[test]
+    fn another_clusters_things_can_be_left_out() {
+        let text = "link rates-dev-1\nlink rates-test-1\ncontrol group /x/rates-local-cluster/dev/system\n";
+        assert_eq!(
+            Snapshot::parse(text).without("dev"),
+            Snapshot::parse("link rates-test-1\n")
+        );
+    }
+
+    #[test]
+    fn a_printed_snapshot_is_read_back_as_it_was() {
+        // Processes come and go meanwhile, so it is one snapshot that is compared with itself.
+        let taken = Snapshot::take().unwrap();
+        assert_eq!(Snapshot::parse(&taken.to_string()), taken);
+    }
 }

@@ -1,6 +1,7 @@
 //! What a cluster consists of: every process with its arguments, what it waits for, and how it is known to be ready.
 //! A plan is a value; the supervisor carries it out and knows nothing of Kubernetes.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -130,12 +131,7 @@ impl Planned {
             hash.update(contents);
             hash.update([0]);
         }
-        Ok(hash
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        Ok(short(hash))
     }
 }
 
@@ -165,6 +161,17 @@ impl Program {
             arguments: arguments.into_iter().map(Into::into).collect(),
         }
     }
+}
+
+/// The beginning of a hash, long enough to tell versions apart.
+pub fn short(hash: Sha256) -> String {
+    hash.finalize()
+        .iter()
+        .take(8)
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// The name of a node as Kubernetes knows it.

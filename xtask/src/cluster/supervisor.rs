@@ -21,13 +21,13 @@ use super::process::Identity;
 use super::state::{Phase, State, Status, StepStatus, tail, write_json};
 
 /// How long a step may take until it is ready, on a machine that also compiles.
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_mins(3);
 /// Between two tries of a condition.
 const INTERVAL: Duration = Duration::from_millis(100);
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LAST_DELAY: Duration = Duration::from_secs(30);
 /// A process that has lasted this long starts again without delay.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 /// A log is cut when it has grown beyond this; its last part is kept beside it.
 const LOG_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             std::process::exit(1);
         }
         cut_logs(&state.path("log"));
-        board.wait(Duration::from_secs(60));
+        board.wait(Duration::from_mins(1));
     }
 }
 
@@ -224,7 +224,7 @@ impl Worker {
                     );
                     if self.step.process.is_some() {
                         let end = tail(&self.log, 10);
-                        message.push_str(&format!("\nthe end of {}:\n{end}", self.log.display()));
+                        message = format!("{message}\nthe end of {}:\n{end}", self.log.display());
                     }
                     return self.board.fail(&message);
                 }

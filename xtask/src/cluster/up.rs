@@ -25,7 +25,6 @@ use crate::{command, workspace};
 /// A cluster that runs.
 #[derive(Clone, Debug)]
 pub struct Running {
-    pub name: String,
     pub kubeconfig: PathBuf,
     pub kubectl: PathBuf,
     pub nodes: Vec<Node>,
@@ -68,7 +67,6 @@ pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
         })
         .collect();
     Ok(Running {
-        name: spec.name.clone(),
         kubeconfig: state.kubeconfig(),
         kubectl: binaries.kubectl.clone(),
         nodes,

@@ -22,7 +22,7 @@ struct Grpc {
 #[derive(Debug, Serialize)]
 struct Cri {
     sandbox_image: String,
-    /// Where root may not lower a process's badness (no CAP_SYS_RESOURCE), pods could not start otherwise.
+    /// Where root may not lower a process's badness (no `CAP_SYS_RESOURCE`), pods could not start otherwise.
     restrict_oom_score_adj: bool,
     cni: Cni,
 }

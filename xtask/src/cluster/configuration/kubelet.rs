@@ -8,6 +8,10 @@ use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the fields are those of the kubelet's own format"
+)]
 pub struct Kubelet {
     api_version: &'static str,
     kind: &'static str,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// Where the provisioner's helper pods run.
 pub const STORAGE_NAMESPACE: &str = "local-path-storage";
 
-/// What every cluster has from the start: the default StorageClass and metrics-server's Service.
+/// What every cluster has from the start: the default `StorageClass` and metrics-server's Service.
 pub fn base(metrics_server: Ipv4Addr) -> Value {
     list(vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STORAGE_NAMESPACE}}),
