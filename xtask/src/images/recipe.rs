@@ -87,12 +87,12 @@ impl Recipe {
                 Some(base),
                 vec![
                     program("packages.sh"),
+                    program("rates-pg-isready"),
                     program("rates-postgres"),
                     program("rates-postgres-clone"),
                     program("rates-postgres-roles"),
                     program("rates-seed-load"),
                     file("patroni.yml"),
-                    file("initialized.py"),
                     file("roles.sql"),
                     part("server.tar", server, false),
                 ],
