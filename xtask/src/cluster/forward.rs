@@ -43,13 +43,15 @@ pub fn run(arguments: Arguments) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(arguments))
+    runtime.block_on(async {
+        let listener = TcpListener::bind(arguments.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+        serve(listener, arguments).await
+    })
 }
 
-async fn serve(arguments: Arguments) -> Result<()> {
-    let listener = TcpListener::bind(arguments.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+async fn serve(listener: TcpListener, arguments: Arguments) -> Result<()> {
     let target = Arc::new(Target {
         arguments,
         address: Mutex::new(None),
@@ -173,5 +175,73 @@ impl Target {
             .parse()
             .with_context(|| format!("Service {service} has no address of its own"))?;
         Ok(SocketAddr::new(address, *port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A forwarder to a Service at 127.0.0.1, whose address a stand-in for kubectl gives.
+    async fn forwarder(port: u16) -> (SocketAddr, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let kubectl = folder.path().join("kubectl");
+        fs::write(&kubectl, "#!/bin/sh\necho >>\"$0.calls\"\necho 127.0.0.1\n").unwrap();
+        fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let arguments = Arguments {
+            listen: address,
+            namespace: "default".to_owned(),
+            service: "api".to_owned(),
+            port,
+            kubectl,
+            kubeconfig: PathBuf::from("/none"),
+        };
+        tokio::spawn(serve(listener, arguments));
+        (address, folder)
+    }
+
+    #[tokio::test]
+    async fn an_end_of_one_direction_is_passed_on_and_the_other_stays_open() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, _folder) = forwarder(server.local_addr().unwrap().port()).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"question").await.unwrap();
+        client.shutdown().await.unwrap();
+        let (mut accepted, _) = server.accept().await.unwrap();
+        let mut asked = String::new();
+        accepted.read_to_string(&mut asked).await.unwrap();
+        accepted.write_all(b"answer").await.unwrap();
+        drop(accepted);
+        let mut answered = String::new();
+        client.read_to_string(&mut answered).await.unwrap();
+        assert_eq!((asked.as_str(), answered.as_str()), ("question", "answer"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_held_while_the_service_takes_none() {
+        let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = reserved.local_addr().unwrap();
+        drop(reserved);
+        let (address, folder) = forwarder(service.port()).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"early").await.unwrap();
+        // It asks for the address again once a try has failed.
+        let calls = folder.path().join("kubectl.calls");
+        while fs::read(&calls).unwrap_or_default().len() < 2 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let server = TcpListener::bind(service).await.unwrap();
+        let (mut accepted, _) = server.accept().await.unwrap();
+        let mut asked = [0; 5];
+        accepted.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, b"early");
     }
 }
