@@ -5,17 +5,18 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use tracing::Instrument as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::problem::Problem;
+use crate::routes::is_probe;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -65,13 +66,19 @@ pub async fn request(request: Request, next: Next) -> Response {
         Problem::internal().into_response()
     });
 
-    let status = response.status().as_u16();
-    let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-    span.in_scope(
-        || tracing::info!(target: "rates_api::access", %method, %route, status, milliseconds, "answered"),
-    );
+    span.in_scope(|| log(&method, &route, response.status().as_u16(), started.elapsed()));
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Probes come every second and say little: they are logged for those who debug.
+fn log(method: &Method, route: &str, status: u16, duration: Duration) {
+    let milliseconds = duration.as_secs_f64() * 1000.0;
+    if is_probe(route) {
+        tracing::debug!(target: "rates_api::access", %method, route, status, milliseconds, "answered");
+    } else {
+        tracing::info!(target: "rates_api::access", %method, route, status, milliseconds, "answered");
+    }
 }
 
 /// The caller's id if it is a harmless word of at most 128 characters, else a new one.

@@ -2,8 +2,10 @@
 
 mod address;
 mod connect;
+mod fault;
 mod schema;
 
 pub use address::{Address, AddressError, DatabaseArguments};
 pub use connect::{ConnectError, Driver, Session, connect};
+pub use fault::is_lost;
 pub use schema::{Schema, SchemaError};

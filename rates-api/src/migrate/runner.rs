@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 
 use super::apply::{ApplyError, apply};
 use super::{CONNECT_TIMEOUT, Migration};
-use crate::database::{Address, AddressError, ConnectError, Session, connect};
+use crate::database::{Address, AddressError, ConnectError, Session, connect, is_lost};
 use crate::report::chain;
 
 /// Held by the one run that migrates this database.
@@ -70,22 +70,6 @@ impl MigrateError {
             Self::Apply(error) => is_lost(&error.source),
             _ => false,
         }
-    }
-}
-
-fn is_lost(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        Some(code) => {
-            code.code().starts_with("08")
-                || [
-                    SqlState::ADMIN_SHUTDOWN,
-                    SqlState::CRASH_SHUTDOWN,
-                    SqlState::CANNOT_CONNECT_NOW,
-                    SqlState::READ_ONLY_SQL_TRANSACTION,
-                ]
-                .contains(code)
-        }
-        None => true,
     }
 }
 

@@ -21,7 +21,7 @@ use reader::Reader;
 pub use reader::Statement;
 use slot::Slot;
 
-use crate::database::Address;
+use crate::database::{Address, is_lost};
 use crate::readiness::Readiness;
 use crate::report::chain;
 
@@ -123,7 +123,7 @@ impl Readers {
                     );
                     reader.retire();
                     // A statement that was prepared before a migration may fail once, never twice.
-                    if !is_lost(&error) && std::mem::replace(&mut refused, true) {
+                    if !is_passing(&error) && std::mem::replace(&mut refused, true) {
                         return Err(ReadError::Refused(error));
                     }
                 }
@@ -159,16 +159,12 @@ impl Readers {
     }
 }
 
-/// The connection or the server went away; the query itself is as good as before.
-fn is_lost(error: &tokio_postgres::Error) -> bool {
-    let Some(code) = error.code() else { return true };
-    code.code().starts_with("08")
+/// The server's own deadline for a query ended it, or another transaction did: it may be asked again.
+fn is_passing(error: &tokio_postgres::Error) -> bool {
+    is_lost(error)
         || [
-            SqlState::ADMIN_SHUTDOWN,
-            SqlState::CRASH_SHUTDOWN,
-            SqlState::CANNOT_CONNECT_NOW,
-            SqlState::QUERY_CANCELED,
-            SqlState::T_R_SERIALIZATION_FAILURE,
+            Some(&SqlState::QUERY_CANCELED),
+            Some(&SqlState::T_R_SERIALIZATION_FAILURE),
         ]
-        .contains(code)
+        .contains(&error.code())
 }

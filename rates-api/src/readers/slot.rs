@@ -9,7 +9,9 @@ use tokio_postgres::Config;
 
 use super::reader::Reader;
 use super::{Live, ReaderSettings};
-use crate::database::{Address, AddressError, ConnectError, Driver, Schema, SchemaError, Session, connect};
+use crate::database::{
+    Address, AddressError, ConnectError, Driver, Schema, SchemaError, Session, connect, is_lost,
+};
 use crate::readiness::Readiness;
 use crate::report::chain;
 
@@ -74,10 +76,10 @@ impl Slot {
         let reason = chain(error);
         tracing::warn!(slot = self.index, error = reason, "no connection to the database");
         match error {
-            SlotError::Schema(SchemaError::TooOld { .. } | SchemaError::TooNew { .. })
-            | SlotError::Prepare(_) => {
+            SlotError::Schema(SchemaError::TooOld { .. } | SchemaError::TooNew { .. }) => {
                 self.readiness.unservable(reason);
             }
+            SlotError::Prepare(error) if !is_lost(error) => self.readiness.unservable(reason),
             _ => self.readiness.unreachable(reason),
         }
     }

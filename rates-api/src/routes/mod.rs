@@ -4,3 +4,9 @@ pub mod healthz;
 pub mod rates;
 pub mod readyz;
 pub mod root;
+
+/// Asked by Kubernetes every second, to the end of the process: no traffic.
+#[must_use]
+pub fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}

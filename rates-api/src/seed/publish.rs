@@ -172,7 +172,10 @@ impl Publisher {
         let role = set_role(&self.options.owner_role);
         let outcome = async {
             session.client.batch_execute(&role).await?;
-            session.client.batch_execute("VACUUM (ANALYZE)").await
+            session
+                .client
+                .batch_execute("VACUUM (ANALYZE) public.prices, public.ports, public.regions")
+                .await
         };
         let outcome = outcome.await.map_err(sql("vacuum", scratch));
         session.close().await;

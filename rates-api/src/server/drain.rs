@@ -11,6 +11,8 @@ use http::{HeaderValue, Version};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::routes::is_probe;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Serving,
@@ -96,10 +98,6 @@ impl Drain {
         }
         response
     }
-}
-
-fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
 }
 
 /// A request that counts as traffic until this is dropped.

@@ -171,7 +171,6 @@ fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .half_close(true)
-        .pipeline_flush(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .header_read_timeout(settings.idle_timeout_seconds);

@@ -1,0 +1,238 @@
+//! A database that is slow, goes away, freezes or moves: requests wait for it, are told when to come back, and are
+//! served as soon as it is there again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::http::EXAMPLE;
+use crate::support::postgres::{Postgres, number};
+use crate::support::program::Service;
+use crate::support::{SOON, eventually, tests};
+
+tests![
+    a_request_waits_for_a_database_that_comes_back_in_time,
+    a_request_that_waited_in_vain_is_told_when_to_come_back_and_service_returns_by_itself,
+    a_database_that_crashes_loses_no_request,
+    connections_that_the_server_ends_lose_no_request,
+    a_frozen_server_costs_a_503_and_no_more,
+    a_frozen_connection_is_replaced_although_the_server_answers_others,
+    the_process_starts_without_a_database_and_serves_once_it_is_there,
+    a_changed_password_is_read_at_the_next_connection,
+    all_requests_share_a_few_connections,
+];
+
+const SHORT: [&str; 6] = [
+    "--request-timeout-seconds",
+    "1",
+    "--query-timeout-seconds",
+    "0.5",
+    "--connect-timeout-seconds",
+    "0.5",
+];
+
+async fn a_request_waits_for_a_database_that_comes_back_in_time(postgres: Arc<Postgres>) {
+    let postgres = Arc::new(postgres.another());
+    let service = Service::ready(&postgres.uri(&postgres.seeded().await), &[]).await;
+    let expected = service.get(EXAMPLE).await.json();
+
+    postgres.stop(Signal::SIGINT);
+    let mut connection = service.connect().await;
+    connection.send(crate::support::http::head("GET", EXAMPLE)).await;
+    service.until_logged("no connection to the database").await;
+    assert_eq!(
+        service.get("/readyz").await.status,
+        200,
+        "it stays ready, so that callers are waited for"
+    );
+    let again = Arc::clone(&postgres);
+    tokio::task::spawn_blocking(move || again.start_again())
+        .await
+        .unwrap();
+    let started = Instant::now();
+
+    let response = connection.receive(false).await;
+    assert_eq!((response.status, response.json()), (200, expected));
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?} after the database",
+        started.elapsed()
+    );
+}
+
+async fn a_request_that_waited_in_vain_is_told_when_to_come_back_and_service_returns_by_itself(
+    postgres: Arc<Postgres>,
+) {
+    let postgres = Arc::new(postgres.another());
+    let service = Service::ready(&postgres.uri(&postgres.seeded().await), &SHORT).await;
+
+    postgres.stop(Signal::SIGINT);
+    let started = Instant::now();
+    let response = service.get(EXAMPLE).await;
+    let waited = started.elapsed();
+    assert_eq!(response.status, 503);
+    response.problem();
+    assert_eq!(response.header("retry-after"), Some("2"));
+    assert!((900..3000).contains(&waited.as_millis()), "{waited:?}");
+
+    let again = Arc::clone(&postgres);
+    tokio::task::spawn_blocking(move || again.start_again())
+        .await
+        .unwrap();
+    let started = Instant::now();
+    assert_eq!(service.get(EXAMPLE).await.status, 200);
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?} after the database",
+        started.elapsed()
+    );
+}
+
+async fn a_database_that_crashes_loses_no_request(postgres: Arc<Postgres>) {
+    let postgres = Arc::new(postgres.another());
+    let service = Arc::new(Service::ready(&postgres.uri(&postgres.seeded().await), &[]).await);
+    let reading = keep_reading(&service, 200);
+    postgres.stop(Signal::SIGQUIT);
+    let again = Arc::clone(&postgres);
+    tokio::task::spawn_blocking(move || again.start_again())
+        .await
+        .unwrap();
+    assert_eq!(reading.await.unwrap(), 200);
+}
+
+/// Requests one after the other; gives how many were answered with 200.
+fn keep_reading(service: &Arc<Service>, count: usize) -> tokio::task::JoinHandle<usize> {
+    let service = Arc::clone(service);
+    tokio::spawn(async move {
+        let mut connection = service.connect().await;
+        let mut answered = 0;
+        for _ in 0..count {
+            answered += usize::from(connection.get(EXAMPLE).await.status == 200);
+        }
+        answered
+    })
+}
+
+async fn connections_that_the_server_ends_lose_no_request(postgres: Arc<Postgres>) {
+    let database = postgres.seeded().await;
+    let service = Arc::new(Service::ready(&postgres.uri(&database), &[]).await);
+    let admin = postgres.admin("postgres").await;
+    let reading: Vec<_> = (0..4).map(|_| keep_reading(&service, 500)).collect();
+    let end =
+        format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}'");
+    let mut ended = 0;
+    while ended < 20 {
+        ended += number(&admin, &end).await;
+        tokio::task::yield_now().await;
+    }
+    for reading in reading {
+        assert_eq!(reading.await.unwrap(), 500);
+    }
+}
+
+async fn a_frozen_server_costs_a_503_and_no_more(postgres: Arc<Postgres>) {
+    let postgres = postgres.another();
+    let service = Service::ready(&postgres.uri(&postgres.seeded().await), &SHORT).await;
+
+    postgres.signal_all(Signal::SIGSTOP);
+    let started = Instant::now();
+    let response = service.get(EXAMPLE).await;
+    assert_eq!(
+        (response.status, response.header("retry-after")),
+        (503, Some("2"))
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(service.get("/healthz").await.status, 200);
+
+    postgres.signal_all(Signal::SIGCONT);
+    eventually("service is back", SOON, async || {
+        (service.get(EXAMPLE).await.status == 200).then_some(())
+    })
+    .await;
+}
+
+async fn a_frozen_connection_is_replaced_although_the_server_answers_others(postgres: Arc<Postgres>) {
+    let database = postgres.seeded().await;
+    let short = [&SHORT[2..], &["--read-connections", "1"]].concat();
+    let service = Service::ready(&postgres.uri(&database), &short).await;
+    let admin = postgres.admin("postgres").await;
+    let find = format!("SELECT pid::bigint FROM pg_stat_activity WHERE datname = '{database}'");
+    let backend = nix::unistd::Pid::from_raw(i32::try_from(number(&admin, &find).await).unwrap());
+
+    nix::sys::signal::kill(backend, Signal::SIGSTOP).unwrap();
+    let response = service.get(EXAMPLE).await;
+    nix::sys::signal::kill(backend, Signal::SIGCONT).unwrap();
+
+    assert_eq!(response.status, 200);
+}
+
+async fn the_process_starts_without_a_database_and_serves_once_it_is_there(postgres: Arc<Postgres>) {
+    let postgres = Arc::new(postgres.another());
+    let database = postgres.seeded().await;
+    postgres.stop(Signal::SIGINT);
+    let service = Service::start(&postgres.uri(&database), &[]);
+    service.until_logged("no connection to the database").await;
+    assert_eq!(service.get("/readyz").await.status, 503);
+    let again = Arc::clone(&postgres);
+    tokio::task::spawn_blocking(move || again.start_again())
+        .await
+        .unwrap();
+    service.until_ready().await;
+    assert_eq!(service.get(EXAMPLE).await.status, 200);
+}
+
+async fn a_changed_password_is_read_at_the_next_connection(postgres: Arc<Postgres>) {
+    let database = postgres.seeded().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("uri");
+    std::fs::write(&file, postgres.uri(&database)).unwrap();
+    let service = Service::start_with(&["--database-uri-file", file.to_str().unwrap()]);
+    service.until_ready().await;
+
+    std::fs::write(
+        &file,
+        postgres.uri(&database).replace("rates_a:secret", "rates_b:other"),
+    )
+    .unwrap();
+    let admin = postgres.admin("postgres").await;
+    let end =
+        format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}'");
+    assert_eq!(number(&admin, &end).await, 3);
+
+    let count =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'rates_b'");
+    eventually("the other login is used", SOON, async || {
+        (number(&admin, &count).await == 3).then_some(())
+    })
+    .await;
+    assert_eq!(service.get(EXAMPLE).await.status, 200);
+}
+
+async fn all_requests_share_a_few_connections(postgres: Arc<Postgres>) {
+    let database = postgres.seeded().await;
+    let service = Arc::new(Service::ready(&postgres.uri(&database), &["--read-connections", "2"]).await);
+    // A lock makes all of them wait at the same time.
+    let owner = postgres.owner(&database).await;
+    owner.batch_execute("BEGIN; LOCK TABLE prices").await.unwrap();
+    let reading: Vec<_> = (0..40).map(|_| keep_reading(&service, 1)).collect();
+    let admin = postgres.admin("postgres").await;
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    eventually("both connections wait", SOON, async || {
+        (number(&admin, waiting).await == 2).then_some(())
+    })
+    .await;
+    let open = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND application_name = 'rates-api'"
+    );
+    // The owner's session of this test has the same application name.
+    assert!(number(&admin, &open).await <= 3);
+    owner.batch_execute("COMMIT").await.unwrap();
+    for reading in reading {
+        assert_eq!(reading.await.unwrap(), 1);
+    }
+}

@@ -1,0 +1,209 @@
+//! `rates-api publish`: a whole scratch database becomes the served one, once, whatever attempts run beside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::json;
+
+use crate::support::http::EXAMPLE;
+use crate::support::postgres::{Postgres, number};
+use crate::support::program::{Finished, Service, run};
+use crate::support::{dump, tests};
+
+tests![
+    a_loaded_database_is_migrated_and_served_under_the_name,
+    a_second_attempt_reports_what_is_there_and_drops_nothing,
+    of_attempts_at_the_same_time_one_wins_and_all_succeed,
+    a_load_that_did_not_finish_is_not_published,
+    a_scratch_database_that_is_gone_is_named,
+    a_database_that_no_seed_made_is_left_alone,
+    the_bundled_dump_is_written_whole,
+];
+
+/// A name for the served database and ids for attempts that no other test uses.
+struct Case {
+    postgres: Arc<Postgres>,
+    target: String,
+    number: u32,
+}
+
+impl Case {
+    fn new(postgres: Arc<Postgres>) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            postgres,
+            target: format!("served_{number}"),
+            number,
+        }
+    }
+
+    fn attempt(&self, which: u32) -> String {
+        format!("{:08x}-{which:04x}-4e6f-8a9b-0c1d2e3f4a5b", self.number)
+    }
+
+    fn scratch(&self, which: u32) -> String {
+        format!("rates_seed_{:08x}{which:04x}", self.number)
+    }
+
+    /// What the loader of an attempt leaves, with or without the marker that it writes last.
+    async fn load(&self, which: u32, marker: bool) {
+        let scratch = self.scratch(which);
+        let admin = self.postgres.admin("postgres").await;
+        admin
+            .batch_execute(&format!(
+                "CREATE DATABASE {scratch} OWNER rates_owner TEMPLATE template0"
+            ))
+            .await
+            .unwrap();
+        let owner = self.postgres.owner(&scratch).await;
+        dump::load(&owner, rates_api::seed::dump::BUNDLED).await;
+        let mut statements = "CREATE SCHEMA rates_internal; CREATE TABLE rates_internal.seed (source text NOT NULL,
+             checksum text NOT NULL, rows bigint NOT NULL, seconds double precision NOT NULL, seeded_at timestamptz NOT NULL);"
+            .to_owned();
+        if marker {
+            statements.push_str("INSERT INTO rates_internal.seed SELECT 'bundled', 'sha256:ab', count(*), 1.5, now() FROM prices");
+        }
+        owner.batch_execute(&statements).await.unwrap();
+    }
+
+    async fn publish(&self, which: u32) -> Finished {
+        let uri = self.postgres.uri(&self.target);
+        run(&[
+            "publish",
+            "--attempt",
+            &self.attempt(which),
+            "--database-uri",
+            &uri,
+            "--deadline-seconds",
+            "60",
+        ])
+        .await
+    }
+
+    async fn exists(&self, database: &str) -> bool {
+        let admin = self.postgres.admin("postgres").await;
+        number(
+            &admin,
+            &format!("SELECT count(*) FROM pg_database WHERE datname = '{database}'"),
+        )
+        .await
+            == 1
+    }
+}
+
+async fn a_loaded_database_is_migrated_and_served_under_the_name(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    case.load(1, true).await;
+
+    let finished = case.publish(1).await;
+
+    let rows = number(
+        &*case.postgres.owner(&case.target).await,
+        "SELECT count(*) FROM prices",
+    )
+    .await;
+    let schema_version = rates_api::migrate::MIGRATIONS.last().unwrap().version;
+    assert_eq!(
+        finished.report(),
+        json!({
+            "outcome": "succeeded", "source": "bundled", "checksum": "sha256:ab", "rows": rows, "seconds": 1.5,
+            "schemaVersion": schema_version, "alreadySeeded": false,
+        })
+    );
+    assert!(!case.exists(&case.scratch(1)).await);
+    let service = Service::ready(&case.postgres.uri(&case.target), &[]).await;
+    assert_eq!(service.get(EXAMPLE).await.json()["rates"][0]["count"], 3);
+}
+
+async fn a_second_attempt_reports_what_is_there_and_drops_nothing(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    case.load(1, true).await;
+    assert!(case.publish(1).await.success);
+    case.load(2, true).await;
+
+    for which in [1, 2, 3] {
+        let report = case.publish(which).await.report();
+        assert_eq!(
+            (&report["outcome"], &report["alreadySeeded"]),
+            (&json!("succeeded"), &json!(true)),
+            "{report}"
+        );
+    }
+    assert!(case.exists(&case.scratch(2)).await);
+}
+
+async fn of_attempts_at_the_same_time_one_wins_and_all_succeed(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    for which in 1..=4 {
+        case.load(which, true).await;
+    }
+    let reports = futures::future::join_all((1..=4).map(|which| case.publish(which))).await;
+    let fresh = reports
+        .iter()
+        .filter(|finished| finished.report()["alreadySeeded"] == false)
+        .count();
+    for finished in &reports {
+        assert!(finished.success, "{}", finished.message);
+    }
+    assert_eq!(fresh, 1);
+    let owner = case.postgres.owner(&case.target).await;
+    assert_eq!(
+        number(&owner, "SELECT count(*) FROM rates_internal.seed").await,
+        1
+    );
+}
+
+async fn a_load_that_did_not_finish_is_not_published(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    case.load(1, false).await;
+    let finished = case.publish(1).await;
+    assert!(!finished.success);
+    let message = finished.report()["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.contains(&case.scratch(1)) && message.contains("did not finish"),
+        "{message}"
+    );
+    assert!(!case.exists(&case.target).await);
+}
+
+async fn a_scratch_database_that_is_gone_is_named(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    let finished = case.publish(1).await;
+    assert!(!finished.success);
+    assert!(
+        finished.message.contains(&case.scratch(1)),
+        "{}",
+        finished.message
+    );
+}
+
+async fn a_database_that_no_seed_made_is_left_alone(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    let admin = case.postgres.admin("postgres").await;
+    admin
+        .batch_execute(&format!("CREATE DATABASE {} OWNER rates_owner", case.target))
+        .await
+        .unwrap();
+    case.load(1, true).await;
+    let finished = case.publish(1).await;
+    assert!(!finished.success);
+    assert!(
+        finished.message.contains("has no seed marker"),
+        "{}",
+        finished.message
+    );
+    assert!(case.exists(&case.scratch(1)).await);
+}
+
+async fn the_bundled_dump_is_written_whole(_: Arc<Postgres>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dump.sql");
+    let finished = run(&["dump", "--output", path.to_str().unwrap()]).await;
+    assert!(finished.success, "{}", finished.message);
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        rates_api::seed::dump::BUNDLED
+    );
+    assert!(!run(&["dump", "--output", "/nowhere/dump.sql"]).await.success);
+}

@@ -1,0 +1,15 @@
+//! Tests of what is answered; the files mirror the paths.
+
+pub mod probes;
+pub mod protocol;
+pub mod rates;
+pub mod root;
+
+use crate::support::Test;
+
+pub fn tests() -> Vec<Test> {
+    [probes::tests(), protocol::tests(), rates::tests(), root::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
+}

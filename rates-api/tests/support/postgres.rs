@@ -1,0 +1,314 @@
+//! A PostgreSQL server of this test run, and databases on it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rates_api::database::{Address, Session, connect};
+use tempfile::TempDir;
+use tokio_postgres::Client;
+
+use super::dump;
+
+/// The server refuses to run as root.
+const NOBODY: u32 = 65534;
+
+/// A folder with the server's programs.
+#[derive(Clone)]
+pub struct Installation(PathBuf);
+
+impl Installation {
+    /// None when the tests are to be ignored; a folder that is not there is an error.
+    pub fn from_environment() -> Option<Self> {
+        let folder = PathBuf::from(std::env::var_os("RATES_TEST_POSTGRES")?);
+        assert!(
+            folder.join("bin/initdb").exists(),
+            "RATES_TEST_POSTGRES: {} has no bin/initdb",
+            folder.display()
+        );
+        Some(Self(folder))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.0.join("bin").join(program));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .current_dir("/");
+        if nix::unistd::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+}
+
+pub struct Postgres {
+    installation: Installation,
+    folder: TempDir,
+    port: u16,
+    server: Mutex<Option<Child>>,
+    databases: AtomicU32,
+}
+
+impl Postgres {
+    /// Makes a cluster with the project's roles and starts it.
+    pub fn start(installation: Installation) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("rates-test-postgres-")
+            .tempdir()
+            .unwrap();
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let status = installation
+            .command("initdb")
+            .arg("--pgdata")
+            .arg(folder.path().join("data"))
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ])
+            .status()
+            .unwrap();
+        assert!(status.success(), "initdb ended with {status}");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let server = Self {
+            installation,
+            folder,
+            port,
+            server: Mutex::new(None),
+            databases: AtomicU32::new(0),
+        };
+        server.start_again();
+        server.make_roles();
+        server
+    }
+
+    /// A server like this one, for a test that stops it.
+    pub fn another(&self) -> Self {
+        Self::start(self.installation.clone())
+    }
+
+    /// Starts the server and waits until it takes connections.
+    pub fn start_again(&self) {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let child = self
+            .installation
+            .command("postgres")
+            .arg("-D")
+            .arg(self.folder.path().join("data"))
+            .args([
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "fsync=off",
+                "-c",
+                "max_connections=200",
+            ])
+            .arg(format!("--port={}", self.port))
+            .arg(format!(
+                "--unix_socket_directories={}",
+                self.folder.path().display()
+            ))
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        *self.server.lock().unwrap() = Some(child);
+        let started = Instant::now();
+        let pid_file = self.folder.path().join("data/postmaster.pid");
+        while !fs::read_to_string(&pid_file)
+            .is_ok_and(|text| text.lines().nth(7).is_some_and(|line| line.starts_with("ready")))
+        {
+            assert!(
+                started.elapsed() < Duration::from_mins(1),
+                "the server did not start: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the server in order (a fast shutdown), or as a crash does, and waits for its end.
+    pub fn stop(&self, how: Signal) {
+        if let Some(mut child) = self.server.lock().unwrap().take() {
+            kill(pid(child.id()), how).unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Sends a signal to every process of the server: frozen, it takes connections and answers nothing.
+    pub fn signal_all(&self, signal: Signal) {
+        let postmaster = self.server.lock().unwrap().as_ref().map(Child::id).unwrap();
+        for process in std::iter::once(postmaster).chain(children(postmaster)) {
+            let _ = kill(pid(process), signal);
+        }
+    }
+
+    /// The application's URI of a database.
+    pub fn uri(&self, database: &str) -> String {
+        format!("postgres://rates_a:secret@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A session as the application's role.
+    pub async fn connect(&self, database: &str) -> Open {
+        session(&self.uri(database)).await
+    }
+
+    /// A session as the superuser.
+    pub async fn admin(&self, database: &str) -> Open {
+        session(&format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)).await
+    }
+
+    /// The name of a new and empty database.
+    pub async fn empty(&self) -> String {
+        self.create("template0").await
+    }
+
+    /// The name of a new database with the given dump in it, not migrated.
+    pub async fn loaded(&self, text: &str) -> String {
+        let name = self.empty().await;
+        dump::load(&*self.owner(&name).await, text).await;
+        name
+    }
+
+    /// The name of a new database with the bundled seed, migrated.
+    pub async fn seeded(&self) -> String {
+        let name = self.loaded(rates_api::seed::dump::BUNDLED).await;
+        self.migrate(&name).await;
+        name
+    }
+
+    /// Brings a database to the program's schema.
+    pub async fn migrate(&self, database: &str) -> rates_api::migrate::Outcome {
+        let address = Address::Uri(self.uri(database));
+        rates_api::migrate::migrate(&address, None, &rates_api::migrate::MIGRATIONS, &options(60))
+            .await
+            .unwrap()
+    }
+
+    /// A session as the owner of the schema.
+    pub async fn owner(&self, database: &str) -> Open {
+        let session = self.connect(database).await;
+        session.batch_execute("SET ROLE rates_owner").await.unwrap();
+        session
+    }
+
+    async fn create(&self, template: &str) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let admin = self.admin("postgres").await;
+        let statement = format!("CREATE DATABASE {name} OWNER rates_owner TEMPLATE {template}");
+        admin.batch_execute(&statement).await.unwrap();
+        name
+    }
+
+    fn make_roles(&self) {
+        let make = async {
+            let statements = "CREATE ROLE rates_owner NOLOGIN CREATEDB;
+                 CREATE ROLE rates_a LOGIN PASSWORD 'secret' IN ROLE rates_owner;
+                 CREATE ROLE rates_b LOGIN PASSWORD 'other' IN ROLE rates_owner";
+            self.admin("postgres")
+                .await
+                .batch_execute(statements)
+                .await
+                .unwrap();
+        };
+        let run = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(make);
+        };
+        // Tests that have a server of their own are inside of a runtime already.
+        std::thread::scope(|scope| scope.spawn(run).join()).unwrap();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.server.lock().unwrap().take() {
+            for process in std::iter::once(child.id()).chain(children(child.id())) {
+                let _ = kill(pid(process), Signal::SIGCONT);
+            }
+            let _ = kill(pid(child.id()), Signal::SIGQUIT);
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A session to use as the client that it is; it ends when this is dropped.
+pub struct Open(Session);
+
+impl std::ops::Deref for Open {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0.client
+    }
+}
+
+/// How a migration of a test is run.
+pub fn options(seconds: u64) -> rates_api::migrate::Options {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    rates_api::migrate::Options {
+        owner_role: "rates_owner".to_owned(),
+        deadline,
+    }
+}
+
+async fn session(uri: &str) -> Open {
+    Open(
+        connect(&uri.parse().unwrap(), Duration::from_secs(20))
+            .await
+            .unwrap(),
+    )
+}
+
+fn pid(process: u32) -> Pid {
+    Pid::from_raw(i32::try_from(process).unwrap())
+}
+
+/// The processes whose parent is the given one.
+fn children(parent: u32) -> Vec<u32> {
+    let has_parent = |stat: &Path| {
+        fs::read_to_string(stat)
+            .ok()
+            .and_then(|text| {
+                text.rsplit(')')
+                    .next()?
+                    .split_whitespace()
+                    .nth(1)?
+                    .parse::<u32>()
+                    .ok()
+            })
+            .is_some_and(|found| found == parent)
+    };
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|process| has_parent(Path::new(&format!("/proc/{process}/stat"))))
+        .collect()
+}
+
+/// One number from the database.
+pub async fn number(client: &Client, statement: &str) -> i64 {
+    client.query_one(statement, &[]).await.unwrap().get(0)
+}
