@@ -4,6 +4,25 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::workspace;
+
+/// Cargo, in the clone, as a person's shell would start it. Cargo tells this program about its own
+/// package by variables, and a build script that reads one of them would otherwise run again, and all
+/// that depends on it be compiled again, each time one starts cargo from here and then from a shell.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace::root());
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO"
+        });
+        if told {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Runs the command with the terminal's own output and fails when it does.
 pub fn run(command: &mut Command) -> Result<()> {
     let line = describe(command);

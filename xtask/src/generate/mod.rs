@@ -32,7 +32,7 @@ const FILES: [Generated; 2] = [
     },
     Generated {
         path: "crds/ratesenvironments.rates.internal.yaml",
-        content: crd::yaml,
+        content: |_| crd::yaml(),
     },
 ];
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::command::{output, run};
+use crate::command::{self, output, run};
 use crate::generate;
 use crate::terminal::Step;
 use crate::test::tally::{Outcome, Tally};
@@ -41,8 +41,8 @@ pub fn run_all(tally: &mut Tally) {
 }
 
 fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new("cargo");
-    command.current_dir(workspace::root()).args(arguments);
+    let mut command = command::cargo();
+    command.args(arguments);
     command
 }
 

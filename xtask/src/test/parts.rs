@@ -1,20 +1,17 @@
 //! The tests of each part, with its one real dependency: PostgreSQL for the API, etcd
 //! and kube-apiserver for the operator.
 
-use std::process::Command;
-
 use anyhow::Result;
 
 use super::tally::Tally;
-use crate::{cluster, images, workspace};
+use crate::{cluster, command, images};
 
 /// Runs every crate's tests but the ones that need a cluster.
 pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
     let binaries = cluster::binaries()?;
     let postgres = images::postgres_for_tests()?;
-    let mut tests = Command::new("cargo");
+    let mut tests = command::cargo();
     tests
-        .current_dir(workspace::root())
         .args([
             "test",
             "--release",

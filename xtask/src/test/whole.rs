@@ -1,7 +1,6 @@
 //! The tests of the whole, on a cluster of their own that is taken down again; and of that cluster itself.
 
 use std::env;
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -9,7 +8,7 @@ use super::lifecycle;
 use super::tally::Tally;
 use crate::cluster::{ClusterSpec, Snapshot};
 use crate::terminal::note;
-use crate::{cluster, up, workspace};
+use crate::{cluster, command, up};
 
 /// The cluster's name; `up` has another, so both run side by side.
 const CLUSTER: &str = "test";
@@ -42,9 +41,8 @@ fn environments(tally: &mut Tally, filter: Option<&str>, spec: &ClusterSpec) -> 
     let (running, binaries) = up::with_operator(spec)?;
     let mut path = vec![binaries.folder.clone()];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-    let mut tests = Command::new("cargo");
+    let mut tests = command::cargo();
     tests
-        .current_dir(workspace::root())
         .args([
             "test",
             "--release",

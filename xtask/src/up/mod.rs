@@ -7,7 +7,6 @@ mod install;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -104,9 +103,7 @@ pub fn with_operator(spec: &ClusterSpec) -> Result<(Running, KubeBinaries)> {
 /// Compiles the programs that go into images.
 fn compile() -> Result<()> {
     let step = Step::begin("compile the operator and the API");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    command::run(Command::new(cargo)
-            .current_dir(workspace::root())
+    command::run(command::cargo()
             // The whole workspace, as the tests build it: its dependencies are then compiled once, with
             // the features that all crates need together.
             .args(["build", "--release", "--locked", "--workspace", "--bins"]))?;
