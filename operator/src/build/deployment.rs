@@ -26,7 +26,6 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
         metadata: identity.metadata(identity.api(), Component::Api),
         spec: Some(DeploymentSpec {
             replicas,
-            min_ready_seconds: Some(0),
             revision_history_limit: Some(3),
             selector: LabelSelector {
                 match_labels: Some(identity.selector(Component::Api)),

@@ -58,6 +58,11 @@ pub fn current(pod: &Pod) -> Option<&str> {
         .map(|container| container.name.as_str())
 }
 
+/// Whether a container of the pod ended already.
+pub fn has_begun(pod: &Pod) -> bool {
+    all_containers(pod).any(|container| container.state.as_ref().is_some_and(|state| state.terminated.is_some()))
+}
+
 /// Why the scheduler found no node.
 pub fn unscheduled(pod: &Pod) -> Option<&str> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;

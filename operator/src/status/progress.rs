@@ -35,6 +35,7 @@ fn loading(source: &SeedSource, run: &JobRun, environment: &Environment, observe
         return problem;
     }
     match pod.and_then(pods::current) {
+        None if pod.is_some_and(pods::has_begun) => format!("{what}: between two steps"),
         None => format!("{what}: starting"),
         Some(_) if database::primary(observed).is_none() => format!("{what}: waiting for the database"),
         Some("publish") => format!("{what}: publishing"),
@@ -88,7 +89,7 @@ pub fn migrated(environment: &Environment, observed: &Observed) -> Said {
     }
 }
 
-/// How far the API's pods are.
+/// How far the API's pods are, as the Deployment counts them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pods {
     pub wanted: i32,
@@ -124,8 +125,8 @@ impl Pods {
             total,
             ready: status.ready_replicas.unwrap_or(0),
             updated,
-            rolled_out: seen && updated == wanted && total == wanted,
-            stuck: seen && status.conditions.iter().flatten().any(gave_up),
+            rolled_out: seen && updated == wanted && total == wanted && reason == Some("NewReplicaSetAvailable"),
+            stuck: seen && reason == Some("ProgressDeadlineExceeded"),
         }
     }
 }

@@ -241,7 +241,11 @@ fn storage(
         .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"))
         .map(|quantity| quantity.0.as_str())
         .or_else(|| pinned.storage.as_ref().map(|storage| storage.size.as_str()));
-    let wanted = spec.size.as_deref();
+    // Only a bound claim can grow.
+    let bound = claim.is_none_or(|claim| {
+        claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+    });
+    let wanted = spec.size.as_deref().filter(|_| bound);
     let size = match (wanted, existing) {
         (Some(wanted), Some(existing)) => parse(wanted)?.max(parse(existing)?),
         (Some(size), None) | (None, Some(size)) => parse(size)?,

@@ -194,8 +194,8 @@ fn numbers_and_texts_have_bounds() {
     );
     refuses(
         server,
-        &json!({"api": {"replicas": -1}}),
-        "greater than or equal to 0",
+        &json!({"api": {"replicas": 0}}),
+        "greater than or equal to 1",
     );
     refuses(server, &json!({"api": {"image": "a b"}}), "should match");
     refuses(

@@ -2,4 +2,6 @@
 
 mod admission;
 mod explain;
+mod reconciling;
 mod server;
+mod stage;

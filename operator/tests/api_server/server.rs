@@ -12,11 +12,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig};
 use kube::config::{NamedAuthInfo, NamedCluster, NamedContext};
-use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config};
 
 const ADMIN: &str = "admin-of-the-tests";
@@ -37,7 +35,8 @@ etcd=$!
   --disable-admission-plugins ServiceAccount >"$DIR/apiserver.log" 2>&1 &
 api=$!
 "$KUBE" kube-controller-manager --kubeconfig "$DIR/kubeconfig" --secure-port 0 \
-  --leader-elect=false --controllers garbage-collector-controller,namespace-controller \
+  --leader-elect=false \
+  --controllers garbage-collector-controller,namespace-controller,persistentvolumeclaim-protection-controller \
   --concurrent-gc-syncs 4 >"$DIR/controllers.log" 2>&1 &
 controllers=$!
 cat >/dev/null
@@ -121,47 +120,36 @@ impl Server {
         server
     }
 
+    /// Installs what `manifests/` installs, as soon as the server takes it.
     fn wait_until_ready(&self, dir: &Path) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let deadline = Instant::now() + Duration::from_secs(90);
-            let client = self.client().await;
-            let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-            let definition = rates_operator::crd::definition();
-            while let Err(error) = definitions.create(&PostParams::default(), &definition).await {
-                if let kube::Error::Api(status) = &error
-                    && status.code == 422
-                {
-                    panic!(
-                        "the API server refuses the definition: {}",
-                        status.message.replace(", spec", "\n  spec")
-                    );
-                }
-                if Instant::now() > deadline {
-                    let mut log = String::new();
-                    fs::File::open(dir.join("apiserver.log"))
-                        .unwrap()
-                        .read_to_string(&mut log)
-                        .unwrap();
-                    let tail: String = log.lines().rev().take(20).collect::<Vec<_>>().join("\n");
-                    panic!("the API server did not take the definition: {error}\n{tail}");
-                }
-                // Nothing can be watched before the server listens.
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        let deadline = Instant::now() + Duration::from_secs(90);
+        let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests");
+        loop {
+            let answer = self.kubectl(&["apply", "--server-side", "-k", manifests], "");
+            if answer.ok {
+                break;
             }
-            let established = await_condition(
-                definitions,
-                "ratesenvironments.rates.internal",
-                conditions::is_crd_established(),
-            );
-            tokio::time::timeout(Duration::from_secs(30), established)
-                .await
-                .unwrap()
-                .unwrap();
-        });
+            if answer.text.contains("is invalid") || Instant::now() > deadline {
+                let mut log = String::new();
+                fs::File::open(dir.join("apiserver.log"))
+                    .unwrap()
+                    .read_to_string(&mut log)
+                    .unwrap();
+                let tail: String = log.lines().rev().take(20).collect::<Vec<_>>().join("\n");
+                panic!(
+                    "the API server did not take the manifests: {}\n{tail}",
+                    answer.text
+                );
+            }
+            // Nothing can be watched before the server listens.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let definition = "customresourcedefinition/ratesenvironments.rates.internal";
+        let established = self.kubectl(
+            &["wait", "--for=condition=Established", "--timeout=30s", definition],
+            "",
+        );
+        assert!(established.ok, "{}", established.text);
     }
 
     /// A client that may do everything, for the calling test's runtime.

@@ -1,0 +1,277 @@
+//! One environment in a namespace of its own, reconciled step by step with the operator's own
+//! identity, each write recorded. There is no kubelet and no scheduler: the tests play their part
+//! and write the status that those would.
+
+use std::sync::{Arc, Mutex};
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::client::ClientBuilder;
+use kube::core::NamespaceResourceScope;
+use kube::discovery::ApiResource;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Api, Client, Resource, ResourceExt};
+use rates_operator::crd::RatesEnvironment;
+use rates_operator::identity::Identity;
+use rates_operator::reconcile::{Context, reconcile};
+use rates_operator::settings::Images;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tower::util::MapRequestLayer;
+
+use crate::server::Server;
+
+pub struct Stage {
+    pub server: &'static Server,
+    pub namespace: String,
+    pub admin: Client,
+    pub context: Context,
+    writes: Arc<Mutex<Vec<String>>>,
+}
+
+pub const NAME: &str = "harbour";
+
+impl Stage {
+    pub async fn new(server: &'static Server, namespace: &str) -> Self {
+        let namespace = server.namespace(namespace).await;
+        let writes: Arc<Mutex<Vec<String>>> = Arc::default();
+        let recorded = writes.clone();
+        let record = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
+            // Events tell, they change nothing.
+            if request.method() != http::Method::GET && !request.uri().path().contains("/events") {
+                recorded
+                    .lock()
+                    .unwrap()
+                    .push(format!("{} {}", request.method(), request.uri().path()));
+            }
+            request
+        });
+        let client = ClientBuilder::try_from(server.operator_config().await)
+            .unwrap()
+            .with_layer(&record)
+            .build();
+        let reporter = Reporter {
+            controller: "tests".to_owned(),
+            instance: None,
+        };
+        let postgres = ["13.5=pg:thirteen", "17=pg:seventeen"].map(str::to_owned);
+        let context = Context {
+            client: client.clone(),
+            images: Images::new("api:first".to_owned(), &postgres).unwrap(),
+            recorder: Recorder::new(client, reporter),
+        };
+        Self {
+            server,
+            namespace,
+            admin: server.client().await,
+            context,
+            writes,
+        }
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.admin.clone(), &self.namespace)
+    }
+
+    /// Applies the environment with a specification.
+    pub fn specify(&self, spec: &Value) {
+        let manifest = json!({
+            "apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment",
+            "metadata": {"name": NAME}, "spec": spec,
+        });
+        let answer = self.server.apply(&self.namespace, &manifest.to_string());
+        assert!(answer.ok, "{}", answer.text);
+    }
+
+    pub async fn environment(&self) -> RatesEnvironment {
+        self.api().get(NAME).await.unwrap()
+    }
+
+    /// One reconcile; gives what it wrote, as `METHOD name-of-kind/name`.
+    pub async fn reconcile(&self) -> Vec<String> {
+        self.writes.lock().unwrap().clear();
+        let identity = Identity::of(&self.environment().await).unwrap();
+        reconcile(identity, &self.context).await.unwrap();
+        let writes = std::mem::take(&mut *self.writes.lock().unwrap());
+        let marker = format!("/namespaces/{}/", self.namespace);
+        writes
+            .iter()
+            .map(|write| {
+                let (method, path) = write.split_once(' ').unwrap();
+                let name = path.split_once(&marker).unwrap().1;
+                format!("{method} {name}")
+            })
+            .collect()
+    }
+
+    /// Reconciles until nothing is written any more.
+    pub async fn settle(&self) {
+        for _ in 0..8 {
+            if self.reconcile().await.is_empty() {
+                return;
+            }
+        }
+        panic!(
+            "still writing after eight reconciles: {:?}",
+            self.reconcile().await
+        );
+    }
+
+    /// What `kubectl get KIND NAME -o jsonpath=…` prints.
+    pub fn field(&self, object: &str, path: &str) -> String {
+        let path = format!("jsonpath={path}");
+        self.server
+            .kubectl(&["-n", &self.namespace, "get", object, "-o", &path], "")
+            .text
+    }
+
+    pub fn condition(&self, kind: &str) -> (String, String, String) {
+        let field = |name: &str| {
+            self.field(
+                "renv/harbour",
+                &format!("{{.status.conditions[?(@.type=={kind:?})].{name}}}"),
+            )
+        };
+        (field("status"), field("reason"), field("message"))
+    }
+
+    pub async fn exists<K>(&self, name: &str) -> bool
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        self.api::<K>().get_opt(name).await.unwrap().is_some()
+    }
+
+    /// The names of a kind's objects that carry the operator's labels.
+    pub async fn names<K>(&self) -> Vec<String>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=rates-operator");
+        self.api::<K>()
+            .list(&ours)
+            .await
+            .unwrap()
+            .iter()
+            .map(ResourceExt::name_any)
+            .collect()
+    }
+
+    /// The only Job of a component.
+    pub async fn job(&self, component: &str) -> Job {
+        let of = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
+        let mut jobs = self.api::<Job>().list(&of).await.unwrap().items;
+        assert_eq!(jobs.len(), 1, "{component}: {jobs:?}");
+        jobs.remove(0)
+    }
+
+    /// Plays the kubelet: a pod that runs the database as its primary.
+    pub async fn database_runs(&self) {
+        let labels = json!({"rates.internal/role": "primary"});
+        self.pod("harbour-postgres-0", "postgres", &labels, None).await;
+        let status = json!({
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{
+                "name": "postgres", "ready": true, "image": "", "imageID": "", "restartCount": 0,
+                "state": {"running": {"startedAt": "2021-01-01T00:00:00Z"}},
+            }],
+        });
+        self.set_status::<Pod>("harbour-postgres-0", &status).await;
+    }
+
+    /// Plays the Job controller and the kubelet: a pod of the Job that ended with a report.
+    pub async fn job_ends(&self, component: &str, container: &str, phase: &str, report: &Value) {
+        let job = self.job(component).await;
+        let name = format!("{}-pod", job.uid().unwrap());
+        let labels = json!({"batch.kubernetes.io/job-name": job.name_any()});
+        self.pod(&name, component, &labels, Some(&job)).await;
+        let status = json!({
+            "phase": phase,
+            "containerStatuses": [{
+                "name": container, "ready": false, "image": "", "imageID": "", "restartCount": 0,
+                "state": {"terminated": {
+                    "exitCode": 0, "message": report.to_string(),
+                    "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z",
+                }},
+            }],
+        });
+        self.set_status::<Pod>(&name, &status).await;
+    }
+
+    /// Plays the Deployment controller: all pods are there and ready.
+    pub async fn deployment_rolls_out(&self) {
+        let api: Api<k8s_openapi::api::apps::v1::Deployment> = self.api();
+        let deployment = api.get("harbour-api").await.unwrap();
+        let replicas = deployment.spec.unwrap().replicas.unwrap();
+        let status = json!({
+            "observedGeneration": deployment.metadata.generation,
+            "replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas,
+            "conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}],
+        });
+        self.set_status::<k8s_openapi::api::apps::v1::Deployment>("harbour-api", &status)
+            .await;
+    }
+
+    /// Brings an environment with this specification to Ready.
+    pub async fn until_ready(&self, spec: &Value) {
+        self.specify(spec);
+        self.settle().await;
+        self.database_runs().await;
+        let seeded = json!({"outcome": "succeeded", "source": "bundled", "checksum": "sha256:00", "rows": 3, "seconds": 0.5, "schemaVersion": 1});
+        self.job_ends("seed", "publish", "Succeeded", &seeded).await;
+        self.reconcile().await;
+        let migrated = json!({"outcome": "succeeded", "schemaVersion": 1, "applied": []});
+        self.job_ends("migrate", "migrate", "Succeeded", &migrated).await;
+        self.reconcile().await;
+        self.deployment_rolls_out().await;
+        self.settle().await;
+        assert_eq!(self.field("renv/harbour", "{.status.phase}"), "Ready");
+    }
+
+    async fn pod(&self, name: &str, component: &str, more: &Value, owner: Option<&Job>) {
+        let mut labels = json!({
+            "app.kubernetes.io/name": "rates",
+            "app.kubernetes.io/instance": NAME,
+            "app.kubernetes.io/component": component,
+            "app.kubernetes.io/managed-by": "rates-operator",
+        });
+        labels
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let owners = owner.map(|job| job.owner_ref(&()).unwrap());
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "labels": labels, "ownerReferences": owners.into_iter().collect::<Vec<_>>()},
+            "spec": {"containers": [{"name": "any", "image": "any"}]},
+        });
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        self.api::<Pod>()
+            .create(&PostParams::default(), &pod)
+            .await
+            .unwrap();
+    }
+
+    pub async fn set_status<K>(&self, name: &str, status: &Value)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let resource = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.admin.clone(), &self.namespace, &resource);
+        let patch = Patch::Merge(json!({"status": status}));
+        api.patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+}
