@@ -1,10 +1,11 @@
 //! The programs of the Go module in `local-cluster/`: built once for all clones, by a hash of their sources.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
@@ -23,6 +24,12 @@ const PROGRAMS: [&[&str]; 2] = [
     &["./kube", "./kubectl", "./coredns", "./metrics-server"],
     &["github.com/rancher/local-path-provisioner"],
 ];
+
+/// What a folder is called while its programs are built.
+const UNFINISHED: &str = "unfinished";
+
+/// How many builds are kept beside those that clusters use: other clones may be at other commits.
+const KEPT: usize = 3;
 
 /// Where each program is.
 #[derive(Clone, Debug)]
@@ -52,25 +59,39 @@ impl KubeBinaries {
 /// Builds the programs unless a clone has built the same ones before, and says where they are.
 pub fn binaries() -> Result<KubeBinaries> {
     let sources = workspace::root().join("local-cluster");
-    let hash = hash(&sources)?;
     let all = Path::new(state::ROOT).join("bin");
-    let folder = all.join(&hash);
+    let folder = all.join(hash(&sources)?);
     if !folder.is_dir() {
-        build(&sources, &folder)?;
-        prune(&all, &hash);
+        // Two clones that build at once take turns; the second may find its programs built by the first.
+        let _lock = lock()?;
+        if !folder.is_dir() {
+            build(&sources, &folder)?;
+        }
+        prune(&all)?;
     }
+    // The time of the last use decides what is kept.
+    File::open(&folder)
+        .and_then(|opened| opened.set_modified(SystemTime::now()))
+        .with_context(|| format!("cannot touch {}", folder.display()))?;
     Ok(KubeBinaries::in_folder(&folder))
 }
 
-fn build(sources: &Path, folder: &Path) -> Result<()> {
-    let unfinished = folder.with_extension("unfinished");
-    fs::create_dir_all(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
-    // Two clones that build the same at once take turns; the second finds the first one's programs.
-    let lock = fs::File::create(folder.with_extension("lock")).context("cannot make a lock file")?;
-    lock.lock().context("cannot lock the folder of built programs")?;
-    if folder.is_dir() {
-        return Ok(());
+fn lock() -> Result<File> {
+    let folder = Path::new(state::ROOT).join("locks");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join("programs");
+    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    if file.try_lock().is_err() {
+        note("another build of Kubernetes is under way on this machine; waiting for it");
+        file.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
     }
+    Ok(file)
+}
+
+fn build(sources: &Path, folder: &Path) -> Result<()> {
+    let unfinished = folder.with_extension(UNFINISHED);
+    fs::create_dir_all(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
     note("building Kubernetes from source: about 12 minutes on two cores the first time");
     command::run(go(sources).args(["mod", "download"])).context("cannot fetch the Go modules")?;
     let mut packages = BTreeSet::new();
@@ -183,17 +204,31 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Removes what no cluster was started from, except for the ones just built.
-fn prune(all: &Path, current: &str) {
-    let mut used: Vec<PathBuf> = vec![all.join(current)];
-    for name in ["dev", "test"] {
-        used.extend(state::State::of(name).record().map(|record| record.programs));
-    }
-    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+/// Removes what was built and is in no use: neither by a cluster nor lately by a clone.
+fn prune(all: &Path) -> Result<()> {
+    let used: Vec<PathBuf> = ["dev", "test"]
+        .iter()
+        .filter_map(|name| Some(state::State::of(name).record()?.programs))
+        .collect();
+    let mut finished = Vec::new();
+    for entry in fs::read_dir(all).with_context(|| format!("cannot list {}", all.display()))? {
+        let entry = entry?;
         let path = entry.path();
-        if path.is_dir() && path.extension().is_none() && !used.contains(&path) {
-            // Left-over programs cost disk space, no more: not worth failing for.
-            let _ = fs::remove_dir_all(&path);
+        if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+            // Of a build that was cut off: no other is under way, as this one has the lock.
+            remove(&path)?;
+        } else if !used.contains(&path) {
+            finished.push((entry.metadata()?.modified()?, path));
         }
     }
+    finished.sort();
+    let surplus = finished.len().saturating_sub(KEPT);
+    finished
+        .iter()
+        .take(surplus)
+        .try_for_each(|(_, path)| remove(path))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }

@@ -143,6 +143,9 @@ fn private_mounts() -> Result<()> {
         .with_context(|| format!("cannot bind {}", state::ROOT))?;
     umount2(aside, MntFlags::MNT_DETACH).with_context(|| format!("cannot unmount {aside}"))?;
     for (index, (setting, value)) in KERNEL_SETTINGS.iter().enumerate() {
+        if !Path::new(setting).exists() {
+            continue;
+        }
         let stand_in = format!("/run/kernel-setting-{index}");
         fs::write(&stand_in, format!("{value}\n")).with_context(|| format!("cannot write {stand_in}"))?;
         mount(

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::cgroup::Hierarchies;
 use super::check;
@@ -52,6 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         name,
         folder: arguments.state.clone(),
     };
+    ordinary_surroundings();
     // Before anything else: from here on, whatever this process starts is found through its group.
     Hierarchies::find()?.join(&state.name)?;
     write_json(&state.path("supervisor.json"), &Identity::own()?)?;
@@ -68,6 +70,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         cut_logs(&state.path("log"));
         board.wait(Duration::from_mins(1));
+    }
+}
+
+/// Gives the processes what a service manager would, whatever the shell was that `up` was called from.
+fn ordinary_surroundings() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    // Containers inherit the number of files they may open; shells often allow no more than 1,024.
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        eprintln!("cannot raise the number of open files: {error}");
     }
 }
 

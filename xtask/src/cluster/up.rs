@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::binaries::KubeBinaries;
 use super::cgroup::Hierarchies;
@@ -28,8 +28,6 @@ pub struct Running {
     pub kubeconfig: PathBuf,
     pub kubectl: PathBuf,
     pub nodes: Vec<Node>,
-    /// False: it was there before.
-    pub created: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +56,7 @@ pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
         secrets::write(&state, &network, spec.nodes)?;
         supervise(&state, Environment::Clean)?
     };
-    let created = follow(&state, &supervisor)?;
+    follow(&state, &supervisor)?;
     let nodes = (1..=spec.nodes)
         .map(|index| Node {
             name: node_name(index),
@@ -70,7 +68,6 @@ pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
         kubeconfig: state.kubeconfig(),
         kubectl: binaries.kubectl.clone(),
         nodes,
-        created,
     })
 }
 
@@ -161,10 +158,10 @@ fn supervise(state: &State, environment: Environment) -> Result<Identity> {
     Ok(identity)
 }
 
-/// Shows the start's progress until everything is ready; gives false if that was so from the beginning.
-fn follow(state: &State, supervisor: &Identity) -> Result<bool> {
+/// Shows the start's progress until everything is ready; silent if that was so from the beginning.
+fn follow(state: &State, supervisor: &Identity) -> Result<()> {
     if state.status().is_some_and(|status| status.phase == Phase::Ready) {
-        return Ok(false);
+        return Ok(());
     }
     let step = Step::begin(format_args!("start cluster {}", state.name));
     let started = Instant::now();
@@ -176,7 +173,7 @@ fn follow(state: &State, supervisor: &Identity) -> Result<bool> {
             match status.phase {
                 Phase::Ready => {
                     step.done();
-                    return Ok(true);
+                    return Ok(());
                 }
                 Phase::Failed => bail!(
                     "cluster {} did not start: {}\nall logs: {}",
@@ -257,8 +254,7 @@ pub fn forward_only(binaries: &KubeBinaries, arguments: &[String], listen: Socke
         write(&state, &planned, &version, binaries)?;
         supervise(&state, Environment::Inherited)?
     };
-    follow(&state, &supervisor)?;
-    Ok(())
+    follow(&state, &supervisor)
 }
 
 impl Running {
@@ -275,19 +271,32 @@ impl Running {
 
     /// Brings images, each with the archive that holds it, to every node that does not have them yet.
     pub fn import_images(&self, images: &[(&str, &Path)]) -> Result<()> {
-        for node in &self.nodes {
-            let present = command::output(ctr(node).args(["images", "list", "--quiet"]))?;
-            let present: BTreeSet<_> = present.lines().collect();
-            for (reference, archive) in images {
-                if !present.contains(reference) {
-                    let step = Step::begin(format_args!("import {reference} to {}", node.name));
-                    command::output(ctr(node).args(["images", "import"]).arg(archive))?;
-                    step.done();
-                }
-            }
-        }
-        Ok(())
+        thread::scope(|scope| {
+            let imports: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| scope.spawn(|| import(node, images)))
+                .collect();
+            imports.into_iter().try_for_each(|import| {
+                import
+                    .join()
+                    .map_err(|_| anyhow!("an import of images ended unexpectedly"))?
+            })
+        })
     }
+}
+
+fn import(node: &Node, images: &[(&str, &Path)]) -> Result<()> {
+    let present = command::output(ctr(node).args(["images", "list", "--quiet"]))?;
+    let present: BTreeSet<_> = present.lines().collect();
+    for (reference, archive) in images {
+        if !present.contains(reference) {
+            let step = Step::begin(format_args!("import {reference} to {}", node.name));
+            command::output(ctr(node).args(["images", "import"]).arg(archive))?;
+            step.done();
+        }
+    }
+    Ok(())
 }
 
 fn ctr(node: &Node) -> Command {

@@ -21,7 +21,10 @@ impl fmt::Display for Corefile {
         writeln!(f, "    pods insecure")?;
         writeln!(f, "    ttl 5")?;
         writeln!(f, "  }}")?;
-        writeln!(f, "  cache 5")?;
+        // A name that is asked for before it is there must not stay unknown for long.
+        writeln!(f, "  cache 5 {{")?;
+        writeln!(f, "    denial 9984 1")?;
+        writeln!(f, "  }}")?;
         writeln!(f, "}}")
     }
 }
