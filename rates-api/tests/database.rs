@@ -194,18 +194,20 @@ async fn a_changed_password_is_read_at_the_next_connection(postgres: Arc<Postgre
     let service = Service::start_with(&["--database-uri-file", file.to_str().unwrap()]);
     service.until_ready().await;
 
-    std::fs::write(
-        &file,
-        postgres.uri(&database).replace("rates_a:secret", "rates_b:other"),
-    )
-    .unwrap();
     let admin = postgres.admin("postgres").await;
-    let end =
-        format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}'");
+    let by =
+        |login: &str| format!("FROM pg_stat_activity WHERE datname = '{database}' AND usename = '{login}'");
+    let count = format!("SELECT count(*) {}", by("rates_a"));
+    eventually("all are connected", SOON, async || {
+        (number(&admin, &count).await == 3).then_some(())
+    })
+    .await;
+    let other = postgres.uri(&database).replace("rates_a:secret", "rates_b:other");
+    std::fs::write(&file, other).unwrap();
+    let end = format!("SELECT count(pg_terminate_backend(pid)) {}", by("rates_a"));
     assert_eq!(number(&admin, &end).await, 3);
 
-    let count =
-        format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'rates_b'");
+    let count = format!("SELECT count(*) {}", by("rates_b"));
     eventually("the other login is used", SOON, async || {
         (number(&admin, &count).await == 3).then_some(())
     })

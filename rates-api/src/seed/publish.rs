@@ -187,14 +187,7 @@ impl Publisher {
         let statement = format!("ALTER DATABASE {} RENAME TO {}", quoted(scratch), quoted(target));
         match self.maintain(&statement).await? {
             Ok(()) => Ok(true),
-            Err(error)
-                if is(
-                    &error,
-                    &[SqlState::DUPLICATE_DATABASE, SqlState::UNDEFINED_DATABASE],
-                ) =>
-            {
-                Ok(false)
-            }
+            Err(error) if is(&error, NAME_IS_TAKEN_OR_GONE) => Ok(false),
             Err(error) => Err(sql("rename", scratch)(error)),
         }
     }
@@ -204,7 +197,8 @@ impl Publisher {
         self.maintain(&statement).await?.map_err(sql("drop", scratch))
     }
 
-    /// Runs a statement about databases; one that is still in use (a session that is about to end) is waited for.
+    /// Runs a statement about databases; one that is still in use, by a session that is about to end or by
+    /// autovacuum (which this role may not end), is waited for.
     async fn maintain(&self, statement: &str) -> Result<Result<(), tokio_postgres::Error>, PublishError> {
         let role = set_role(&self.options.owner_role);
         loop {
@@ -217,9 +211,7 @@ impl Publisher {
             let outcome = outcome.await;
             session.close().await;
             match outcome {
-                Err(error)
-                    if is(&error, &[SqlState::OBJECT_IN_USE]) && Instant::now() < self.options.deadline =>
-                {
+                Err(error) if is(&error, IN_USE) && Instant::now() < self.options.deadline => {
                     sleep(Duration::from_millis(100)).await;
                 }
                 other => return Ok(other),
@@ -227,6 +219,15 @@ impl Publisher {
         }
     }
 }
+
+/// Two renames to one name at the same moment meet in the catalog's index.
+const NAME_IS_TAKEN_OR_GONE: &[SqlState] = &[
+    SqlState::DUPLICATE_DATABASE,
+    SqlState::UNIQUE_VIOLATION,
+    SqlState::UNDEFINED_DATABASE,
+];
+
+const IN_USE: &[SqlState] = &[SqlState::OBJECT_IN_USE, SqlState::INSUFFICIENT_PRIVILEGE];
 
 async fn look_within(client: &Client, database: &str) -> Result<Found, PublishError> {
     let statement = "SELECT source, checksum, rows, seconds FROM rates_internal.seed";
