@@ -5,13 +5,14 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 
+use super::buildah::Storage;
 use super::debian::{self, Mirror};
 use super::digest::{self, Inputs};
+use crate::command;
 use crate::terminal::Step;
-use crate::{command, workspace};
 
 /// Raised when what this module makes of the same declaration changes.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// A root file system to be made.
 pub struct Base {
@@ -30,7 +31,7 @@ pub struct Base {
 
 /// A base that is there.
 pub struct Made {
-    pub reference: String,
+    /// Its archive holds it under the name that Containerfiles use.
     pub archive: PathBuf,
     /// The hash of the archive's content: a base that was made anew is another one.
     pub identity: String,
@@ -39,41 +40,33 @@ pub struct Made {
 impl Base {
     /// Gives the base, making it where this machine has not made it yet.
     pub fn make(&self) -> Result<Made> {
-        let folder = workspace::machine_state().join("images-cache");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let folder = super::cache();
         let stem = format!("base-{}-{}", self.name, self.key()?);
         let archive = folder.join(format!("{stem}.tar"));
         let identity_file = folder.join(format!("{stem}.sha256"));
         if archive.exists() && identity_file.exists() {
             let identity = fs::read_to_string(&identity_file)
                 .with_context(|| format!("cannot read {}", identity_file.display()))?;
-            return Ok(self.made(archive, identity));
+            return Ok(Made { archive, identity });
         }
         let step = Step::begin(format_args!(
             "base image {} from Debian's packages ({})",
             self.name, self.suite
         ));
-        let partial = folder.join(format!("{stem}.partial.tar"));
-        let bootstrapped = self.bootstrap(&partial);
-        if bootstrapped.is_err() {
-            remove_if_there(&partial)?;
-        }
-        bootstrapped?;
-        let identity = digest::of_file(&partial)?;
-        fs::rename(&partial, &archive).with_context(|| format!("cannot write {}", archive.display()))?;
+        let work = super::work_folder()?;
+        let root = work.path().join("root.tar");
+        self.bootstrap(&root)?;
+        let storage = Storage::new()?;
+        storage.import(&root, &self.reference)?;
+        let exported = work.path().join("image.tar");
+        storage.export(&self.reference, &exported)?;
+        let identity = digest::of_file(&exported)?;
+        fs::rename(&exported, &archive).with_context(|| format!("cannot write {}", archive.display()))?;
         fs::write(&identity_file, &identity)
             .with_context(|| format!("cannot write {}", identity_file.display()))?;
         remove_older(&folder, &format!("base-{}-", self.name), &stem)?;
         step.done();
-        Ok(self.made(archive, identity))
-    }
-
-    fn made(&self, archive: PathBuf, identity: String) -> Made {
-        Made {
-            reference: self.reference.clone(),
-            archive,
-            identity,
-        }
+        Ok(Made { archive, identity })
     }
 
     fn key(&self) -> Result<String> {

@@ -1,37 +1,30 @@
 //! Buildah with a storage of its own for one build, of which nothing stays but the archive.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use super::base;
-use crate::{command, workspace};
+use crate::command;
 
 /// A storage that lives as long as this value. The user's own images are not touched.
 pub struct Storage(TempDir);
 
 impl Storage {
     pub fn new() -> Result<Self> {
-        let parent = workspace::machine_state().join("images-cache");
-        fs::create_dir_all(&parent).with_context(|| format!("cannot create {}", parent.display()))?;
-        tempfile::Builder::new()
-            .prefix("storage-")
-            .tempdir_in(&parent)
-            .map(Self)
-            .with_context(|| format!("cannot create a folder in {}", parent.display()))
+        super::work_folder().map(Self)
     }
 
-    /// Takes a base image in, under the name that Containerfiles use for it.
-    pub fn add_base(&self, base: &base::Made) -> Result<()> {
+    /// Makes an image of a root file system's archive.
+    pub fn import(&self, root: &Path, reference: &str) -> Result<()> {
         let container = command::output(self.buildah().args(["from", "scratch"]))?;
         let container = container.trim();
         command::output(
             self.buildah()
                 .args(["add", "--quiet", container])
-                .arg(&base.archive)
+                .arg(root)
                 .arg("/"),
         )?;
         command::output(self.buildah().args([
@@ -40,8 +33,18 @@ impl Storage {
             "--rm",
             "--disable-compression",
             container,
-            &base.reference,
+            reference,
         ]))?;
+        Ok(())
+    }
+
+    /// Takes in an archive that `export` wrote, under the name it was exported with.
+    pub fn load(&self, archive: &Path) -> Result<()> {
+        command::output(
+            self.buildah()
+                .args(["pull", "--quiet"])
+                .arg(format!("docker-archive:{}", archive.display())),
+        )?;
         Ok(())
     }
 
@@ -58,6 +61,13 @@ impl Storage {
 
     /// Writes an image to an archive that container runtimes import.
     pub fn export(&self, reference: &str, archive: &Path) -> Result<()> {
+        // Buildah adds to an archive that is there.
+        match fs::remove_file(archive) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", archive.display()));
+            }
+            _ => {}
+        }
         command::output(
             self.buildah()
                 .args(["push", "--quiet", reference])

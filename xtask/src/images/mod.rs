@@ -16,6 +16,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
+use tempfile::TempDir;
 
 use self::buildah::Storage;
 use self::recipe::Recipe;
@@ -32,6 +33,9 @@ pub const PACKAGES: &[&str] = &[
     "unzip",
     "xz-utils",
 ];
+
+/// How the names of folders begin that are of no use once their build has ended.
+const WORK_PREFIX: &str = "work-";
 
 /// How many archives of one image are kept: other clones may be at other commits.
 const ARCHIVES_KEPT: usize = 3;
@@ -111,21 +115,37 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Gives the images, building those that this machine does not have yet. The
 /// binaries that go into them are taken from the target folder as they are.
 pub fn build(wanted: &[Image]) -> Result<Vec<Built>> {
-    let folder = workspace::machine_state().join("images");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let _lock = lock(&folder)?;
-    wanted.iter().map(|image| build_one(*image, &folder)).collect()
+    let _lock = lock()?;
+    wanted.iter().map(|image| build_one(*image)).collect()
 }
 
 /// PostgreSQL 13.5's server for tests on this machine: a folder with `bin/initdb`, `bin/pg_ctl` and `bin/postgres`.
 pub fn postgres_for_tests() -> Result<PathBuf> {
-    let folder = workspace::machine_state().join("images");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let _lock = lock(&folder)?;
+    let _lock = lock()?;
     server::POSTGRES_13_5.unpacked()
 }
 
-fn build_one(image: Image, folder: &Path) -> Result<Built> {
+/// Where the archives are.
+fn archives() -> PathBuf {
+    workspace::machine_state().join("images")
+}
+
+/// What archives are made from, and is kept for the next time.
+fn cache() -> PathBuf {
+    workspace::machine_state().join("images-cache")
+}
+
+/// A folder for one step, beside the cache so that its files can be renamed into it.
+fn work_folder() -> Result<TempDir> {
+    let cache = cache();
+    tempfile::Builder::new()
+        .prefix(WORK_PREFIX)
+        .tempdir_in(&cache)
+        .with_context(|| format!("cannot create a folder in {}", cache.display()))
+}
+
+fn build_one(image: Image) -> Result<Built> {
+    let folder = archives();
     let recipe = Recipe::of(image);
     let base = recipe.base.as_ref().map(base::Base::make).transpose()?;
     let tag = recipe.tag(base.as_ref().map_or("scratch", |base| &base.identity))?;
@@ -138,34 +158,42 @@ fn build_one(image: Image, folder: &Path) -> Result<Built> {
         let step = Step::begin(format_args!("image {}", built.reference));
         let storage = Storage::new()?;
         if let Some(base) = &base {
-            storage.add_base(base)?;
+            storage.load(&base.archive)?;
         }
-        let context = tempfile::tempdir().context("cannot create a temporary folder")?;
+        let context = work_folder()?;
         recipe.lay_out(context.path())?;
         storage.build(context.path(), &built.reference, &recipe.arguments)?;
         let partial = built.archive.with_extension("partial");
-        // Buildah adds to an archive that is there.
-        if partial.exists() {
-            fs::remove_file(&partial).with_context(|| format!("cannot remove {}", partial.display()))?;
-        }
         storage.export(&built.reference, &partial)?;
         fs::rename(&partial, &built.archive)
             .with_context(|| format!("cannot write {}", built.archive.display()))?;
         step.done();
     }
     mark_used(&built.archive)?;
-    prune(folder, image.archive_stem())?;
+    prune(&folder, image.archive_stem())?;
     Ok(built)
 }
 
-/// One build at a time on a machine, whichever clone it is of.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(".lock");
+/// One build at a time on a machine, whichever clone it is of. Whoever has the
+/// lock clears what a killed build left.
+fn lock() -> Result<File> {
+    let (archives, cache) = (archives(), cache());
+    for folder in [&archives, &cache] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let path = archives.join(".lock");
     let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     if file.try_lock().is_err() {
         terminal::note("another build of images is under way on this machine; waiting for it");
         file.lock()
             .with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    for entry in fs::read_dir(&cache).with_context(|| format!("cannot list {}", cache.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(WORK_PREFIX) {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
     }
     Ok(file)
 }
