@@ -58,11 +58,22 @@ pub enum ServeError {
     Signal(#[source] std::io::Error),
 }
 
+/// A container's soft limit of open files is often 1,024; each connection is one, so the hard limit is asked for.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, and until what was under way then is answered.
 ///
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn run(settings: Settings) -> Result<(), ServeError> {
+    raise_open_files();
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
     let address = settings.listen;

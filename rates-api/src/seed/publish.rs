@@ -12,8 +12,9 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::cli::PublishJob;
-use crate::database::{Address, AddressError, Schema, SchemaError};
+use crate::database::{Address, AddressError, Schema, SchemaError, is_lost};
 use crate::migrate::{self, MIGRATIONS, MigrateError};
+use crate::report::chain;
 
 /// Databases are renamed and dropped from this one.
 const MAINTENANCE: &str = "postgres";
@@ -64,6 +65,13 @@ pub enum PublishError {
     },
 }
 
+impl PublishError {
+    /// The connection was lost, perhaps after the server did what it was told: every step may be taken again.
+    fn is_lost_connection(&self) -> bool {
+        matches!(self, Self::Sql { source, .. } | Self::Schema(SchemaError::Read(source)) if is_lost(source))
+    }
+}
+
 /// What a database says of its seed.
 enum Found {
     NoDatabase,
@@ -83,7 +91,16 @@ pub async fn run(job: &PublishJob) -> Result<Published, PublishError> {
             deadline: Instant::now() + job.patience.deadline_seconds,
         },
     };
-    publisher.publish(&scratch_name(&job.attempt)?).await
+    let scratch = scratch_name(&job.attempt)?;
+    loop {
+        match publisher.publish(&scratch).await {
+            Err(error) if error.is_lost_connection() && Instant::now() < publisher.options.deadline => {
+                tracing::warn!(error = chain(&error), "the connection was lost; starting over");
+                sleep(Duration::from_millis(500)).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// The scratch database of an attempt; the loader derives the same name.

@@ -12,7 +12,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::pin;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -58,6 +58,8 @@ pub async fn serve(
     pin!(connection);
     let done = may_end(drain.phase(), activity.subscribe(), &settings);
     pin!(done);
+    let silent = stays_silent(activity.subscribe(), settings.idle_timeout_seconds);
+    pin!(silent);
     let mut ending = false;
     loop {
         tokio::select! {
@@ -71,8 +73,19 @@ pub async fn serve(
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = &mut silent => return,
             () = end.cancelled() => return,
         }
+    }
+}
+
+/// Returns when no request has come in the given time; hyper's own time-out begins with the first byte.
+async fn stays_silent(mut activity: watch::Receiver<Activity>, patience: Duration) {
+    if timeout(patience, activity.wait_for(|activity| activity.version.is_some()))
+        .await
+        .is_ok()
+    {
+        std::future::pending::<()>().await;
     }
 }
 

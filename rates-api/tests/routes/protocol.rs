@@ -18,6 +18,7 @@ tests![
     pipelined_requests_are_answered_in_order,
     a_client_that_ends_its_side_after_the_request_is_answered,
     http_2_with_prior_knowledge_is_served,
+    a_connection_that_sends_no_whole_head_is_ended,
 ];
 
 async fn other_paths_are_404_and_other_methods_405(postgres: Arc<Postgres>) {
@@ -187,4 +188,19 @@ async fn http_2_with_prior_knowledge_is_served(postgres: Arc<Postgres>) {
     }
     assert_eq!(statuses, [200, 200, 400]);
     driver.abort();
+}
+
+async fn a_connection_that_sends_no_whole_head_is_ended(postgres: Arc<Postgres>) {
+    let service = Service::start(
+        &postgres.uri(&postgres.empty().await),
+        &["--idle-timeout-seconds", "0.2"],
+    );
+    let mut slow = service.connect().await;
+    slow.send("GET / HTTP/1.1\r\nHost:").await;
+    let mut idle = service.connect().await;
+    assert_eq!(idle.get("/").await.status, 200);
+    slow.gone().await;
+    idle.gone().await;
+    let silent = service.connect().await;
+    silent.gone().await;
 }
