@@ -109,11 +109,10 @@ async fn lead(
         images: settings.images,
         recorder: Recorder::new(client, reporter),
     };
-    let (store, controller) = controller::controller(context, &settings.scope, stop.clone());
+    let (mut listed, controller) = controller::controller(context, &settings.scope, stop.clone());
     let mut controller = tokio::spawn(controller);
     let listed = async {
-        let listed = store.wait_until_ready().await;
-        if listed.is_ok() {
+        if listed.wait_for(|all| *all).await.is_ok() {
             tracing::info!("leading");
             readiness.ready();
         }

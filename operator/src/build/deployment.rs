@@ -26,6 +26,8 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
         metadata: identity.metadata(identity.api(), Component::Api),
         spec: Some(DeploymentSpec {
             replicas,
+            // What the proxies of the nodes need to notice a pod.
+            min_ready_seconds: Some(2),
             revision_history_limit: Some(3),
             selector: LabelSelector {
                 match_labels: Some(identity.selector(Component::Api)),

@@ -38,16 +38,27 @@ pub struct Scope {
     pub concurrency: u16,
 }
 
-/// The store of environments, and the future that keeps it and reconciles what is in it.
+/// Whether all environments were listed once, and the future that keeps the list and reconciles
+/// what is in it.
 pub fn controller(
     context: Context,
     scope: &Scope,
     stop: CancellationToken,
-) -> (Store<Guarded>, impl Future<Output = ()> + Send + 'static) {
+) -> (
+    tokio::sync::watch::Receiver<bool>,
+    impl Future<Output = ()> + Send + 'static,
+) {
     let client = context.client.clone();
     let (store, writer) = reflector::store();
+    // Not the store's own `wait_until_ready`: of those who wait for it in several tasks, it wakes one.
+    let (all, listed) = tokio::sync::watch::channel(false);
     let environments = watcher(api::<Guarded>(&client, scope), watcher::Config::default())
         .default_backoff()
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                all.send_replace(true);
+            }
+        })
         .modify(|environment| environment.managed_fields_mut().clear())
         .reflect(writer)
         .applied_objects()
@@ -76,7 +87,7 @@ pub fn controller(
             }
             std::future::ready(())
         });
-    (store, running)
+    (listed, running)
 }
 
 struct State {
@@ -205,5 +216,31 @@ where
     match &scope.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::ObjectList;
+
+    use super::*;
+
+    #[test]
+    fn one_object_that_is_not_understood_leaves_the_others_readable() {
+        let object = |name: &str, replicas: &str| {
+            format!(
+                r#"{{"apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment",
+                "metadata": {{"name": "{name}"}}, "spec": {{"api": {{"replicas": {replicas}}}}}}}"#
+            )
+        };
+        let list = format!(
+            r#"{{"metadata": {{}}, "items": [{}, {}]}}"#,
+            object("odd", "\"many\""),
+            object("fine", "2")
+        );
+        let list: ObjectList<Guarded> = serde_json::from_str(&list).unwrap();
+        assert_eq!(list.items[0].name_any(), "odd");
+        assert!(list.items[0].0.as_ref().unwrap_err().error.contains("many"));
+        assert_eq!(list.items[1].0.as_ref().unwrap().spec.api.replicas, Some(2));
     }
 }

@@ -189,11 +189,11 @@ impl Parts {
         let Pods {
             wanted,
             updated,
-            ready,
+            available,
             total,
             ..
         } = self.counts;
-        format!("{updated} of {wanted} pods are current, {ready} of {total} ready")
+        format!("{updated} of {wanted} pods are current, {available} of {total} available")
     }
 
     fn phase(&self, environment: &Environment, ready: bool, progressing: bool) -> Phase {
@@ -204,7 +204,7 @@ impl Parts {
         {
             return Phase::Pending;
         }
-        let all_pods = self.counts.ready >= self.counts.wanted;
+        let all_pods = self.counts.available >= self.counts.wanted;
         match &environment.seeding {
             _ if self.problem.is_some() => Phase::Degraded,
             Seeding::Failed { .. } | Seeding::Blocked(_) => Phase::Degraded,
@@ -230,7 +230,7 @@ impl Parts {
             format!("seed: {}", self.seeded.message)
         } else if !self.migrated.holds {
             format!("migrate: {}", self.migrated.message)
-        } else if !self.api.holds || self.counts.stuck || self.counts.ready < self.counts.wanted {
+        } else if !self.api.holds || self.counts.stuck || self.counts.available < self.counts.wanted {
             format!("api: {}", self.api.message)
         } else if !self.counts.rolled_out {
             format!("api: {}", self.rollout())

@@ -60,7 +60,12 @@ pub fn current(pod: &Pod) -> Option<&str> {
 
 /// Whether a container of the pod ended already.
 pub fn has_begun(pod: &Pod) -> bool {
-    all_containers(pod).any(|container| container.state.as_ref().is_some_and(|state| state.terminated.is_some()))
+    all_containers(pod).any(|container| {
+        container
+            .state
+            .as_ref()
+            .is_some_and(|state| state.terminated.is_some())
+    })
 }
 
 /// Why the scheduler found no node.

@@ -95,6 +95,8 @@ pub struct Pods {
     pub wanted: i32,
     pub total: i32,
     pub ready: i32,
+    /// Ready for long enough that every proxy knows them.
+    pub available: i32,
     pub updated: i32,
     /// Whether all of them run what was applied.
     pub rolled_out: bool,
@@ -116,16 +118,23 @@ impl Pods {
         let total = status.replicas.unwrap_or(0);
         let updated = status.updated_replicas.unwrap_or(0);
         let seen = status.observed_generation == deployment.metadata.generation;
-        let gave_up = |condition: &k8s_openapi::api::apps::v1::DeploymentCondition| {
-            condition.type_ == "Progressing"
-                && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
-        };
+        // Its own word on the rollout, which a pod that fails later does not change.
+        let rollout = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == "Progressing");
+        let reason = rollout.and_then(|condition| condition.reason.as_deref());
         Self {
             wanted,
             total,
             ready: status.ready_replicas.unwrap_or(0),
+            available: status.available_replicas.unwrap_or(0),
             updated,
-            rolled_out: seen && updated == wanted && total == wanted && reason == Some("NewReplicaSetAvailable"),
+            rolled_out: seen
+                && updated == wanted
+                && total == wanted
+                && reason == Some("NewReplicaSetAvailable"),
             stuck: seen && reason == Some("ProgressDeadlineExceeded"),
         }
     }
@@ -135,13 +144,15 @@ pub fn api_available(deployment: Option<&Deployment>, counts: Pods, observed: &O
     if deployment.is_none() {
         return Said::no("Waiting", "waiting for the tables");
     }
-    let Pods { wanted, ready, .. } = counts;
-    let message = format!("{ready} of {wanted} pods are ready");
+    let Pods {
+        wanted, available, ..
+    } = counts;
+    let message = format!("{available} of {wanted} pods are available");
     let problem = pods::of(observed, Component::Api)
         .filter(|pod| !pods::is_ready(pod))
         .find_map(|pod| pods::problem(pod).or_else(|| pods::unscheduled(pod).map(str::to_owned)));
     let message = problem.map_or(message.clone(), |problem| format!("{message}; {problem}"));
-    if ready > 0 {
+    if available > 0 {
         Said::yes("Available", message)
     } else {
         Said::no("ApiUnavailable", message)

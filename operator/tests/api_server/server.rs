@@ -168,6 +168,10 @@ impl Server {
             .unwrap()
     }
 
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// A namespace for one test.
     pub async fn namespace(&self, name: &str) -> String {
         let namespaces: Api<Namespace> = Api::all(self.client().await);

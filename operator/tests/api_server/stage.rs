@@ -26,7 +26,7 @@ pub struct Stage {
     pub server: &'static Server,
     pub namespace: String,
     pub admin: Client,
-    pub context: Context,
+    context: Option<Context>,
     writes: Arc<Mutex<Vec<String>>>,
 }
 
@@ -65,9 +65,14 @@ impl Stage {
             server,
             namespace,
             admin: server.client().await,
-            context,
+            context: Some(context),
             writes,
         }
+    }
+
+    /// For a controller that is to reconcile by itself.
+    pub fn take_context(&mut self) -> Context {
+        self.context.take().unwrap()
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -95,7 +100,7 @@ impl Stage {
     pub async fn reconcile(&self) -> Vec<String> {
         self.writes.lock().unwrap().clear();
         let identity = Identity::of(&self.environment().await).unwrap();
-        reconcile(identity, &self.context).await.unwrap();
+        reconcile(identity, self.context.as_ref().unwrap()).await.unwrap();
         let writes = std::mem::take(&mut *self.writes.lock().unwrap());
         let marker = format!("/namespaces/{}/", self.namespace);
         writes
