@@ -220,7 +220,10 @@ async fn all_requests_share_a_few_connections(postgres: Arc<Postgres>) {
     let service = Arc::new(Service::ready(&postgres.uri(&database), &["--read-connections", "2"]).await);
     // A lock makes all of them wait at the same time.
     let owner = postgres.owner(&database).await;
-    owner.batch_execute("BEGIN; LOCK TABLE prices").await.unwrap();
+    owner
+        .batch_execute("BEGIN; LOCK TABLE rates_internal.sums")
+        .await
+        .unwrap();
     let reading: Vec<_> = (0..40).map(|_| keep_reading(&service, 1)).collect();
     let admin = postgres.admin("postgres").await;
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";

@@ -35,13 +35,17 @@ async fn started(postgres: &Postgres, arguments: &[&str]) -> (Service, String) {
 /// Has reads wait until the session that is returned commits.
 async fn hold_reads(postgres: &Postgres, database: &str) -> Open {
     let session = postgres.owner(database).await;
-    session.batch_execute("BEGIN; LOCK TABLE prices").await.unwrap();
+    session
+        .batch_execute("BEGIN; LOCK TABLE rates_internal.sums")
+        .await
+        .unwrap();
     session
 }
 
 async fn until_a_read_waits(postgres: &Postgres, database: &str) {
     let admin = postgres.admin(database).await;
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'prices'::regclass";
+    let waiting =
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rates_internal.sums'::regclass";
     eventually("a read waits", SOON, async || {
         (number(&admin, waiting).await > 0).then_some(())
     })

@@ -17,6 +17,7 @@ mod publish;
 mod reference_dump;
 mod routes;
 mod settings;
+mod sums;
 mod support;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         reference_dump::tests(),
         routes::tests(),
         settings::tests(),
+        sums::tests(),
     ]
     .into_iter()
     .flatten()

@@ -34,7 +34,7 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files!["0001_tables", "0002_prices_by_pair_and_day"];
+const FILES: &[(&str, &str)] = files!["0001_tables", "0002_prices_by_pair_and_day", "0003_sums"];
 
 impl Migration {
     /// A migration from its file's name without ending and its text; none if the name has no number or the text

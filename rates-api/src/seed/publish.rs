@@ -191,7 +191,9 @@ impl Publisher {
             session.client.batch_execute(&role).await?;
             session
                 .client
-                .batch_execute("VACUUM (ANALYZE) public.prices, public.ports, public.regions")
+                .batch_execute(
+                    "VACUUM (ANALYZE) public.prices, public.ports, public.regions, rates_internal.sums",
+                )
                 .await
         };
         let outcome = outcome.await.map_err(sql("vacuum", scratch));
