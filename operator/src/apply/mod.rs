@@ -26,7 +26,7 @@ pub enum Error {
         "{kind} {name} exists already and is not of this environment: delete or rename it, or give the environment another name"
     )]
     NameTaken { kind: String, name: String },
-    #[error("{kind} {name} of an earlier environment of this name is still being deleted")]
+    #[error("{kind} {name} is being deleted; it is made anew when it is gone")]
     Leaving { kind: String, name: String },
     #[error("the API server refuses {kind} {name}: {message}")]
     Refused {
