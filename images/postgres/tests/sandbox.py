@@ -308,6 +308,11 @@ class Pod:
         self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], {})
         self.containers = [self.postgres, self.roles]
 
+    def restart_roles(self):
+        self.roles.kill()
+        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], {})
+        self.containers = [self.postgres, self.roles]
+
     def kill(self):
         for container in self.containers:
             container.kill()

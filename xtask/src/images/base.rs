@@ -1,7 +1,7 @@
 //! The base images, made from Debian's packages by mmdebstrap, for machines that reach no image registry.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 
@@ -40,16 +40,14 @@ pub struct Made {
 impl Base {
     /// Gives the base, making it where this machine has not made it yet.
     pub fn make(&self) -> Result<Made> {
-        let folder = super::cache();
-        let stem = format!("base-{}-{}", self.name, self.key()?);
-        let archive = folder.join(format!("{stem}.tar"));
-        let identity_file = folder.join(format!("{stem}.sha256"));
-        if archive.exists() && identity_file.exists() {
-            let identity = fs::read_to_string(&identity_file)
-                .with_context(|| format!("cannot read {}", identity_file.display()))?;
-            return Ok(Made { archive, identity });
+        let family = format!("base-{}", self.name);
+        let stem = format!("{family}-{}", self.key()?);
+        let cache = super::cache();
+        if let Some(made) = find(&cache, &stem)? {
+            super::mark_used(&made.archive)?;
+            return Ok(made);
         }
-        let step = Step::begin(format_args!(
+        let progress = Step::begin(format_args!(
             "base image {} from Debian's packages ({})",
             self.name, self.suite
         ));
@@ -61,11 +59,10 @@ impl Base {
         let exported = work.path().join("image.tar");
         storage.export(&self.reference, &exported)?;
         let identity = digest::of_file(&exported)?;
+        let archive = cache.join(format!("{stem}.{identity}.tar"));
         fs::rename(&exported, &archive).with_context(|| format!("cannot write {}", archive.display()))?;
-        fs::write(&identity_file, &identity)
-            .with_context(|| format!("cannot write {}", identity_file.display()))?;
-        remove_older(&folder, &format!("base-{}-", self.name), &stem)?;
-        step.done();
+        super::prune(&cache, &family)?;
+        progress.done();
         Ok(Made { archive, identity })
     }
 
@@ -122,23 +119,19 @@ impl Base {
     }
 }
 
-fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Removes what earlier declarations of the same base left.
-fn remove_older(folder: &Path, prefix: &str, keep: &str) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(prefix) && !name.starts_with(keep) {
-            remove_if_there(&path)?;
+/// The base that was made from the same declaration. Its identity is a part of its name.
+fn find(cache: &Path, stem: &str) -> Result<Option<Made>> {
+    for entry in fs::read_dir(cache).with_context(|| format!("cannot list {}", cache.display()))? {
+        let archive = entry?.path();
+        let name = archive.file_name().unwrap_or_default().to_string_lossy();
+        let identity = name
+            .strip_prefix(stem)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .and_then(|rest| rest.strip_suffix(".tar"))
+            .map(str::to_owned);
+        if let Some(identity) = identity {
+            return Ok(Some(Made { archive, identity }));
         }
     }
-    Ok(())
+    Ok(None)
 }

@@ -26,11 +26,15 @@ use crate::workspace;
 /// Debian's packages with the programs that this module runs.
 pub const PACKAGES: &[&str] = &[
     "buildah",
+    "curl",
     "debian-archive-keyring",
     "maven",
     "mmdebstrap",
+    "openssl",
+    "python3",
     "tar",
     "unzip",
+    "util-linux",
     "xz-utils",
 ];
 
@@ -125,6 +129,26 @@ pub fn postgres_for_tests() -> Result<PathBuf> {
     server::POSTGRES_13_5.unpacked()
 }
 
+/// The tests of the database pod: its image's entry points beside a real kube-apiserver, without a kubelet.
+pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Command> {
+    let versions = build(&[Image::Postgres13, Image::Postgres17])?
+        .iter()
+        .filter_map(|built| {
+            Some(format!(
+                "{}={}",
+                built.image.postgres_version()?,
+                built.archive.display()
+            ))
+        })
+        .collect::<Vec<_>>();
+    let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
+    tests
+        .env("RATES_TEST_POSTGRES_IMAGES", versions.join(","))
+        .env("RATES_TEST_KUBE", kube)
+        .env("RATES_TEST_KUBECTL", kubectl);
+    Ok(tests)
+}
+
 /// Where the archives are.
 fn archives() -> PathBuf {
     workspace::machine_state().join("images")
@@ -206,7 +230,7 @@ fn mark_used(archive: &Path) -> Result<()> {
         .with_context(|| format!("cannot touch {}", archive.display()))
 }
 
-/// Removes the archives of an image that were not used for longest.
+/// Removes the archives of an image or base that were not used for longest.
 fn prune(folder: &Path, stem: &str) -> Result<()> {
     let mut archives = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
@@ -216,7 +240,11 @@ fn prune(folder: &Path, stem: &str) -> Result<()> {
             .strip_prefix(stem)
             .and_then(|rest| rest.strip_prefix('-'))
             .and_then(|rest| rest.strip_suffix(".tar"))
-            .is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            .is_some_and(|hashes| {
+                hashes
+                    .bytes()
+                    .all(|byte| byte.is_ascii_hexdigit() || byte == b'.')
+            });
         if is_its {
             archives.push((entry.metadata()?.modified()?, entry.path()));
         }

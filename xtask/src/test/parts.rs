@@ -1,5 +1,5 @@
 //! The tests of each part, with its one real dependency: PostgreSQL for the API, etcd
-//! and kube-apiserver for the operator.
+//! and kube-apiserver for the operator and for the database pod.
 
 use anyhow::Result;
 
@@ -26,5 +26,10 @@ pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
     if let Some(filter) = filter {
         tests.args(["--", filter]);
     }
-    tally.run(&mut tests)
+    tally.run(&mut tests)?;
+    let mut pods = images::pod_tests(&binaries.kube, &binaries.kubectl)?;
+    if let Some(filter) = filter {
+        pods.args(["-k", filter]);
+    }
+    tally.run(&mut pods)
 }
