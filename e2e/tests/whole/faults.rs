@@ -165,7 +165,11 @@ fn end(environment: &Environment, victim: Victim) -> Result<String> {
         Victim::SeedJob => (environment.kubectl.clone(), "seed"),
         Victim::MigrateJob => (environment.kubectl.clone(), "migrate"),
     };
-    let selector = format!("app.kubernetes.io/component={component}");
+    let selector = if matches!(victim, Victim::Operator) {
+        "app.kubernetes.io/name=rates-operator".to_owned()
+    } else {
+        format!("app.kubernetes.io/component={component}")
+    };
     let pod = until(format_args!("a pod of {component}"), PATIENCE, || {
         let pods = kubectl.list("pods", &selector)?;
         let name = pods

@@ -2,7 +2,7 @@
 //! with the operator installed, whose Service addresses can be reached from here;
 //! `cargo xtask test` provides both.
 //!
-//! The measured test runs first and alone; the others share the cluster, each in a
+//! The measured tests run first, one by one; the others share the cluster, each in a
 //! namespace of its own.
 
 mod admission;
@@ -41,9 +41,9 @@ fn main() -> ExitCode {
         test_threads: Some(1),
         ..arguments.clone()
     };
-    let measured = libtest_mimic::run(&alone, first_environment::trials());
+    let measured = libtest_mimic::run(&alone, one_by_one());
     let shared = Arguments {
-        test_threads: Some(arguments.test_threads.unwrap_or(4)),
+        test_threads: Some(arguments.test_threads.unwrap_or(3)),
         ..arguments
     };
     let others = libtest_mimic::run(&shared, side_by_side());
