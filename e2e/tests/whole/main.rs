@@ -55,10 +55,13 @@ fn main() -> ExitCode {
 }
 
 fn all() -> Vec<Trial> {
-    first_environment::trials()
-        .into_iter()
-        .chain(side_by_side())
-        .collect()
+    one_by_one().into_iter().chain(side_by_side()).collect()
+}
+
+fn one_by_one() -> Vec<Trial> {
+    let mut trials = first_environment::trials();
+    trials.push(deletion::measured());
+    trials
 }
 
 fn side_by_side() -> Vec<Trial> {
