@@ -20,7 +20,7 @@ use crate::status::{self, Problem};
 use crate::validate::{Environment, Migration, Seeding, validate};
 
 /// Watches tell of every change; this is for what they might miss.
-const SAFETY_NET: Duration = Duration::from_secs(600);
+const SAFETY_NET: Duration = Duration::from_mins(10);
 /// A foreign object in the way has no label to watch it by.
 const BLOCKED: Duration = Duration::from_secs(15);
 const LEAVING: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ pub struct Context {
 /// Brings one environment a step further; returns when to look again if nothing happens.
 /// `None`: there is nothing to look at any more.
 pub async fn reconcile(identity: Identity, context: &Context) -> Result<Option<Duration>, Error> {
-    let Some(observed) = dereference(&context.client, identity).await? else {
+    let Some(observed) = Box::pin(dereference(&context.client, identity)).await? else {
         return Ok(None);
     };
     if observed.environment.metadata.deletion_timestamp.is_some() {
@@ -62,12 +62,12 @@ pub async fn reconcile(identity: Identity, context: &Context) -> Result<Option<D
                 reason: invalid.reason(),
                 message: invalid.to_string(),
             };
-            report(context, &observed, status::invalid(&observed, problem, now)).await?;
+            report(context, &observed, status::invalid(&observed, &problem, now)).await?;
             return Ok(Some(BLOCKED));
         }
     };
     let children = build(&environment);
-    let (applied, outcome) = apply(&context.client, &environment, &observed, children).await;
+    let (applied, outcome) = Box::pin(apply(&context.client, &environment, &observed, children)).await;
     let problem = match outcome {
         Ok(()) => None,
         Err(apply::Error::NamespaceEnding) => return Ok(None),

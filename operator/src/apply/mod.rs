@@ -93,7 +93,7 @@ pub async fn apply(
         deployment: named(&observed.deployments, &identity.api()).cloned(),
         ..Applied::default()
     };
-    let result = writer.all(environment, observed, children, &mut applied).await;
+    let result = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
     applied.writes = writer.writes;
     (applied, result)
 }
@@ -150,10 +150,8 @@ impl Writer<'_> {
         // An autoscaler goes before the Deployment gets a fixed number again.
         self.remove_orphans(&wanted, observed).await?;
         if let Some(deployment) = deployment {
-            applied.deployment = Some(
-                self.deployment(deployment, &environment.api.scale, observed)
-                    .await?,
-            );
+            applied.deployment =
+                Some(Box::pin(self.deployment(deployment, &environment.api.scale, observed)).await?);
         }
         if let Some(autoscaler) = autoscaler {
             self.ensure_among(autoscaler, &observed.autoscalers).await?;

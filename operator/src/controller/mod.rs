@@ -117,7 +117,7 @@ async fn one(guarded: Arc<Guarded>, state: Arc<State>) -> Result<Action, Error> 
     let Some(identity) = Identity::of(environment) else {
         return Ok(Action::await_change());
     };
-    let again = reconcile(identity, &state.context).await?;
+    let again = Box::pin(reconcile(identity, &state.context)).await?;
     state.failures(|failures| failures.remove(&triggers::name_of(&*guarded)));
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
@@ -133,7 +133,7 @@ fn retry(guarded: Arc<Guarded>, error: &Error, state: Arc<State>) -> Action {
         *count += 1;
         *count
     });
-    let pause = Duration::from_millis(500 << failures.saturating_sub(1).min(7)).min(Duration::from_secs(60));
+    let pause = Duration::from_millis(500 << failures.saturating_sub(1).min(7)).min(Duration::from_mins(1));
     let error = chain(error);
     tracing::warn!(environment = guarded.name_any(), error, ?pause, "tried again");
     Action::requeue(pause)

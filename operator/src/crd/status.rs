@@ -35,8 +35,8 @@ pub struct RatesEnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiStatus>,
 
-    /// Ready: the environment serves requests. DatabaseReady, Seeded, Migrated, ApiAvailable:
-    /// its parts. Progressing: a change is on its way. To wait for one:
+    /// Ready: the environment serves requests. Progressing: a change is on its way. The others
+    /// tell of the database, its data, its tables and the API. To wait for one:
     /// kubectl wait --for=condition=Ready renv/NAME.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -89,7 +89,7 @@ mod tests {
     fn the_time_of_a_condition_moves_only_with_its_status() {
         let first = condition(&[], "Ready", Said::no("Starting", "a"), Some(1), at(10));
         let same = condition(
-            &[first.clone()],
+            std::slice::from_ref(&first),
             "Ready",
             Said::no("Waiting", "b"),
             Some(2),

@@ -26,7 +26,7 @@ pub struct Problem {
 
 /// The status of an environment whose specification cannot work: the rest of it stays as it was.
 #[must_use]
-pub fn invalid(observed: &Observed, problem: Problem, now: Timestamp) -> RatesEnvironmentStatus {
+pub fn invalid(observed: &Observed, problem: &Problem, now: Timestamp) -> RatesEnvironmentStatus {
     let previous = observed.environment.status.clone().unwrap_or_default();
     let generation = observed.environment.metadata.generation;
     let said = |kind, said| condition(&previous.conditions, kind, said, generation, now);
@@ -36,7 +36,7 @@ pub fn invalid(observed: &Observed, problem: Problem, now: Timestamp) -> RatesEn
     ];
     let untouched = |kept: &&Condition| !matches!(kept.type_.as_str(), "Ready" | "Progressing");
     conditions.extend(previous.conditions.iter().filter(untouched).cloned());
-    conditions.sort_by(|left, right| order(&left.type_).cmp(&order(&right.type_)));
+    conditions.sort_by_key(|condition| order(&condition.type_));
     RatesEnvironmentStatus {
         phase: Some(Phase::Degraded),
         message: Some(one_line(&problem.message)),
@@ -207,12 +207,11 @@ impl Parts {
         let all_pods = self.counts.available >= self.counts.wanted;
         match &environment.seeding {
             _ if self.problem.is_some() => Phase::Degraded,
-            Seeding::Failed { .. } | Seeding::Blocked(_) => Phase::Degraded,
             Seeding::Run { .. } | Seeding::Waiting(_) if !self.database.holds => Phase::Pending,
             Seeding::Run { .. } | Seeding::Waiting(_) => Phase::Seeding,
             Seeding::Done(_) if progressing => Phase::Progressing,
             Seeding::Done(_) if ready && all_pods && !self.counts.stuck => Phase::Ready,
-            Seeding::Done(_) => Phase::Degraded,
+            Seeding::Done(_) | Seeding::Failed { .. } | Seeding::Blocked(_) => Phase::Degraded,
         }
     }
 

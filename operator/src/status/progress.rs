@@ -75,17 +75,14 @@ pub fn migrated(environment: &Environment, observed: &Observed) -> Said {
             )
         }
         Migration::Waiting => Said::no("Waiting", "waiting for the data"),
-        Migration::Run(run) => match retrying(run) {
-            Some(message) => Said::no("Retrying", message),
-            None => {
-                let pod = job_pod(observed, &environment.identity.migrate_job(&run.hash));
-                let problem = pod.and_then(pods::problem);
-                Said::no(
-                    "Migrating",
-                    problem.unwrap_or_else(|| format!("migrating the tables for {}", environment.api.image)),
-                )
+        Migration::Run(run) => {
+            if let Some(message) = retrying(run) {
+                return Said::no("Retrying", message);
             }
-        },
+            let pod = job_pod(observed, &environment.identity.migrate_job(&run.hash));
+            let migrating = || format!("migrating the tables for {}", environment.api.image);
+            Said::no("Migrating", pod.and_then(pods::problem).unwrap_or_else(migrating))
+        }
     }
 }
 

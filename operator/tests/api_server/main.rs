@@ -1,5 +1,11 @@
 //! Tests against a real API server: what it takes and refuses, and what the operator does to it.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what helps tests fails as tests do"
+)]
+
 mod admission;
 mod controlling;
 mod explain;

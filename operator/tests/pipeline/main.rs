@@ -1,6 +1,13 @@
 //! From a fixture through the real `validate` and `build` to whole objects, and to the status:
 //! no client, no cluster.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what helps tests fails as tests do"
+)]
+
 mod builders;
 mod fixture;
 mod progress;
