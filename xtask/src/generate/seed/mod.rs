@@ -38,7 +38,7 @@ pub fn dump() -> String {
             &mut text,
             format_args!(
                 "{}\t{}\t{}\t{}",
-                price.origin, price.destination, price.day, price.price
+                price.origin, price.destination, price.day, price.dollars
             ),
         );
     }

@@ -9,8 +9,8 @@ pub struct Price {
     pub origin: &'static str,
     pub destination: &'static str,
     pub day: Day,
-    /// US dollars for a container.
-    pub price: i64,
+    /// For a container.
+    pub dollars: i64,
 }
 
 /// Changing it changes every price.
@@ -40,11 +40,11 @@ pub fn all() -> Vec<Price> {
     }
     prices.retain(|price| !is_example(price.origin, price.destination, price.day));
     for day in EXAMPLE_DAYS {
-        prices.extend(EXAMPLE_PRICES.map(|price| Price {
+        prices.extend(EXAMPLE_PRICES.map(|dollars| Price {
             origin: EXAMPLE.0,
             destination: EXAMPLE.1,
             day,
-            price,
+            dollars,
         }));
     }
     // A stable sort: prices of one lane and day keep the order of their carriers.
@@ -81,7 +81,7 @@ fn carrier(random: &mut Random, lane: &Lane, days: &[Day], market: &[i64], price
                 origin: lane.origin,
                 destination: lane.destination,
                 day,
-                price,
+                dollars: price,
             }));
         }
         day = end;
@@ -100,7 +100,7 @@ mod tests {
             groups
                 .entry((price.origin, price.destination, price.day))
                 .or_default()
-                .push(price.price);
+                .push(price.dollars);
         }
         groups
     }
@@ -137,6 +137,6 @@ mod tests {
 
     #[test]
     fn prices_are_plausible() {
-        assert!(all().iter().all(|price| (200..9000).contains(&price.price)));
+        assert!(all().iter().all(|price| (200..9000).contains(&price.dollars)));
     }
 }
