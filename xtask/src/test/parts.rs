@@ -12,14 +12,8 @@ pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
     let postgres = images::postgres_for_tests()?;
     let mut tests = command::cargo();
     tests
-        .args([
-            "test",
-            "--release",
-            "--workspace",
-            "--exclude",
-            "e2e",
-            "--no-fail-fast",
-        ])
+        // Of e2e only its library: the tests of the whole are left out unless they are named.
+        .args(["test", "--release", "--workspace", "--no-fail-fast"])
         .env("RATES_TEST_KUBE", &binaries.kube)
         .env("RATES_TEST_KUBECTL", &binaries.kubectl)
         .env("RATES_TEST_POSTGRES", &postgres);
