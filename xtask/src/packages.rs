@@ -47,12 +47,19 @@ fn install_missing(missing: &[&str]) -> Result<()> {
     let step = Step::begin(format_args!("install Debian packages: {}", missing.join(" ")));
     // The lists may be old, or of a source that is gone: what counts is whether the packages can be had.
     let update = command::output(apt_get().arg("update"));
-    let install = command::output(
-        apt_get()
-            .args(["install", "--yes", "--no-install-recommends", "--no-remove"])
-            .args(missing),
-    );
-    if let Err(error) = install {
+    let install = || {
+        command::output(
+            apt_get()
+                .args(["install", "--yes", "--no-install-recommends", "--no-remove"])
+                .args(missing),
+        )
+    };
+    let result = install().or_else(|error| {
+        // An installation that was cut off, whoever's it was, has to be finished first.
+        command::output(unattended("dpkg").args(["--configure", "--pending"])).map_err(|_| error)?;
+        install()
+    });
+    if let Err(error) = result {
         let hint = update
             .err()
             .map(|error| format!(" (before it: {error:#})"))
@@ -71,10 +78,15 @@ fn install_missing(missing: &[&str]) -> Result<()> {
 }
 
 fn apt_get() -> Command {
-    let mut command = Command::new("apt-get");
+    let mut command = unattended("apt-get");
+    command.args(["--quiet", "--option", "DPkg::Lock::Timeout=600"]);
     command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["--quiet", "--option", "DPkg::Lock::Timeout=600"]);
+}
+
+/// A program that asks no questions.
+fn unattended(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
     command
 }
 
