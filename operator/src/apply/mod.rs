@@ -277,7 +277,10 @@ fn named<'a, K: Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {
 fn write_error<K: Child>(name: &str, source: kube::Error) -> Error {
     let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
     match &source {
-        kube::Error::Api(status) if status.message.contains("because it is being terminated") => {
+        kube::Error::Api(status)
+            if status.message.contains("because it is being terminated")
+                || (status.code == 404 && status.message.starts_with("namespaces ")) =>
+        {
             Error::NamespaceEnding
         }
         kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => Error::Refused {

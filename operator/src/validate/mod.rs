@@ -3,6 +3,7 @@
 //! field decides anything behind it.
 
 mod jobs;
+mod judging;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -16,7 +17,8 @@ use crate::identity::{Claim, Identity, applies};
 use crate::quantity::Quantity;
 use crate::settings::Images;
 
-pub use jobs::{ATTEMPT, JobRun, Judgement, LOAD, Migration, SeedSource, Seeding, judge};
+pub use jobs::{ATTEMPT, JobRun, LOAD, Migration, SeedSource, Seeding};
+pub use judging::{Judgement, judge};
 
 /// An annotation whose value "true" makes an environment follow the operator's default images
 /// instead of keeping those of its creation.

@@ -9,6 +9,7 @@
 mod admission;
 mod controlling;
 mod explain;
+mod leaving;
 mod reconciling;
 mod server;
 mod stage;

@@ -1,0 +1,171 @@
+//! How a Job stands: what its pods reported in their termination messages, or that they were lost.
+//!
+//! Pods are asked before Jobs, as the Job controller tells a second later.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use kube::ResourceExt;
+use serde::Deserialize;
+
+/// What a Job's container leaves in its termination message.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "camelCase")]
+enum Report {
+    #[serde(rename_all = "camelCase")]
+    Succeeded {
+        source: Option<String>,
+        checksum: Option<String>,
+        #[serde(default)]
+        rows: i64,
+        #[serde(default)]
+        seconds: f64,
+        schema_version: Option<i64>,
+    },
+    Failed {
+        message: String,
+        /// Set where the failure says nothing about the inputs: the server went away.
+        #[serde(default)]
+        retry: bool,
+    },
+}
+
+/// How a Job stands.
+#[derive(Clone, Debug)]
+pub enum Judgement {
+    Active,
+    Succeeded(Success),
+    /// A container said what is wrong.
+    Failed(Failure),
+    /// The attempt was lost: its pod was deleted, evicted or killed.
+    Lost {
+        ended: Timestamp,
+    },
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Success {
+    pub source: Option<String>,
+    pub checksum: Option<String>,
+    pub rows: i64,
+    pub seconds: f64,
+    pub schema_version: Option<i64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub container: String,
+    pub message: String,
+    pub retry: bool,
+    pub started: Option<Timestamp>,
+    pub ended: Timestamp,
+}
+
+/// Reads how a Job stands from its pods and, where they are gone, from itself.
+#[must_use]
+pub fn judge(job: &Job, pods: &[Pod]) -> Judgement {
+    let own: Vec<&Pod> = pods
+        .iter()
+        .filter(|pod| {
+            pod.owner_references()
+                .iter()
+                .any(|owner| Some(&owner.uid) == job.uid().as_ref())
+        })
+        .collect();
+    if let Some(success) = own.iter().find_map(|pod| success(pod)) {
+        return Judgement::Succeeded(success);
+    }
+    if let Some(failure) = own.iter().find_map(|pod| failure(pod)) {
+        return Judgement::Failed(failure);
+    }
+    let condition = job
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .find(|condition| {
+            condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
+        });
+    let ended_pod = own.iter().find(|pod| has_ended(pod));
+    match (condition, ended_pod) {
+        // Also one that succeeded and whose report is gone: the next attempt reports what is there.
+        (Some(condition), _) => {
+            let ended = condition
+                .last_transition_time
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+            Judgement::Lost { ended }
+        }
+        (None, Some(pod)) if own.len() == 1 => Judgement::Lost { ended: ended_at(pod) },
+        (None, _) => Judgement::Active,
+    }
+}
+
+pub fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn success(pod: &Pod) -> Option<Success> {
+    let status = pod
+        .status
+        .as_ref()
+        .filter(|status| status.phase.as_deref() == Some("Succeeded"))?;
+    let last = terminated(status.container_statuses.as_deref()?.first()?)?;
+    match serde_json::from_str(last.message.as_deref()?).ok()? {
+        Report::Succeeded {
+            source,
+            checksum,
+            rows,
+            seconds,
+            schema_version,
+        } => Some(Success {
+            source,
+            checksum,
+            rows,
+            seconds,
+            schema_version,
+        }),
+        Report::Failed { .. } => None,
+    }
+}
+
+fn failure(pod: &Pod) -> Option<Failure> {
+    let status = pod
+        .status
+        .as_ref()
+        .filter(|status| status.phase.as_deref() == Some("Failed"))?;
+    let containers = status
+        .init_container_statuses
+        .iter()
+        .chain(&status.container_statuses)
+        .flatten();
+    containers.into_iter().find_map(|container| {
+        let terminated = terminated(container)?;
+        match serde_json::from_str(terminated.message.as_deref()?).ok()? {
+            Report::Failed { message, retry } => Some(Failure {
+                container: container.name.clone(),
+                message,
+                retry,
+                started: terminated.started_at.as_ref().map(|time| time.0),
+                ended: terminated
+                    .finished_at
+                    .as_ref()
+                    .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            }),
+            Report::Succeeded { .. } => None,
+        }
+    })
+}
+
+fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    container.state.as_ref()?.terminated.as_ref()
+}
+
+fn ended_at(pod: &Pod) -> Timestamp {
+    let containers = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    let ends = containers.filter_map(|container| Some(terminated(container)?.finished_at.as_ref()?.0));
+    ends.max().unwrap_or(Timestamp::UNIX_EPOCH)
+}
