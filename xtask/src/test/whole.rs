@@ -46,8 +46,7 @@ fn environments(tally: &mut Tally, filter: Option<&str>, spec: &ClusterSpec) -> 
         .args([
             "test",
             "--release",
-            "--package",
-            "e2e",
+            "--workspace",
             "--test",
             "whole",
             "--",
