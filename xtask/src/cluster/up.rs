@@ -121,6 +121,9 @@ fn write(state: &State, planned: &Planned, version: &str, binaries: &KubeBinarie
     Hierarchies::find()?.create(&state.name, nodes)
 }
 
+/// This program as it was when it started, also after a build has replaced its file.
+const RUNNING_PROGRAM: &str = "/proc/self/exe";
+
 /// What a supervisor's processes see of this process's environment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Environment {
@@ -132,8 +135,8 @@ enum Environment {
 /// Starts the supervisor from a copy of this program, so that it does not change under a rebuild.
 fn supervise(state: &State, environment: Environment) -> Result<Identity> {
     let copy = state.path("xtask");
-    let own = std::env::current_exe().context("cannot find this program")?;
-    fs::copy(&own, &copy).with_context(|| format!("cannot copy {} to {}", own.display(), copy.display()))?;
+    fs::copy(RUNNING_PROGRAM, &copy)
+        .with_context(|| format!("cannot copy this program to {}", copy.display()))?;
     let log = File::create(state.log("supervisor")).context("cannot make the supervisor's log")?;
     let mut command = Command::new(&copy);
     if environment == Environment::Clean {
