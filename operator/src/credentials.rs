@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
+use crate::ingest_token::IngestToken;
+
 /// What the application and Patroni log in with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Credentials {
@@ -15,12 +17,13 @@ pub struct Credentials {
     pub replication_password: String,
 }
 
-/// Passwords nobody used yet, for what is missing.
+/// Passwords and a token nobody used yet, for what is missing.
 #[derive(Clone, Debug)]
 pub struct Fresh {
     pub password: String,
     pub superuser_password: String,
     pub replication_password: String,
+    pub ingest_token: IngestToken,
 }
 
 impl Fresh {
@@ -29,6 +32,7 @@ impl Fresh {
             password: password()?,
             superuser_password: password()?,
             replication_password: password()?,
+            ingest_token: IngestToken::generate()?,
         })
     }
 }
@@ -68,7 +72,7 @@ fn value(secret: Option<&Secret>, key: &str) -> Option<String> {
 }
 
 /// 32 letters and digits, about 190 bits.
-fn password() -> Result<String, getrandom::Error> {
+pub(crate) fn password() -> Result<String, getrandom::Error> {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut password = String::with_capacity(32);
     let mut bytes = [0_u8; 64];
@@ -118,6 +122,7 @@ mod tests {
             password,
             superuser_password,
             replication_password,
+            ingest_token: IngestToken::generate().unwrap(),
         }
     }
 

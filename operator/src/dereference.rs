@@ -26,13 +26,14 @@ pub enum Error {
     Read { what: String, source: kube::Error },
 }
 
-/// An environment and everything that exists under its labels.
-#[derive(Clone, Debug)]
+/// An environment and everything that exists under its labels. Not `Debug`: it holds Secrets.
+#[derive(Clone)]
 pub struct Observed {
     pub identity: Identity,
     pub environment: RatesEnvironment,
     pub app_secret: Option<Secret>,
     pub admin_secret: Option<Secret>,
+    pub token_secret: Option<Secret>,
     pub config_maps: Vec<ConfigMap>,
     pub service_accounts: Vec<ServiceAccount>,
     pub roles: Vec<Role>,
@@ -57,6 +58,7 @@ impl Observed {
             environment,
             app_secret: None,
             admin_secret: None,
+            token_secret: None,
             config_maps: Vec::new(),
             service_accounts: Vec::new(),
             roles: Vec::new(),
@@ -104,10 +106,12 @@ pub async fn dereference(client: &Client, identity: Identity) -> Result<Option<O
         namespace: &identity.namespace,
         selector: identity.everything(),
     };
-    let (postgres, admin) = (identity.postgres(), identity.postgres_admin());
-    let (app_secret, admin_secret, config_maps, service_accounts, roles, role_bindings, claims, services) = tokio::try_join!(
-        reader.secret(&postgres),
-        reader.secret(&admin),
+    let names = [identity.postgres(), identity.postgres_admin(), identity.api()];
+    let [postgres, admin, api] = &names;
+    let secrets =
+        async { tokio::try_join!(reader.secret(postgres), reader.secret(admin), reader.secret(api)) };
+    let (secrets, config_maps, service_accounts, roles, role_bindings, claims, services) = tokio::try_join!(
+        secrets,
         reader.list(),
         reader.list(),
         reader.list(),
@@ -115,6 +119,7 @@ pub async fn dereference(client: &Client, identity: Identity) -> Result<Option<O
         reader.list(),
         reader.list(),
     )?;
+    let (app_secret, admin_secret, token_secret) = secrets;
     let source = unloaded_config_map(&environment, &claims, &identity.claim(0));
     let (stateful_sets, jobs, deployments, autoscalers, disruption_budgets, pods, dump) = tokio::try_join!(
         reader.list(),
@@ -130,6 +135,7 @@ pub async fn dereference(client: &Client, identity: Identity) -> Result<Option<O
         environment,
         app_secret,
         admin_secret,
+        token_secret,
         config_maps,
         service_accounts,
         roles,

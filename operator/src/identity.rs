@@ -108,7 +108,7 @@ impl Identity {
         format!("data-{}", self.postgres_pod(ordinal))
     }
 
-    /// The API's Deployment, Service, autoscaler and disruption budget.
+    /// The API's Deployment, Service, autoscaler, disruption budget and Secret.
     #[must_use]
     pub fn api(&self) -> String {
         format!("{}-api", self.name)

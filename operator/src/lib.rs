@@ -14,6 +14,7 @@ pub mod reconcile;
 pub mod dereference;
 
 pub mod credentials;
+pub mod ingest_token;
 pub mod validate;
 
 pub mod build;

@@ -58,10 +58,7 @@ pub async fn reconcile(identity: Identity, context: &Context) -> Result<Option<D
     let environment = match validate(&observed, &context.images, Fresh::generate()?, now) {
         Ok(environment) => environment,
         Err(invalid) => {
-            let problem = Problem {
-                reason: invalid.reason(),
-                message: invalid.to_string(),
-            };
+            let problem = Problem::from(&invalid);
             report(context, &observed, status::invalid(&observed, &problem, now)).await?;
             return Ok(Some(BLOCKED));
         }
@@ -69,7 +66,7 @@ pub async fn reconcile(identity: Identity, context: &Context) -> Result<Option<D
     let children = build(&environment);
     let (applied, outcome) = Box::pin(apply(&context.client, &environment, &observed, children)).await;
     let problem = match outcome {
-        Ok(()) => None,
+        Ok(()) => environment.ingest_token.as_ref().err().map(Problem::from),
         Err(apply::Error::NamespaceEnding) => return Ok(None),
         Err(error) => match error.reason() {
             Some(reason) => Some(Problem {
@@ -180,11 +177,12 @@ async fn tell(context: &Context, observed: &Observed, before: &[Condition], afte
 
 /// The reasons that a person should hear of.
 fn is_bad(reason: &str) -> bool {
-    const BAD: [&str; 9] = [
+    const BAD: [&str; 10] = [
         "SeedFailed",
         "SourceMissing",
         "Retrying",
         "InvalidSpec",
+        "InvalidSecret",
         "NameTaken",
         "Refused",
         "DatabaseFailing",

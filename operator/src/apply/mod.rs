@@ -116,6 +116,7 @@ impl Writer<'_> {
         let Children {
             app_secret,
             admin_secret,
+            token_secret,
             patroni_state,
             service_account,
             role,
@@ -131,6 +132,9 @@ impl Writer<'_> {
         } = children;
         self.ensure(app_secret, observed.app_secret.as_ref()).await?;
         self.ensure(admin_secret, observed.admin_secret.as_ref()).await?;
+        if let Some(token_secret) = token_secret {
+            self.ensure(token_secret, observed.token_secret.as_ref()).await?;
+        }
         for config_map in patroni_state {
             self.ensure_among(config_map, &observed.config_maps).await?;
         }

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pod::{self, Resources};
 use crate::identity::Component;
+use crate::ingest_token::TOKEN_SHA256;
 use crate::validate::{Environment, Scale};
 
 /// `None` until there are tables to serve.
@@ -68,7 +69,11 @@ fn pod_spec(environment: &Environment, image: &str) -> PodSpec {
             }),
             ..TopologySpreadConstraint::default()
         }]),
-        volumes: Some(vec![pod::secret("app", identity.postgres())]),
+        // The digest alone, and nothing of it in the template: the API reads the file for every batch.
+        volumes: Some(vec![
+            pod::secret("app", identity.postgres()),
+            pod::secret_key("ingest", identity.api(), TOKEN_SHA256),
+        ]),
         ..pod::spec(pod::API_USER)
     }
 }
@@ -86,6 +91,10 @@ fn container(environment: &Environment, image: &str) -> Container {
         env: Some(vec![
             pod::variable("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri"),
             pod::variable("RATES_DRAIN_SECONDS", &api.drain_seconds.to_string()),
+            pod::variable(
+                "RATES_INGEST_TOKEN_DIGESTS_FILE",
+                &format!("{}/{TOKEN_SHA256}", pod::INGEST_PATH),
+            ),
         ]),
         ports: Some(vec![ContainerPort {
             name: Some("http".to_owned()),
@@ -101,7 +110,10 @@ fn container(environment: &Environment, image: &str) -> Container {
         startup_probe: Some(pod::http_probe("/healthz", "http", 1, 60)),
         readiness_probe: Some(pod::http_probe("/readyz", "http", 1, 3)),
         liveness_probe: Some(pod::http_probe("/healthz", "http", 10, 3)),
-        volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
+        volume_mounts: Some(vec![
+            pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
+            pod::read_only(pod::mount("ingest", pod::INGEST_PATH)),
+        ]),
         ..pod::container(
             "api",
             image,

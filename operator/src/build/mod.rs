@@ -25,12 +25,14 @@ use crate::validate::Environment;
 pub use jobs::JobChild;
 
 /// Every object of an environment. Whoever handles them destructures this without `..`, so that
-/// a child that was forgotten does not compile.
-#[derive(Clone, Debug, Serialize)]
+/// a child that was forgotten does not compile. Not `Debug`: it holds Secrets.
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Children {
     pub app_secret: Secret,
     pub admin_secret: Secret,
+    /// None where the one that is there holds what only a person can correct.
+    pub token_secret: Option<Secret>,
     pub patroni_state: Vec<ConfigMap>,
     pub service_account: ServiceAccount,
     pub role: Role,
@@ -53,6 +55,7 @@ pub fn build(environment: &Environment) -> Children {
     Children {
         app_secret: secrets::app(environment),
         admin_secret: secrets::admin(environment),
+        token_secret: secrets::token(environment),
         patroni_state: patroni_state::build(environment),
         service_account: access::service_account(environment),
         role: access::role(environment),

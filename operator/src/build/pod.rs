@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
-    PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-    SecurityContext, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, KeyToPath,
+    ObjectFieldSelector, PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -17,6 +17,8 @@ pub const API_USER: i64 = 65532;
 pub const POSTGRES_USER: i64 = 999;
 /// Where the application's login is mounted.
 pub const APP_SECRET_PATH: &str = "/etc/rates/app";
+/// Where the digest of the token that batches come with is mounted.
+pub const INGEST_PATH: &str = "/etc/rates/ingest";
 
 /// A pod's specification under the restricted profile. Service links are off, as a Service
 /// `x-api` would inject variables named like settings.
@@ -146,6 +148,26 @@ pub fn secret(volume: &str, secret: String) -> Volume {
         secret: Some(SecretVolumeSource {
             secret_name: Some(secret),
             default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// One key of a Secret as a file of that name, for everybody in the pod to read. The kubelet keeps
+/// it current.
+pub fn secret_key(volume: &str, secret: String, key: &str) -> Volume {
+    const MODE: i32 = 0o444;
+    Volume {
+        name: volume.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret),
+            default_mode: Some(MODE),
+            items: Some(vec![KeyToPath {
+                key: key.to_owned(),
+                path: key.to_owned(),
+                mode: Some(MODE),
+            }]),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()

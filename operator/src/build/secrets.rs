@@ -1,12 +1,15 @@
-//! The Secrets: the application's login, and what only database pods may know.
+//! The Secrets: the application's login, what only database pods may know, and the token that
+//! batches come with.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::credentials::{REPLICATION_PASSWORD, SUPERUSER_PASSWORD};
 use crate::identity::{Component, Lifetime};
+use crate::ingest_token::{TOKEN, TOKEN_SHA256};
 use crate::validate::Environment;
 
 const PORT: u16 = 5432;
@@ -20,8 +23,7 @@ pub fn app(environment: &Environment) -> Secret {
     let host = identity.postgres_host();
     let uri = credentials.uri(&host, PORT, DATABASE);
     secret(
-        environment,
-        identity.postgres(),
+        database_metadata(environment, identity.postgres()),
         &[
             ("host", &host),
             ("port", &PORT.to_string()),
@@ -37,8 +39,7 @@ pub fn app(environment: &Environment) -> Secret {
 pub fn admin(environment: &Environment) -> Secret {
     let credentials = &environment.database.credentials;
     secret(
-        environment,
-        environment.identity.postgres_admin(),
+        database_metadata(environment, environment.identity.postgres_admin()),
         &[
             (SUPERUSER_PASSWORD, &credentials.superuser_password),
             (REPLICATION_PASSWORD, &credentials.replication_password),
@@ -46,16 +47,30 @@ pub fn admin(environment: &Environment) -> Secret {
     )
 }
 
-fn secret(environment: &Environment, name: String, entries: &[(&str, &str)]) -> Secret {
+/// The token that batches come with, and its digest, which alone is mounted. It opens nothing
+/// that outlives the environment.
+pub fn token(environment: &Environment) -> Option<Secret> {
+    let identity = &environment.identity;
+    let token = environment.ingest_token.as_ref().ok()?;
+    Some(secret(
+        identity.metadata(identity.api(), Component::Api),
+        &[(TOKEN, token.reveal()), (TOKEN_SHA256, &token.sha256_line())],
+    ))
+}
+
+fn database_metadata(environment: &Environment, name: String) -> ObjectMeta {
+    environment
+        .identity
+        .metadata_living(name, Component::Postgres, lifetime(environment))
+}
+
+fn secret(metadata: ObjectMeta, entries: &[(&str, &str)]) -> Secret {
     let data: BTreeMap<String, ByteString> = entries
         .iter()
         .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())))
         .collect();
-    let lifetime = lifetime(environment);
     Secret {
-        metadata: environment
-            .identity
-            .metadata_living(name, Component::Postgres, lifetime),
+        metadata,
         type_: Some("Opaque".to_owned()),
         data: Some(data),
         ..Secret::default()

@@ -37,7 +37,7 @@ pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
     derive = "PartialEq",
     shortname = "renv",
     category = "rates",
-    doc = "A freight-rates system of its own: a seeded PostgreSQL and the rates API in front of it. The smallest useful one: {apiVersion: rates.internal/v1alpha1, kind: RatesEnvironment, metadata: {name: pr-42}, spec: {database: {seed: {bundled: {}}}}}. Deleting the object deletes everything it made; with spec.database.storage.retain the volume and its Secrets stay.",
+    doc = "A freight-rates system of its own: a seeded PostgreSQL and the rates API in front of it. The smallest useful one: {apiVersion: rates.internal/v1alpha1, kind: RatesEnvironment, metadata: {name: pr-42}, spec: {database: {seed: {bundled: {}}}}}. Deleting the object deletes everything it made; with spec.database.storage.retain the volume and the Secrets that open it stay.",
     scale(
         spec_replicas_path = ".spec.api.replicas",
         status_replicas_path = ".status.api.replicas",
@@ -98,7 +98,8 @@ pub struct RatesEnvironmentSpec {
     pub database: Database,
 
     /// The rates API of this environment: the Deployment NAME-api behind the Service
-    /// NAME-api, port 80.
+    /// NAME-api, port 80. Its batches come with the token in the Secret NAME-api, key
+    /// ingest-token.
     #[serde(default)]
     pub api: Api,
 }

@@ -12,16 +12,25 @@ use crate::apply::Applied;
 use crate::crd::{ApiStatus, Phase, RatesEnvironmentStatus};
 use crate::dereference::Observed;
 use crate::identity::Component;
-use crate::validate::{Environment, Migration, Seeding};
+use crate::validate::{Environment, Invalid, Migration, Seeding};
 
 use conditions::{Said, condition, one_line};
 use progress::Pods;
 
-/// What stopped a reconcile half-way and is for a person to know.
+/// What stopped a reconcile, or a part of it, and is for a person to know.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub reason: &'static str,
     pub message: String,
+}
+
+impl From<&Invalid> for Problem {
+    fn from(invalid: &Invalid) -> Self {
+        Self {
+            reason: invalid.reason(),
+            message: invalid.to_string(),
+        }
+    }
 }
 
 /// The status of an environment whose specification cannot work: the rest of it stays as it was.

@@ -14,6 +14,7 @@ use crate::crd::{Api, Autoscaling, DEFAULT_POSTGRES_VERSION, DatabaseStatus, Pro
 use crate::credentials::{Credentials, Fresh};
 use crate::dereference::Observed;
 use crate::identity::{Claim, Identity, applies};
+use crate::ingest_token::{IngestToken, Malformed, TOKEN};
 use crate::quantity::Quantity;
 use crate::settings::Images;
 
@@ -42,6 +43,11 @@ pub enum Invalid {
         "{kind} {name} exists already and is not of this environment: delete or rename it, or give the environment another name"
     )]
     NameTaken { kind: &'static str, name: String },
+    /// Never with what the Secret holds.
+    #[error(
+        "the {TOKEN} of Secret {secret} is not 16 to 128 visible ASCII characters, without blanks and line breaks: correct it, or remove the key and one is made; until then the token before it stays valid"
+    )]
+    IngestToken { secret: String },
 }
 
 impl Invalid {
@@ -51,6 +57,7 @@ impl Invalid {
         match self {
             Self::UnknownVersion { .. } | Self::Size(_) => "InvalidSpec",
             Self::NameTaken { .. } => "NameTaken",
+            Self::IngestToken { .. } => "InvalidSecret",
         }
     }
 }
@@ -63,6 +70,8 @@ pub struct Environment {
     pub api: ApiPlan,
     pub seeding: Seeding,
     pub migration: Migration,
+    /// What is wrong with the Secret's token is told, and stops nothing else.
+    pub ingest_token: Result<IngestToken, Invalid>,
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +129,10 @@ pub fn validate(
     let status = observed.environment.status.clone().unwrap_or_default();
     let pinned = status.database.unwrap_or_default();
     secrets_are_ours(observed)?;
+    let ingest_token =
+        IngestToken::take(observed.token_secret.as_ref(), &fresh).map_err(|Malformed| Invalid::IngestToken {
+            secret: identity.api(),
+        });
 
     let claim = observed
         .claims
@@ -177,15 +190,19 @@ pub fn validate(
         api,
         seeding,
         migration,
+        ingest_token,
     })
 }
 
 /// Secrets are read by name, so a foreign one shows here and not among the labelled.
 fn secrets_are_ours(observed: &Observed) -> Result<(), Invalid> {
-    for secret in [&observed.app_secret, &observed.admin_secret]
-        .into_iter()
-        .flatten()
-    {
+    let Observed {
+        app_secret,
+        admin_secret,
+        token_secret,
+        ..
+    } = observed;
+    for secret in [app_secret, admin_secret, token_secret].into_iter().flatten() {
         if observed.identity.claim_on(&secret.metadata) == Claim::Foreign {
             return Err(Invalid::NameTaken {
                 kind: "Secret",

@@ -81,7 +81,7 @@ async fn deleting_an_environment_leaves_nothing() {
     );
     assert_eq!(
         everything(&stage).await.len(),
-        2 + 4 + 3 + 1 + 4 + 1 + 1 + 1 + 1 + 2
+        3 + 4 + 3 + 1 + 4 + 1 + 1 + 1 + 1 + 2
     );
     delete(&stage, &[]).await;
 }
@@ -108,6 +108,8 @@ async fn a_retained_volume_and_its_secrets_stay_and_are_taken_up_again() {
     }
     let password = stage.field("secret/harbour-postgres", "{.data.password}");
     let claim = stage.field("pvc/data-harbour-postgres-0", "{.metadata.uid}");
+    let token = stage.field("secret/harbour-api", "{.data.ingest-token}");
+    assert!(!token.is_empty());
     delete(&stage, &kept).await;
 
     stage.specify(&bundled());
@@ -119,6 +121,11 @@ async fn a_retained_volume_and_its_secrets_stay_and_are_taken_up_again() {
     assert_eq!(
         stage.field("pvc/data-harbour-postgres-0", "{.metadata.uid}"),
         claim
+    );
+    assert_ne!(
+        stage.field("secret/harbour-api", "{.data.ingest-token}"),
+        token,
+        "it went with its environment"
     );
     let owner = stage.field(
         "pvc/data-harbour-postgres-0",

@@ -9,6 +9,7 @@
 mod admission;
 mod controlling;
 mod explain;
+mod ingest_token;
 mod leaving;
 mod reconciling;
 mod server;

@@ -27,6 +27,7 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
         [
             "PATCH secrets/harbour-postgres",
             "PATCH secrets/harbour-postgres-admin",
+            "PATCH secrets/harbour-api",
             "PATCH configmaps/harbour-postgres-config",
             "PATCH configmaps/harbour-postgres-leader",
             "PATCH configmaps/harbour-postgres-failover",
@@ -134,28 +135,29 @@ async fn what_somebody_changed_is_put_back_and_what_somebody_added_is_left() {
 #[tokio::test]
 async fn a_foreign_object_with_a_childs_name_is_not_taken_over() {
     let Some(server) = server::shared() else { return };
-    for (namespace, kind, manifest) in [
+    let secret = |name: &str, key: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: "theirs"}});
+    for (namespace, manifest) in [
         (
             "foreign-service",
-            "Service",
             json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "harbour-postgres"}, "spec": {"ports": [{"port": 1}]}}),
         ),
-        (
-            "foreign-secret",
-            "Secret",
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "harbour-postgres"}, "stringData": {"password": "theirs"}}),
-        ),
+        ("foreign-secret", secret("harbour-postgres", "password")),
+        ("foreign-api-secret", secret("harbour-api", "ingest-token")),
     ] {
         let stage = Stage::new(server, namespace).await;
         assert!(server.apply(namespace, &manifest.to_string()).ok);
-        let object = format!("{kind}/harbour-postgres");
+        let (kind, name) = (
+            manifest["kind"].as_str().unwrap(),
+            manifest["metadata"]["name"].as_str().unwrap(),
+        );
+        let object = format!("{kind}/{name}");
         let version = stage.field(&object, "{.metadata.resourceVersion}");
         stage.specify(&bundled());
         stage.reconcile().await;
         let (holds, reason, message) = stage.condition("Ready");
         assert_eq!((holds.as_str(), reason.as_str()), ("False", "NameTaken"));
         assert!(
-            message.starts_with(&format!("{kind} harbour-postgres exists already")),
+            message.starts_with(&format!("{kind} {name} exists already")),
             "{message}"
         );
         assert_eq!(stage.field(&object, "{.metadata.resourceVersion}"), version);

@@ -1,12 +1,13 @@
 //! An environment and what exists of it, from YAML documents told apart by their kind.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::credentials::Fresh;
 use rates_operator::dereference::{Dump, Observed};
 use rates_operator::identity::Identity;
+use rates_operator::ingest_token::IngestToken;
 use rates_operator::settings::Images;
 use rates_operator::validate::{Environment, Invalid, validate};
 use serde::Deserialize;
@@ -40,7 +41,14 @@ pub fn observed(yaml: &str) -> Observed {
             "StatefulSet" => observed
                 .stateful_sets
                 .push(serde_yaml::from_value(document).unwrap()),
-            "Secret" => observed.app_secret = serde_yaml::from_value(document).unwrap(),
+            "Secret" => {
+                let secret: Secret = serde_yaml::from_value(document).unwrap();
+                if secret.name_any() == observed.identity.api() {
+                    observed.token_secret = Some(secret);
+                } else {
+                    observed.app_secret = Some(secret);
+                }
+            }
             "ConfigMap" => {
                 let config_map: ConfigMap = serde_yaml::from_value(document).unwrap();
                 observed.dump = Dump::Found {
@@ -76,6 +84,7 @@ pub fn validated(observed: &Observed) -> Result<Environment, Invalid> {
             password,
             superuser_password,
             replication_password,
+            ingest_token: IngestToken::parse(&[b't'; 32]).unwrap(),
         },
         now(),
     )

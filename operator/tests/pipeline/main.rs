@@ -10,4 +10,5 @@
 
 mod builders;
 mod fixture;
+mod ingest_token;
 mod progress;
