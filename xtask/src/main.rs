@@ -1,6 +1,7 @@
 //! The project's commands. `cargo xtask up` and `cargo xtask test` do everything
 //! on a fresh machine; the rest are their parts.
 
+mod bench;
 mod cluster;
 mod cluster_command;
 mod command;
@@ -36,6 +37,9 @@ enum Command {
     Up(up::Arguments),
     /// Run every test: checks of the sources, the tests of each part, the whole on a cluster of its own
     Test(test::Arguments),
+    /// Measure, and hold the figures against what is wanted
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// End a local cluster and remove all of it
     Down(down::Arguments),
     /// Start, end and look at local clusters alone
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Command::Images(arguments) => images::run(&arguments),
         Command::Up(arguments) => up::run(&arguments),
         Command::Test(arguments) => return finish(test::run(&arguments)),
+        Command::Bench(command) => bench::run(&command),
         Command::Down(arguments) => down::run(&arguments),
         Command::Cluster(command) => cluster_command::run(&command),
         Command::Supervise(arguments) => cluster::supervisor::run(&arguments),

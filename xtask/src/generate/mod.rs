@@ -3,6 +3,8 @@
 mod crd;
 mod seed;
 
+pub use seed::Random;
+
 use std::fs;
 use std::path::Path;
 

@@ -9,6 +9,8 @@ mod places;
 mod prices;
 mod random;
 
+pub use random::Random;
+
 use std::fmt::Write as _;
 
 use places::{PORTS, REGIONS};

@@ -1,0 +1,85 @@
+//! What is measured with on this machine: programs, and a folder of its own on a real disk.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+use super::pgbench::Pgbench;
+use crate::terminal::Step;
+use crate::{command, images, workspace};
+
+/// How the names of folders begin that a run leaves only when it is killed.
+const WORK_PREFIX: &str = "run-";
+
+pub struct Machine {
+    /// PostgreSQL's installation.
+    pub postgres: PathBuf,
+    pub pgbench: Pgbench,
+    pub rates_api: PathBuf,
+    work: TempDir,
+    _lock: File,
+}
+
+impl Machine {
+    pub fn prepare() -> Result<Self> {
+        let folder = workspace::machine_state().join("bench");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock = lock(&folder)?;
+        clear(&folder)?;
+        // Not in a folder for temporary files: that may be memory, and `fsync` is to cost what it costs.
+        let work = tempfile::Builder::new()
+            .prefix(WORK_PREFIX)
+            .tempdir_in(&folder)
+            .with_context(|| format!("cannot make a folder in {}", folder.display()))?;
+        // The server runs as another user, who must get through to its data.
+        for folder in [&workspace::machine_state(), &folder, work.path()] {
+            fs::set_permissions(folder, Permissions::from_mode(0o755))
+                .with_context(|| format!("cannot change the mode of {}", folder.display()))?;
+        }
+        Ok(Self {
+            postgres: images::postgres_for_tests()?,
+            pgbench: Pgbench::find(&folder)?,
+            rates_api: compile()?,
+            work,
+            _lock: lock,
+        })
+    }
+
+    /// A folder that is removed at the end.
+    pub fn work(&self) -> &Path {
+        self.work.path()
+    }
+}
+
+/// One run at a time: two would measure each other.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!("another benchmark is under way on this machine");
+    }
+    Ok(file)
+}
+
+/// Removes what killed runs left.
+fn clear(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(WORK_PREFIX) {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The service as its sources are now, built as its image's is.
+fn compile() -> Result<PathBuf> {
+    let step = Step::begin("compile the API");
+    command::run(command::cargo().args(["build", "--release", "--locked", "--workspace", "--bins"]))?;
+    step.done();
+    Ok(workspace::binaries().join("rates-api"))
+}

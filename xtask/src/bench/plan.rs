@@ -1,0 +1,103 @@
+//! How much is measured.
+
+use serde::Serialize;
+
+use super::format::Format;
+
+/// A part of the benchmark that can be run alone.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// `GET /rates` against pgbench
+    Reads,
+    /// `POST /batches` against COPY
+    Batches,
+    /// Reads at a fixed rate while batches run
+    Mixed,
+}
+
+/// The sizes, and how often and long each is measured.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    pub quick: bool,
+    /// Of pgbench, and of the load generator of reads.
+    pub connections: u32,
+    /// Prices in the database while it is read: as in the real data, and many.
+    pub prices: [u32; 2],
+    /// Of one run of reads.
+    pub seconds: u32,
+    /// How often each is measured; the median counts.
+    pub runs: u32,
+    /// What takes longer than this is measured once.
+    pub repeat_below_seconds: u32,
+    pub batches: Vec<Batch>,
+    pub mixed: Mixed,
+}
+
+/// A size of batches.
+#[derive(Debug, Serialize)]
+pub struct Batch {
+    pub rows: u32,
+    pub formats: Vec<Format>,
+}
+
+/// Reads beside batches.
+#[derive(Debug, Serialize)]
+pub struct Mixed {
+    pub reads_per_second: u32,
+    pub quiet_seconds: u32,
+    pub rows: u32,
+    /// Batches of each format, one after the other.
+    pub batches: u32,
+}
+
+impl Plan {
+    pub fn full() -> Self {
+        Self {
+            quick: false,
+            connections: 16,
+            prices: [57_000, 5_000_000],
+            seconds: 5,
+            runs: 3,
+            repeat_below_seconds: 20,
+            batches: vec![
+                batch(50_000, &Format::ALL),
+                batch(1_000_000, &Format::ALL),
+                batch(10_000_000, &[Format::Csv, Format::Json]),
+            ],
+            mixed: Mixed {
+                reads_per_second: 500,
+                quiet_seconds: 10,
+                rows: 1_000_000,
+                batches: 5,
+            },
+        }
+    }
+
+    pub fn quick() -> Self {
+        Self {
+            quick: true,
+            prices: [57_000, 200_000],
+            seconds: 1,
+            runs: 1,
+            batches: vec![
+                batch(5_000, &Format::ALL),
+                batch(50_000, &Format::ALL),
+                batch(200_000, &[Format::Csv, Format::Json]),
+            ],
+            mixed: Mixed {
+                reads_per_second: 500,
+                quiet_seconds: 1,
+                rows: 50_000,
+                batches: 2,
+            },
+            ..Self::full()
+        }
+    }
+}
+
+fn batch(rows: u32, formats: &[Format]) -> Batch {
+    Batch {
+        rows,
+        formats: formats.to_vec(),
+    }
+}
