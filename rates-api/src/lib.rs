@@ -12,6 +12,7 @@ pub mod database;
 pub mod migrate;
 pub mod seed;
 
+pub mod batches;
 pub mod readers;
 pub mod readiness;
 

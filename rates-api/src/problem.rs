@@ -3,8 +3,9 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// A problem document, and the headers that belong to it.
 #[derive(Debug, Serialize)]
@@ -14,11 +15,11 @@ pub struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
-    /// What is wrong where; an extension member.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
+    /// What is wrong where, and the like.
+    #[serde(flatten)]
+    extensions: Map<String, Value>,
     #[serde(skip)]
-    retry_after: Option<u32>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// One thing that is wrong with one field of the request.
@@ -37,27 +38,42 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
-            errors: Vec::new(),
-            retry_after: None,
+            extensions: Map::new(),
+            headers: Vec::new(),
         }
     }
 
     /// A request that cannot be answered as it is.
     #[must_use]
     pub fn bad_request(detail: &str, error: FieldError) -> Self {
-        Self {
-            errors: vec![error],
-            ..Self::new(StatusCode::BAD_REQUEST, detail)
-        }
+        Self::new(StatusCode::BAD_REQUEST, detail).with("errors", &[error])
     }
 
     /// A service that may answer after the given seconds.
     #[must_use]
     pub fn unavailable(detail: &str, retry_after: u32) -> Self {
-        Self {
-            retry_after: Some(retry_after),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-        }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
+    }
+
+    /// With an extension member (RFC 9457, section 3.2).
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &impl Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        self.extensions.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With a header of the response.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same request may succeed after that many seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// Our own fault; what it was is in the log under the request's id.
@@ -78,9 +94,7 @@ impl IntoResponse for Problem {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        headers.extend(self.headers);
         response
     }
 }

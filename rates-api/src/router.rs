@@ -8,6 +8,7 @@ use axum::middleware;
 use axum::routing::get;
 use http::StatusCode;
 
+use crate::batches::{BatchSettings, Receiver};
 use crate::observe;
 use crate::problem::Problem;
 use crate::readers::Readers;
@@ -19,6 +20,8 @@ use crate::server::Drain;
 #[derive(Clone)]
 pub struct Service {
     pub readers: Arc<Readers>,
+    pub batches: Receiver,
+    pub batch_settings: Arc<BatchSettings>,
     pub readiness: Arc<Readiness>,
     pub request_timeout: Duration,
     pub drain: Drain,
@@ -29,6 +32,8 @@ pub fn router(service: Service) -> Router {
     Router::new()
         .route("/", get(routes::root::get))
         .route("/rates", get(routes::rates::get))
+        .route("/batches", get(routes::batches::list).post(routes::batches::post))
+        .route("/batches/{id}", get(routes::batches::get))
         .route("/healthz", get(routes::healthz::get))
         .route("/readyz", get(routes::readyz::get))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))

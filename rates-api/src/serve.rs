@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
+use crate::batches::{BatchSettings, Receiver, Writers, background};
 use crate::cli::seconds;
 use crate::database::DatabaseArguments;
 use crate::readers::{ReaderSettings, Readers};
@@ -43,8 +45,14 @@ pub struct Settings {
     pub readers: ReaderSettings,
 
     #[command(flatten)]
+    pub batches: BatchSettings,
+
+    #[command(flatten)]
     pub server: ServerSettings,
 }
+
+/// A batch has one connection at a time; its status may be asked for meanwhile, and background work has its own.
+const WRITERS_PER_BATCH: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -54,6 +62,8 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    #[error("cannot make the pool of connections for batches")]
+    Pool(#[source] deadpool::managed::BuildError),
     #[error("cannot handle signals")]
     Signal(#[source] std::io::Error),
 }
@@ -84,7 +94,22 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
 
     let drain = Drain::default();
     let readiness = Arc::new(Readiness::default());
+    let work = Arc::new(Notify::new());
+    let writers = Writers::new(
+        &settings.database.address(),
+        WRITERS_PER_BATCH * usize::from(settings.batches.max_batches) + 1,
+        settings.batches.max_batch_seconds,
+    )
+    .map_err(ServeError::Pool)?;
+    let background = tokio::spawn(background::run(
+        writers.clone(),
+        settings.batches.clone(),
+        Arc::clone(&work),
+    ));
+    let batches = Receiver::new(writers, &settings.batches, settings.request_timeout_seconds, work);
     let service = Service {
+        batches: batches.clone(),
+        batch_settings: Arc::new(settings.batches.clone()),
         readers: Arc::new(Readers::start(
             &settings.database.address(),
             &settings.readers,
@@ -101,6 +126,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         }
     };
     server::run(listener, router::router(service), &settings.server, &drain, stop).await;
+    background.abort();
     tracing::info!("stopped");
     Ok(())
 }

@@ -119,8 +119,9 @@ async fn connections_that_the_server_ends_lose_no_request(postgres: Arc<Postgres
     let service = Arc::new(Service::ready(&postgres.uri(&database), &[]).await);
     let admin = postgres.admin("postgres").await;
     let reading: Vec<_> = (0..4).map(|_| keep_reading(&service, 500)).collect();
-    let end =
-        format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}'");
+    let end = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}' AND application_name = 'rates-api'"
+    );
     let mut ended = 0;
     while ended < 20 {
         ended += number(&admin, &end).await;
@@ -161,7 +162,9 @@ async fn a_frozen_connection_is_replaced_although_the_server_answers_others(post
     let short = [&SHORT[2..], &["--read-connections", "1"]].concat();
     let service = Service::ready(&postgres.uri(&database), &short).await;
     let admin = postgres.admin("postgres").await;
-    let find = format!("SELECT pid::bigint FROM pg_stat_activity WHERE datname = '{database}'");
+    let find = format!(
+        "SELECT pid::bigint FROM pg_stat_activity WHERE datname = '{database}' AND application_name = 'rates-api'"
+    );
     let backend = nix::unistd::Pid::from_raw(i32::try_from(number(&admin, &find).await).unwrap());
 
     nix::sys::signal::kill(backend, Signal::SIGSTOP).unwrap();
@@ -195,8 +198,11 @@ async fn a_changed_password_is_read_at_the_next_connection(postgres: Arc<Postgre
     service.until_ready().await;
 
     let admin = postgres.admin("postgres").await;
-    let by =
-        |login: &str| format!("FROM pg_stat_activity WHERE datname = '{database}' AND usename = '{login}'");
+    let by = |login: &str| {
+        format!(
+            "FROM pg_stat_activity WHERE datname = '{database}' AND usename = '{login}' AND application_name = 'rates-api'"
+        )
+    };
     let count = format!("SELECT count(*) {}", by("rates_a"));
     eventually("all are connected", SOON, async || {
         (number(&admin, &count).await == 3).then_some(())

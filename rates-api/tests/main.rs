@@ -10,6 +10,7 @@
     reason = "a test says what went wrong by panicking; clippy sees no test where the harness is its own"
 )]
 
+mod batches;
 mod database;
 mod drain;
 mod migrate;
@@ -31,6 +32,7 @@ use support::postgres::{Installation, Postgres};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let tests: Vec<Test> = [
+        batches::tests(),
         database::tests(),
         drain::tests(),
         migrate::tests(),

@@ -115,7 +115,7 @@ async fn runs_at_the_same_time_apply_each_migration_once(postgres: Arc<Postgres>
 
 /// The known migrations and one more that needs the table for itself.
 fn with_an_exclusive_one() -> Vec<Migration> {
-    let sql = "-- compatible-with: 1\n\nALTER TABLE public.prices ADD COLUMN note text";
+    let sql = "-- compatible-with: 1\n\nALTER TABLE rates_internal.seed_prices ADD COLUMN note text";
     let mut migrations = MIGRATIONS.clone();
     migrations.push(Migration::parse("9000_note", sql).unwrap());
     migrations
@@ -134,7 +134,7 @@ async fn a_waiting_migration_holds_up_no_reader_and_is_applied_when_the_lock_is_
     let running =
         tokio::spawn(async move { migrate(&address, None, &with_an_exclusive_one(), &options(60)).await });
     let admin = postgres.admin(&database).await;
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'prices'::regclass";
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rates_internal.seed_prices'::regclass";
     let reader = postgres.owner(&database).await;
     for _ in 0..3 {
         eventually("the migration waits", SOON, async || {

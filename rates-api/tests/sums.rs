@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::postgres::{Postgres, number};
+use crate::support::random::Random;
 use crate::support::tests;
 
 tests![
@@ -13,10 +14,20 @@ tests![
     an_emptied_table_has_no_sums,
 ];
 
-/// How many keys differ between the sums and the aggregate, in one snapshot.
-const DIFFERENCES: &str = "WITH aggregate AS (
+/// How many keys differ between the sums that reads use and the aggregate of the prices, in one snapshot.
+pub const DIFFERENCES: &str = "WITH aggregate AS (
         SELECT orig_code, dest_code, day, sum(price) AS total, count(*) AS count FROM prices GROUP BY 1, 2, 3
-    ), sums AS (SELECT orig_code, dest_code, day, total, count FROM rates_internal.sums)
+    ), parts AS (
+        SELECT orig_code, dest_code, day, total, count FROM rates_internal.sums
+        UNION ALL
+        SELECT g.orig_code, g.dest_code, s.day, s.total, s.count
+        FROM rates_internal.batches AS b JOIN rates_internal.batch_prices AS g ON g.batch_id = b.id,
+            unnest(g.days, g.totals, g.counts) AS s (day, total, count)
+        WHERE b.status = 'applied' AND b.folded_at IS NULL
+            AND (b.folded_orig_code IS NULL OR (g.orig_code, g.dest_code) > (b.folded_orig_code, b.folded_dest_code))
+    ), sums AS (
+        SELECT orig_code, dest_code, day, sum(total)::bigint AS total, sum(count)::bigint AS count FROM parts GROUP BY 1, 2, 3
+    )
     SELECT count(*) FROM (
         (SELECT * FROM aggregate EXCEPT SELECT * FROM sums) UNION ALL (SELECT * FROM sums EXCEPT SELECT * FROM aggregate)
     ) AS different";
@@ -25,19 +36,6 @@ async fn sums_equal_the_aggregate_of_the_loaded_seed(postgres: Arc<Postgres>) {
     let owner = postgres.owner(&postgres.seeded().await).await;
     assert!(number(&owner, "SELECT count(*) FROM rates_internal.sums").await > 10_000);
     assert_eq!(number(&owner, DIFFERENCES).await, 0);
-}
-
-/// `SplitMix64`, as in the seed's generator.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
 }
 
 /// A change of a few keys that many changes meet on.
@@ -49,15 +47,17 @@ fn change(random: &mut Random) -> String {
     let (price, rows) = (1 + random.below(2000), 1 + random.below(20));
     match random.below(6) {
         0..=2 => format!(
-            "INSERT INTO prices SELECT '{origin}', '{destination}', date '{day}' + n % 3, {price} + n FROM generate_series(1, {rows}) AS n"
+            "INSERT INTO rates_internal.seed_prices SELECT '{origin}', '{destination}', date '{day}' + n % 3, {price} + n FROM generate_series(1, {rows}) AS n"
         ),
         3 => format!(
-            "UPDATE prices SET price = price + 7, day = day + 1 WHERE orig_code = '{origin}' AND day = '{day}'"
+            "UPDATE rates_internal.seed_prices SET price = price + 7, day = day + 1 WHERE orig_code = '{origin}' AND day = '{day}'"
         ),
         4 => format!(
-            "UPDATE prices SET dest_code = '{destination}' WHERE orig_code = '{origin}' AND day = '{day}'"
+            "UPDATE rates_internal.seed_prices SET dest_code = '{destination}' WHERE orig_code = '{origin}' AND day = '{day}'"
         ),
-        _ => format!("DELETE FROM prices WHERE dest_code = '{destination}' AND day = '{day}'"),
+        _ => format!(
+            "DELETE FROM rates_internal.seed_prices WHERE dest_code = '{destination}' AND day = '{day}'"
+        ),
     }
 }
 
@@ -66,7 +66,7 @@ async fn sums_equal_the_aggregate_after_any_interleaving_of_changes(postgres: Ar
     postgres
         .owner(&database)
         .await
-        .batch_execute("TRUNCATE prices")
+        .batch_execute("TRUNCATE rates_internal.seed_prices")
         .await
         .unwrap();
     let done = Arc::new(AtomicBool::new(false));
@@ -137,11 +137,14 @@ async fn a_login_that_may_only_write_prices_keeps_the_sums(postgres: Arc<Postgre
 async fn an_emptied_table_has_no_sums(postgres: Arc<Postgres>) {
     let owner = postgres.owner(&postgres.seeded().await).await;
     owner
-        .batch_execute("DELETE FROM prices WHERE day < '2021-03-01'")
+        .batch_execute("DELETE FROM rates_internal.seed_prices WHERE day < '2021-03-01'")
         .await
         .unwrap();
     assert_eq!(number(&owner, DIFFERENCES).await, 0);
-    owner.batch_execute("TRUNCATE prices").await.unwrap();
+    owner
+        .batch_execute("TRUNCATE rates_internal.seed_prices")
+        .await
+        .unwrap();
     assert_eq!(
         number(&owner, "SELECT count(*) FROM rates_internal.sums").await,
         0

@@ -135,8 +135,13 @@ class PodTests:
             "UTF8 C C.UTF-8 on scram-sha-256",
         )
         self.assertEqual(pod.query("SELECT 1", user="replicator", password="replica-1"), "1")
-        config = self.kubernetes.config_maps()["x-postgres-config"]["annotations"]
-        self.assertIn('"failsafe_mode":true', config["config"])
+        # Patroni writes its settings as the leader that it became a moment before, beside getting ready.
+        config = wait_until(
+            lambda: self.kubernetes.config_maps()["x-postgres-config"]["annotations"].get("config"),
+            READY_SECONDS,
+            "Patroni wrote its settings",
+        )
+        self.assertIn('"failsafe_mode":true', config)
         pod_object = json.loads(self.kubernetes.kubectl("get", "pod", "x-postgres-0", "-o", "json"))
         self.assertEqual(pod_object["metadata"]["labels"]["rates.internal/role"], "primary")
 

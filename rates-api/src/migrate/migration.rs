@@ -34,7 +34,12 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files!["0001_tables", "0002_prices_by_pair_and_day", "0003_sums"];
+const FILES: &[(&str, &str)] = files![
+    "0001_tables",
+    "0002_prices_by_pair_and_day",
+    "0003_sums",
+    "0004_batches",
+];
 
 impl Migration {
     /// A migration from its file's name without ending and its text; none if the name has no number or the text

@@ -95,13 +95,17 @@ impl Slot {
             .map_err(|_| SlotError::Slow(self.settings.query_timeout_seconds))?
     }
 
-    /// The server, too, gives up a query that nobody waits for any more, and writes nothing for a read.
+    /// The server, too, gives up a query that nobody waits for any more, and writes nothing for a read. Every read is
+    /// of few rows by an index; plans that suit a table which was small a moment ago are left out.
     fn options(&self, config: &Config) -> String {
         let timeout = self.settings.query_timeout_seconds.as_millis().max(1);
         let given = config.get_options().unwrap_or_default();
-        format!("{given} -c statement_timeout={timeout} -c default_transaction_read_only=on")
-            .trim_start()
-            .to_owned()
+        format!(
+            "{given} -c statement_timeout={timeout} -c default_transaction_read_only=on -c jit=off \
+             -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+        )
+        .trim_start()
+        .to_owned()
     }
 
     /// Offers the connection to queries until it fails.

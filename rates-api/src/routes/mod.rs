@@ -1,5 +1,6 @@
 //! What is answered at each path; the folder mirrors the paths.
 
+pub mod batches;
 pub mod healthz;
 pub mod rates;
 pub mod readyz;

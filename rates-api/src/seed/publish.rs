@@ -192,7 +192,7 @@ impl Publisher {
             session
                 .client
                 .batch_execute(
-                    "VACUUM (ANALYZE) public.prices, public.ports, public.regions, rates_internal.sums",
+                    "VACUUM (ANALYZE) rates_internal.seed_prices, public.ports, public.regions, rates_internal.sums",
                 )
                 .await
         };

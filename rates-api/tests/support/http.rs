@@ -77,6 +77,41 @@ impl Connection {
         self.receive(method == "HEAD").await
     }
 
+    /// A request with headers, each `Name: value`, and a body.
+    pub async fn post(&mut self, target: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Response {
+        self.send_post(target, headers, body).await;
+        self.receive(false).await
+    }
+
+    /// As `post`, where the connection may be refused or reset.
+    pub async fn try_post(
+        &mut self,
+        target: &str,
+        headers: &[&str],
+        body: impl AsRef<[u8]>,
+    ) -> io::Result<Response> {
+        self.send_post(target, headers, body).await;
+        self.read_response(false)
+            .await?
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// As `post`, without waiting for the response.
+    pub async fn send_post(&mut self, target: &str, headers: &[&str], body: impl AsRef<[u8]>) {
+        let body = body.as_ref();
+        let mut text = format!(
+            "POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        for header in headers {
+            text.push_str(header);
+            text.push_str("\r\n");
+        }
+        text.push_str("\r\n");
+        // A refusal may come, and the connection end, before all of it is sent.
+        let _ = self.stream.write_all(&[text.as_bytes(), body].concat()).await;
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }

@@ -4,6 +4,7 @@ pub mod dump;
 pub mod http;
 pub mod postgres;
 pub mod program;
+pub mod random;
 
 use std::pin::Pin;
 use std::sync::Arc;

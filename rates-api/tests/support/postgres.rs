@@ -150,6 +150,31 @@ impl Postgres {
         }
     }
 
+    /// Ends every process of the server at once, as a lost machine does, and waits for their end.
+    pub fn crash(&self) {
+        let Some(mut child) = self.server.lock().unwrap().take() else {
+            return;
+        };
+        let processes = children(child.id());
+        for process in std::iter::once(child.id()).chain(processes.iter().copied()) {
+            let _ = kill(pid(process), Signal::SIGKILL);
+        }
+        child.wait().unwrap();
+        let started = Instant::now();
+        while processes
+            .iter()
+            .any(|process| Path::new(&format!("/proc/{process}")).exists())
+        {
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "a process of the server goes on"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The next start says there that it is ready.
+        let _ = fs::remove_file(self.folder.path().join("data/postmaster.pid"));
+    }
+
     /// Sends a signal to every process of the server: frozen, it takes connections and answers nothing.
     pub fn signal_all(&self, signal: Signal) {
         let postmaster = self.server.lock().unwrap().as_ref().map(Child::id).unwrap();

@@ -139,6 +139,12 @@ impl Service {
         .unwrap();
     }
 
+    /// Ends the process as a crash does, and waits for its end.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Whether it still takes connections.
     pub async fn listens(&self) -> bool {
         tokio::net::TcpStream::connect(self.address).await.is_ok()

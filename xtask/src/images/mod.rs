@@ -130,23 +130,28 @@ pub fn postgres_for_tests() -> Result<PathBuf> {
 }
 
 /// The tests of the database pod: its image's entry points beside a real kube-apiserver, without a kubelet.
-pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Command> {
-    let versions = build(&[Image::Postgres13, Image::Postgres17])?
+pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Vec<(String, Command)>> {
+    let versions: Vec<_> = build(&[Image::Postgres13, Image::Postgres17])?
         .iter()
-        .filter_map(|built| {
-            Some(format!(
-                "{}={}",
-                built.image.postgres_version()?,
-                built.archive.display()
-            ))
+        .filter_map(|built| Some((built.image.postgres_version()?, built.archive.clone())))
+        .collect();
+    let images: Vec<_> = versions
+        .iter()
+        .map(|(version, archive)| format!("{version}={}", archive.display()))
+        .collect();
+    Ok(versions
+        .iter()
+        .map(|(version, _)| {
+            let major = version.split('.').next().unwrap_or(version);
+            let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
+            tests
+                .arg(format!("Postgres{major}"))
+                .env("RATES_TEST_POSTGRES_IMAGES", images.join(","))
+                .env("RATES_TEST_KUBE", kube)
+                .env("RATES_TEST_KUBECTL", kubectl);
+            (format!("PostgreSQL {version}"), tests)
         })
-        .collect::<Vec<_>>();
-    let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
-    tests
-        .env("RATES_TEST_POSTGRES_IMAGES", versions.join(","))
-        .env("RATES_TEST_KUBE", kube)
-        .env("RATES_TEST_KUBECTL", kubectl);
-    Ok(tests)
+        .collect())
 }
 
 /// Where the archives are.

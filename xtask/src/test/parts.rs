@@ -23,7 +23,10 @@ pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
     tally.run(&mut tests)?;
     let mut pods = images::pod_tests(&binaries.kube, &binaries.kubectl)?;
     if let Some(filter) = filter {
-        pods.args(["-k", filter]);
+        for (_, tests) in &mut pods {
+            tests.args(["-k", filter]);
+        }
     }
-    tally.run(&mut pods)
+    // They mostly wait, each in a network of its own.
+    tally.run_side_by_side(pods)
 }

@@ -1,11 +1,12 @@
 //! Counting what passed, failed and was skipped, from the test runners' own closing lines.
 
 use std::fmt::{Display, Formatter};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::command::describe;
 use crate::terminal;
@@ -52,12 +53,54 @@ impl Tally {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start `{line}`"))?;
-        let mut counted = Self::default();
         let stdout = child.stdout.take().context("no standard output")?;
-        for output in BufReader::new(stdout).lines() {
+        self.add(Self::of_output(&line, &mut child, stdout, "")?);
+        Ok(())
+    }
+
+    /// As [`Tally::run`], several commands at once; each line is shown whole, with the name of its command.
+    pub fn run_side_by_side(&mut self, commands: Vec<(String, Command)>) -> Result<()> {
+        let runs: Vec<Result<Self>> = thread::scope(|scope| {
+            let running: Vec<_> = commands
+                .into_iter()
+                .map(|(name, command)| scope.spawn(move || Self::of_named(&name, command)))
+                .collect();
+            running
+                .into_iter()
+                .map(|run| {
+                    run.join()
+                        .unwrap_or_else(|_| bail!("reading a test's output panicked"))
+                })
+                .collect()
+        });
+        for run in runs {
+            self.add(run?);
+        }
+        Ok(())
+    }
+
+    fn of_named(name: &str, mut command: Command) -> Result<Self> {
+        let line = describe(&command);
+        let (output, ours) = std::io::pipe().context("cannot make a pipe")?;
+        let theirs = ours.try_clone().context("cannot share a pipe")?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(ours)
+            .stderr(theirs)
+            .spawn()
+            .with_context(|| format!("cannot start `{line}`"))?;
+        // The command holds the pipe's other ends; the output would not end with it.
+        drop(command);
+        Self::of_output(&line, &mut child, output, &format!("{name} | "))
+    }
+
+    /// Shows the output of a command, each line after `prefix`, and counts.
+    fn of_output(line: &str, child: &mut Child, output: impl Read, prefix: &str) -> Result<Self> {
+        let mut counted = Self::default();
+        for output in BufReader::new(output).lines() {
             let output = output.with_context(|| format!("reading the output of `{line}`"))?;
             // A closed terminal must not end the tests.
-            let _ = writeln!(std::io::stdout(), "{output}");
+            let _ = writeln!(std::io::stdout(), "{prefix}{output}");
             if let Some(result) = Self::of_line(&output) {
                 counted.add(result);
             }
@@ -67,8 +110,7 @@ impl Tally {
             terminal::note(format_args!("`{line}` ended with {status}"));
             counted.failed = 1;
         }
-        self.add(counted);
-        Ok(())
+        Ok(counted)
     }
 
     fn add(&mut self, other: Self) {

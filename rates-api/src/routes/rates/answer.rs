@@ -38,6 +38,8 @@ impl Answer {
             return Self { rates: Vec::new() };
         };
         totals.sort_unstable_by_key(|total| std::cmp::Reverse(total.day));
+        // What is folded already and what is not yet are counted apart.
+        totals.dedup_by(|next, day| day.add(*next));
         let mut totals = totals.into_iter().peekable();
         let mut rates = Vec::with_capacity(days.count());
         rates.extend(
@@ -60,6 +62,16 @@ impl Answer {
 }
 
 impl DayTotal {
+    /// Adds another total of the same day; false for one of another day.
+    fn add(&mut self, other: Self) -> bool {
+        let same = self.day == other.day;
+        if same {
+            self.total += other.total;
+            self.count += other.count;
+        }
+        same
+    }
+
     /// The mean, rounded once, to the nearest double.
     #[expect(
         clippy::cast_precision_loss,
@@ -119,6 +131,22 @@ mod tests {
                 r#"{"count":null,"day":"2021-01-01","price":null}]}"#
             )
         );
+    }
+
+    #[test]
+    fn totals_of_the_same_day_are_one() {
+        let days = Days {
+            first: date(1),
+            last: date(1),
+        };
+        let part = |total, count| DayTotal {
+            day: date(1),
+            total,
+            count,
+        };
+        let json = serde_json::to_string(&Answer::new(Some(days), vec![part(5, 1), part(7, 2), part(8, 2)]))
+            .unwrap();
+        assert_eq!(json, r#"{"rates":[{"count":5,"day":"2021-01-01","price":4.0}]}"#);
     }
 
     #[test]

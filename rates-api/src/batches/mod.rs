@@ -1,0 +1,28 @@
+//! Batches of prices: taken in beside what readers see, each then applied whole or not at all.
+//!
+//! The way of a batch: its token and key are checked ([`tokens`], [`key`]), a row of `batches` claims it ([`store`]),
+//! a thread divides its bytes into rows, checks and groups them ([`intake`], [`content`], [`grouping`]), and each
+//! hundred thousand go to `batch_prices`, where nothing sees them ([`copy`]). When all of it is there, one row
+//! changes, and the batch is visible. [`receive`] holds these together. What happens later, on whichever process
+//! comes by, is in [`background`]: asynchronous batches are finished, sums are folded, remains are cleared away.
+
+pub mod background;
+pub mod content;
+mod copy;
+mod findings;
+pub mod grouping;
+pub mod intake;
+pub mod key;
+mod ports;
+mod receive;
+mod settings;
+pub mod store;
+pub mod tokens;
+mod writers;
+
+pub use findings::{Finding, FindingCount, Report};
+pub use ports::Ports;
+pub use receive::{Incoming, Receiver, Refusal};
+pub use settings::BatchSettings;
+pub use store::{Batch, Status, StoreError};
+pub use writers::{WriterError, Writers};

@@ -1,0 +1,332 @@
+//! The rows of `rates_internal.batches`: what is claimed, by whom, and what became of it.
+//!
+//! Every change names the state that it expects, and for asynchronous batches the attempt. Whoever was thought dead
+//! and comes back finds that its batch is not in that state any more, and can do nothing to it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{Json, Type};
+use tokio_postgres::{Client, Row, Transaction};
+
+use super::findings::Report;
+use super::intake::Taken;
+use super::tokens::TokenDigest;
+
+/// A batch as its clients see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    pub id: i64,
+    pub status: Status,
+    pub asynchronous: bool,
+    pub rows: i64,
+    pub checksum: Option<String>,
+    pub findings: Option<Report>,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Its content comes in.
+    Receiving,
+    /// Its content is stored, and some process will go on with it.
+    Queued,
+    Running,
+    Applied,
+    Rejected,
+    /// Its client or its process went away; nothing of it counts.
+    Abandoned,
+}
+
+impl Status {
+    fn of(text: &str) -> Self {
+        match text {
+            "receiving" => Self::Receiving,
+            "queued" => Self::Queued,
+            "running" => Self::Running,
+            "applied" => Self::Applied,
+            "rejected" => Self::Rejected,
+            _ => Self::Abandoned,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database failed")]
+    Database(#[from] tokio_postgres::Error),
+    /// Another has it, or it was given up.
+    #[error("the batch is not this process's any more")]
+    Lost,
+    #[error("a port of the batch was deleted while it came in")]
+    PortVanished,
+}
+
+/// What came of a claim.
+#[derive(Debug)]
+pub enum Claim {
+    /// A new batch, with this id.
+    New(i64),
+    /// One with the same key is there.
+    Known(Batch),
+}
+
+const COLUMNS: &str = "id, status, asynchronous, rows, checksum, findings, created_at, finished_at";
+
+impl Batch {
+    fn of_row(row: &Row) -> Self {
+        Self {
+            id: row.get("id"),
+            status: Status::of(row.get("status")),
+            asynchronous: row.get("asynchronous"),
+            rows: row.get("rows"),
+            checksum: row.get("checksum"),
+            findings: row
+                .get::<_, Option<Json<Report>>>("findings")
+                .map(|Json(report)| report),
+            created_at: row.get("created_at"),
+            finished_at: row.get("finished_at"),
+        }
+    }
+}
+
+/// Begins a batch, unless one with its key is there. One whose process says nothing any more is given up for it.
+pub async fn claim(
+    client: &Client,
+    token: TokenDigest,
+    key: Option<&str>,
+    asynchronous: bool,
+    lease: Duration,
+) -> Result<Claim, StoreError> {
+    let token = &token.0[..];
+    let insert = "INSERT INTO rates_internal.batches (token, idempotency_key, asynchronous, lease_until)
+         VALUES ($1, $2, $3, now() + $4 * interval '1 second')
+         ON CONFLICT (token, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+         RETURNING id";
+    let give_up = "UPDATE rates_internal.batches SET status = 'abandoned', idempotency_key = NULL
+         WHERE token = $1 AND idempotency_key = $2 AND status = 'receiving' AND lease_until < now()";
+    let find =
+        format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE token = $1 AND idempotency_key = $2");
+    loop {
+        let inserted = client
+            .query_typed(
+                insert,
+                &[
+                    (&token, Type::BYTEA),
+                    (&key, Type::TEXT),
+                    (&asynchronous, Type::BOOL),
+                    (&lease.as_secs_f64(), Type::FLOAT8),
+                ],
+            )
+            .await?;
+        if let Some(row) = inserted.first() {
+            return Ok(Claim::New(row.get(0)));
+        }
+        let same_key: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+            [(&token, Type::BYTEA), (&key, Type::TEXT)];
+        if client.execute_typed(give_up, &same_key).await? > 0 {
+            continue;
+        }
+        if let Some(row) = client.query_typed(&find, &same_key).await?.first() {
+            return Ok(Claim::Known(Batch::of_row(row)));
+        }
+    }
+}
+
+/// Keeps a batch that is coming in, and tells how far it is.
+pub async fn renew(client: &Client, id: i64, rows: u64, lease: Duration) -> Result<(), StoreError> {
+    let statement =
+        "UPDATE rates_internal.batches SET lease_until = now() + $2 * interval '1 second', rows = $3
+         WHERE id = $1 AND status = 'receiving'";
+    let changed = client
+        .execute_typed(
+            statement,
+            &[
+                (&id, Type::INT8),
+                (&lease.as_secs_f64(), Type::FLOAT8),
+                (&signed(rows), Type::INT8),
+            ],
+        )
+        .await?;
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::Lost)
+    }
+}
+
+/// Makes sure that the batch is still coming in, and stays so until the transaction ends.
+pub async fn hold(transaction: &Transaction<'_>, id: i64) -> Result<(), StoreError> {
+    let statement = "SELECT FROM rates_internal.batches WHERE id = $1 AND status = 'receiving' FOR KEY SHARE";
+    let held = transaction.query_typed(statement, &[(&id, Type::INT8)]).await?;
+    if held.is_empty() {
+        Err(StoreError::Lost)
+    } else {
+        Ok(())
+    }
+}
+
+/// What becomes of a batch whose content is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It is applied now; or rejected, if something is wrong with it.
+    Decide,
+    /// Any process decides it later.
+    Queue,
+}
+
+/// The end of receiving, on disk before it is told. Asked again after its answer was lost, it gives the same answer.
+pub async fn received(client: &mut Client, id: i64, taken: &Taken, next: Next) -> Result<Batch, StoreError> {
+    let status = match (next, &taken.findings) {
+        (Next::Queue, _) => "queued",
+        (Next::Decide, None) => "applied",
+        (Next::Decide, Some(_)) => "rejected",
+    };
+    let update = format!(
+        "UPDATE rates_internal.batches
+         SET status = $2, rows = $3, checksum = $4, ports = $5, findings = $6, lease_until = NULL,
+             finished_at = CASE WHEN $2 <> 'queued' THEN clock_timestamp() END
+         WHERE id = $1 AND status = 'receiving'
+         RETURNING {COLUMNS}"
+    );
+    let transaction = durable(client).await?;
+    let findings = taken.findings.as_ref().map(Json);
+    let row = transaction
+        .query_typed(
+            &update,
+            &[
+                (&id, Type::INT8),
+                (&status, Type::TEXT),
+                (&signed(taken.rows), Type::INT8),
+                (&taken.checksum, Type::TEXT),
+                (&taken.ports, Type::TEXT_ARRAY),
+                (&findings, Type::JSONB),
+            ],
+        )
+        .await?;
+    let Some(row) = row.first() else {
+        drop(transaction);
+        return match find(client, id).await? {
+            Some(batch) if !matches!(batch.status, Status::Receiving | Status::Abandoned) => Ok(batch),
+            _ => Err(StoreError::Lost),
+        };
+    };
+    let batch = Batch::of_row(row);
+    if taken.findings.is_none() {
+        use_ports(&transaction, id).await?;
+    } else {
+        // What came before the first wrong row.
+        let delete = "DELETE FROM rates_internal.batch_prices WHERE batch_id = $1";
+        transaction.execute_typed(delete, &[(&id, Type::INT8)]).await?;
+    }
+    transaction.commit().await?;
+    Ok(batch)
+}
+
+/// An asynchronous batch that this process goes on with.
+#[derive(Debug)]
+pub struct Job {
+    pub id: i64,
+    attempt: i32,
+    rejected: bool,
+}
+
+/// Takes the next batch that waits, or whose process says nothing any more.
+pub async fn take_job(client: &Client, lease: Duration) -> Result<Option<Job>, StoreError> {
+    let statement = "UPDATE rates_internal.batches
+         SET status = 'running', attempt = attempt + 1, lease_until = now() + $1 * interval '1 second'
+         WHERE id = (
+             SELECT id FROM rates_internal.batches
+             WHERE status = 'queued' OR (status = 'running' AND lease_until < now())
+             ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+         )
+         RETURNING id, attempt, findings IS NOT NULL";
+    let rows = client
+        .query_typed(statement, &[(&lease.as_secs_f64(), Type::FLOAT8)])
+        .await?;
+    Ok(rows.first().map(|row| Job {
+        id: row.get(0),
+        attempt: row.get(1),
+        rejected: row.get(2),
+    }))
+}
+
+/// Decides a job that this process took, unless another took it meanwhile.
+pub async fn finish_job(client: &mut Client, job: &Job) -> Result<(), StoreError> {
+    let update = "UPDATE rates_internal.batches
+         SET status = $3, finished_at = clock_timestamp(), lease_until = NULL
+         WHERE id = $1 AND status = 'running' AND attempt = $2";
+    let status = if job.rejected { "rejected" } else { "applied" };
+    let transaction = durable(client).await?;
+    let changed = transaction
+        .execute_typed(
+            update,
+            &[
+                (&job.id, Type::INT8),
+                (&job.attempt, Type::INT4),
+                (&status, Type::TEXT),
+            ],
+        )
+        .await?;
+    if changed == 0 {
+        return Err(StoreError::Lost);
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// A transaction whose commit is on disk, as the server is set up, before it is told.
+async fn durable(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
+    let transaction = client.transaction().await?;
+    transaction
+        .batch_execute("SET LOCAL synchronous_commit TO DEFAULT")
+        .await?;
+    Ok(transaction)
+}
+
+/// From now on the ports of the batch cannot be deleted.
+async fn use_ports(transaction: &Transaction<'_>, id: i64) -> Result<(), StoreError> {
+    let statement = "INSERT INTO rates_internal.batch_ports (code)
+         SELECT unnest(ports) FROM rates_internal.batches WHERE id = $1 ORDER BY 1
+         ON CONFLICT DO NOTHING";
+    match transaction.execute_typed(statement, &[(&id, Type::INT8)]).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => Err(StoreError::PortVanished),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives up a batch that was coming in: its key is free again.
+pub async fn give_up(client: &Client, id: i64) -> Result<(), StoreError> {
+    let statement = "UPDATE rates_internal.batches SET status = 'abandoned', idempotency_key = NULL
+         WHERE id = $1 AND status = 'receiving'";
+    client.execute_typed(statement, &[(&id, Type::INT8)]).await?;
+    Ok(())
+}
+
+/// A batch by its id.
+pub async fn find(client: &Client, id: i64) -> Result<Option<Batch>, StoreError> {
+    let statement = format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE id = $1");
+    let rows = client.query_typed(&statement, &[(&id, Type::INT8)]).await?;
+    Ok(rows.first().map(Batch::of_row))
+}
+
+/// Batches, the newest first, beginning below an id.
+pub async fn list(client: &Client, below: Option<i64>, limit: i64) -> Result<Vec<Batch>, StoreError> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM rates_internal.batches
+         WHERE ($1::bigint IS NULL OR id < $1) AND status <> 'abandoned' ORDER BY id DESC LIMIT $2"
+    );
+    let rows = client
+        .query_typed(&statement, &[(&below, Type::INT8), (&limit, Type::INT8)])
+        .await?;
+    Ok(rows.iter().map(Batch::of_row).collect())
+}
+
+fn signed(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

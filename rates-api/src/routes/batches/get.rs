@@ -1,0 +1,27 @@
+//! `GET /batches/{id}`: what became of a batch.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+
+use super::answer::BatchAnswer;
+use crate::batches::Status;
+use crate::problem::Problem;
+use crate::router::Service;
+
+pub async fn get(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+) -> Result<Json<BatchAnswer>, Problem> {
+    let unknown = || Problem::new(StatusCode::NOT_FOUND, "There is no batch with this id.");
+    let id = id.parse().map_err(|_| unknown())?;
+    let batch = service
+        .batches
+        .find(id)
+        .await
+        .map_err(|error| super::refusal::of_refusal(&error))?;
+    batch
+        .filter(|batch| batch.status != Status::Abandoned)
+        .map(|batch| Json(batch.into()))
+        .ok_or_else(unknown)
+}

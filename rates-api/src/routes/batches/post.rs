@@ -1,0 +1,123 @@
+//! `POST /batches`: the headers are checked before a byte of the body is read.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+
+use super::{answer, refusal};
+use crate::batches::content::Format;
+use crate::batches::{Incoming, key, tokens};
+use crate::problem::{FieldError, Problem};
+use crate::router::Service;
+
+pub async fn post(
+    State(service): State<Service>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let incoming = incoming(&service, &headers).await?;
+    match service.batches.receive(incoming, body).await {
+        Ok(batch) => Ok(answer::of_post(batch).into_response()),
+        Err(error) => Err(refusal::of_refusal(&error)),
+    }
+}
+
+async fn incoming(service: &Service, headers: &HeaderMap) -> Result<Incoming, Problem> {
+    let settings = &service.batch_settings;
+    let digests = settings.ingest_token_digests_file.as_deref();
+    let token = tokens::authorize(headers.get(AUTHORIZATION), digests)
+        .await
+        .map_err(|error| refusal::unauthorized(&error))?;
+    let format = Format::of(headers.get(CONTENT_TYPE)).ok_or_else(refusal::unsupported_type)?;
+    let gzip = is_gzip(headers).ok_or_else(refusal::unsupported_encoding)?;
+    let key = key::of(headers).map_err(|message| {
+        let error = FieldError {
+            field: "Idempotency-Key",
+            message: message.to_owned(),
+        };
+        Problem::bad_request("Invalid header Idempotency-Key", error)
+    })?;
+    let length: Option<u64> = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length| length > settings.max_batch_bytes) {
+        let limit = settings.max_batch_bytes;
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("The content is larger than {limit} bytes. Nothing was written."),
+        ));
+    }
+    Ok(Incoming {
+        token,
+        key,
+        format,
+        gzip,
+        asynchronous: prefers_asynchronous(headers),
+    })
+}
+
+/// Whether the content is packed; none for a coding that is not known.
+fn is_gzip(headers: &HeaderMap) -> Option<bool> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let gzip = match codings.next() {
+        None => false,
+        Some(coding) => match coding.to_str().ok()?.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => true,
+            "identity" | "" => false,
+            _ => return None,
+        },
+    };
+    codings.next().is_none().then_some(gzip)
+}
+
+/// `Prefer: respond-async` (RFC 7240, section 4.1), alone or in a list; other preferences are not known here.
+fn prefers_asynchronous(headers: &HeaderMap) -> bool {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|preference| {
+            preference
+                .split(';')
+                .next()
+                .is_some_and(|name| name.trim().eq_ignore_ascii_case("respond-async"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(name: &'static str, values: &[&'static str]) -> HeaderMap {
+        values
+            .iter()
+            .map(|value| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn gzip_is_the_only_coding() {
+        let is_gzip = |values: &[&'static str]| is_gzip(&headers("content-encoding", values));
+        assert_eq!(is_gzip(&[]), Some(false));
+        assert_eq!(is_gzip(&["GZip"]), Some(true));
+        assert_eq!(is_gzip(&["identity"]), Some(false));
+        for values in [&["br"][..], &["gzip, gzip"], &["gzip", "gzip"], &["deflate"]] {
+            assert_eq!(is_gzip(values), None, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_preference_may_stand_among_others() {
+        let prefers = |values: &[&'static str]| prefers_asynchronous(&headers("prefer", values));
+        assert!(prefers(&["respond-async"]));
+        assert!(prefers(&["wait=10, Respond-Async; x=1"]));
+        assert!(prefers(&["handling=lenient", "respond-async"]));
+        assert!(!prefers(&[]));
+        assert!(!prefers(&["respond-async-not", "wait=10"]));
+    }
+}
