@@ -10,7 +10,7 @@ use super::copy::copy;
 use super::data::{Prices, distinct_keys};
 use super::databases::Databases;
 use super::format::{Body, Format, binary};
-use super::latency::median;
+use super::latency::{count, median};
 use super::machine::Machine;
 use super::plan::{self, Plan};
 use super::post::post;
@@ -201,10 +201,15 @@ pub async fn until_folded(session: &Session) -> Result<()> {
     }
 }
 
+/// Whether one run more is wanted.
 fn again(seconds: &[f64], plan: &Plan) -> bool {
-    let too_long = |seconds: &f64| *seconds > f64::from(plan.repeat_below_seconds);
-    let wanted = usize::try_from(plan.runs).unwrap_or(usize::MAX);
-    seconds.len() < wanted && !seconds.iter().any(too_long)
+    let total: f64 = seconds.iter().sum();
+    let runs = count(seconds.len());
+    if runs < f64::from(plan.runs) {
+        total <= f64::from(plan.repeat_below_seconds)
+    } else {
+        runs < f64::from(plan.most_runs) && total < f64::from(plan.enough_seconds)
+    }
 }
 
 fn rate(rows: u32, seconds: &[f64]) -> f64 {
@@ -219,8 +224,10 @@ mod tests {
     fn what_is_short_is_repeated_and_what_is_long_is_not() {
         let plan = Plan::full();
         assert!(again(&[], &plan));
-        assert!(again(&[1.0, 2.0], &plan));
-        assert!(!again(&[1.0, 2.0, 1.5], &plan));
+        assert!(again(&[5.0, 6.0], &plan));
+        assert!(!again(&[5.0, 6.0, 5.0], &plan));
+        assert!(again(&[0.1; 8], &plan));
+        assert!(!again(&[0.1; 9], &plan));
         assert!(!again(&[100.0], &plan));
     }
 

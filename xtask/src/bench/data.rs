@@ -21,7 +21,7 @@ const HIGHEST_PRICE: i32 = 3000;
 
 /// A price, and whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
+pub struct Row {
     pub origin: i32,
     pub destination: i32,
     /// Of January 2021, from 1.
@@ -50,17 +50,17 @@ impl Prices {
 }
 
 impl Iterator for Prices {
-    type Item = Price;
+    type Item = Row;
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         (left, Some(left))
     }
 
-    fn next(&mut self) -> Option<Price> {
+    fn next(&mut self) -> Option<Row> {
         self.left = self.left.checked_sub(1)?;
         let [(first_origin, last_origin), (first_destination, last_destination)] = ports();
-        Some(Price {
+        Some(Row {
             origin: self.draw(first_origin, last_origin),
             destination: self.draw(first_destination, last_destination),
             day: self.draw(1, DAYS),

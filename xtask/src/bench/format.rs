@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::data::{Price, Prices};
+use super::data::{Prices, Row};
 
 /// What a message to PostgreSQL holds at most, more or less.
 const PIECE: usize = 64 * 1024;
@@ -75,8 +75,8 @@ impl Format {
         }
     }
 
-    fn row(self, row: Price, to: &mut impl Write) -> io::Result<()> {
-        let Price {
+    fn row(self, row: Row, to: &mut impl Write) -> io::Result<()> {
+        let Row {
             origin,
             destination,
             day,

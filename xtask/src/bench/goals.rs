@@ -196,6 +196,7 @@ mod tests {
                 p50,
                 p99: 1.0,
                 peak_mib: 20.0,
+                load_generator_processor: 0.2,
             },
         }
     }

@@ -55,6 +55,11 @@ pub fn median_of<T>(runs: &[T], figure: impl Fn(&T) -> f64) -> f64 {
     median(&runs.iter().map(figure).collect::<Vec<_>>())
 }
 
+/// A count as a number to divide with.
+pub fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::INFINITY, f64::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,13 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::data;
 use super::http::{Connection, rates};
-use super::latency::Latency;
+use super::latency::{Latency, count};
 use crate::generate::Random;
 
 /// How much longer than planned a run may take.
@@ -42,6 +44,8 @@ impl Requests {
 pub struct Reached {
     pub per_second: f64,
     pub latency: Latency,
+    /// What this program took of one processor; 1 is all of it.
+    pub own_processor: f64,
 }
 
 /// Closed loop: every connection sends its next request when it has its answer.
@@ -52,6 +56,7 @@ pub async fn closed(
     requests: &Arc<Requests>,
 ) -> Result<Reached> {
     let opened = open_all(address, connections).await?;
+    let busy_before = busy()?;
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for (seed, mut connection) in (0..).zip(opened) {
@@ -73,10 +78,12 @@ pub async fn closed(
         .await
         .context("the reads do not end")??;
     let seconds = started.elapsed().as_secs_f64();
+    let own_processor = busy()?.saturating_sub(busy_before).as_secs_f64() / seconds;
     let latency = Latency::of(latencies).context("no read was answered")?;
     Ok(Reached {
         per_second: count(latency.count) / seconds,
         latency,
+        own_processor,
     })
 }
 
@@ -157,6 +164,14 @@ async fn open_all(address: SocketAddr, connections: u32) -> Result<Vec<Connectio
     Ok(opened)
 }
 
+/// How long this thread, which does all of a closed loop, has had a processor so far.
+fn busy() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).context("cannot ask for the time of this thread")?;
+    let times = [usage.user_time(), usage.system_time()];
+    let microseconds = times.iter().map(TimeValLike::num_microseconds).sum::<i64>();
+    Ok(Duration::from_micros(u64::try_from(microseconds).unwrap_or(0)))
+}
+
 /// What all tasks give; the first error ends it.
 async fn gather<T: 'static>(mut tasks: JoinSet<Result<Vec<T>>>) -> Result<Vec<T>> {
     let mut all = Vec::new();
@@ -167,9 +182,4 @@ async fn gather<T: 'static>(mut tasks: JoinSet<Result<Vec<T>>>) -> Result<Vec<T>
         }
     }
     Ok(all)
-}
-
-/// A count as a number to divide with.
-pub fn count(number: usize) -> f64 {
-    u32::try_from(number).map_or(f64::INFINITY, f64::from)
 }

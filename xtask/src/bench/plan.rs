@@ -25,8 +25,12 @@ pub struct Plan {
     pub prices: [u32; 2],
     /// Of one run of reads.
     pub seconds: u32,
-    /// How often each is measured; the median counts.
+    /// How often each is measured at least; the median counts.
     pub runs: u32,
+    /// What is short is measured more often, up to this.
+    pub most_runs: u32,
+    /// Of all runs of what is short.
+    pub enough_seconds: u32,
     /// What takes longer than this is measured once.
     pub repeat_below_seconds: u32,
     pub batches: Vec<Batch>,
@@ -58,6 +62,8 @@ impl Plan {
             prices: [57_000, 5_000_000],
             seconds: 5,
             runs: 3,
+            most_runs: 9,
+            enough_seconds: 4,
             repeat_below_seconds: 20,
             batches: vec![
                 batch(50_000, &Format::ALL),
@@ -68,7 +74,7 @@ impl Plan {
                 reads_per_second: 500,
                 quiet_seconds: 10,
                 rows: 1_000_000,
-                batches: 5,
+                batches: 10,
             },
         }
     }
@@ -79,6 +85,7 @@ impl Plan {
             prices: [57_000, 200_000],
             seconds: 1,
             runs: 1,
+            most_runs: 1,
             batches: vec![
                 batch(5_000, &Format::ALL),
                 batch(50_000, &Format::ALL),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -51,6 +51,8 @@ pub struct Api {
     pub p50: f64,
     pub p99: f64,
     pub peak_mib: f64,
+    /// What the load generator took of one processor meanwhile.
+    pub load_generator_processor: f64,
 }
 
 struct Scripts {
@@ -153,7 +155,7 @@ impl Subject {
         databases: &Databases,
         plan: &Plan,
         name: &'static str,
-        script: &PathBuf,
+        script: &Path,
     ) -> Result<()> {
         let database = if name == "own" {
             &self.served
@@ -180,6 +182,7 @@ impl Subject {
                 p50: median_of(&self.reached, |reached| reached.latency.p50),
                 p99: median_of(&self.reached, |reached| reached.latency.p99),
                 peak_mib: self.service.peak()?,
+                load_generator_processor: median_of(&self.reached, |reached| reached.own_processor),
             },
         })
     }

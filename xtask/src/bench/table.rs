@@ -17,7 +17,7 @@ pub fn print(report: &Report<'_>) {
 fn text(report: &Report<'_>) -> String {
     let plan = report.plan;
     let mut lines = vec![format!(
-        "{} processors, {} connections, medians of {}; what takes over {} s is measured once",
+        "{} processors, {} connections, medians of at least {} runs; what takes over {} s is run once",
         report.processors, plan.connections, plan.runs, plan.repeat_below_seconds
     )];
     if plan.quick {
@@ -54,8 +54,11 @@ fn of_reads(size: &reads::Size) -> Vec<String> {
         line("pgbench, this service's query", size.own_query),
         line("GET /rates", size.api.per_second),
         format!(
-            "  GET /rates: p50 {:.2} ms, p99 {:.2} ms, at most {:.0} MiB",
-            size.api.p50, size.api.p99, size.api.peak_mib
+            "  GET /rates: p50 {:.2} ms, p99 {:.2} ms, at most {:.0} MiB; the load generator took {:.0} % of a processor",
+            size.api.p50,
+            size.api.p99,
+            size.api.peak_mib,
+            size.api.load_generator_processor * 100.0
         ),
     ]
 }
