@@ -34,6 +34,8 @@ pub fn router(service: Service) -> Router {
         .route("/rates", get(routes::rates::get))
         .route("/batches", get(routes::batches::list).post(routes::batches::post))
         .route("/batches/{id}", get(routes::batches::get))
+        .route("/ports", get(routes::places::ports))
+        .route("/regions", get(routes::places::regions))
         .route("/healthz", get(routes::healthz::get))
         .route("/readyz", get(routes::readyz::get))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))

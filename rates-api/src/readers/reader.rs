@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
@@ -16,11 +17,29 @@ use crate::routes;
 pub enum Statement {
     /// The days of a pair of ports.
     Rates,
+    /// The days of two codes, of which at least one is a region's slug.
+    RatesOfRegions,
+    Ports,
+    Regions,
+}
+
+impl Statement {
+    const ALL: [Self; 4] = [Self::Rates, Self::RatesOfRegions, Self::Ports, Self::Regions];
+
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Rates => routes::rates::STATEMENT,
+            Self::RatesOfRegions => routes::rates::OF_REGIONS,
+            Self::Ports => routes::places::PORTS,
+            Self::Regions => routes::places::REGIONS,
+        }
+    }
 }
 
 pub struct Reader {
     client: Client,
-    rates: tokio_postgres::Statement,
+    /// In the order of [`Statement::ALL`].
+    prepared: Vec<tokio_postgres::Statement>,
     schema: tokio_postgres::Statement,
     retired: CancellationToken,
     since: Instant,
@@ -34,11 +53,11 @@ impl Reader {
     /// # Errors
     /// When the database has not what they read.
     pub async fn prepare(client: Client) -> Result<Self, tokio_postgres::Error> {
-        let rates = client.prepare(routes::rates::STATEMENT).await?;
+        let prepared = try_join_all(Statement::ALL.map(|statement| client.prepare(statement.sql()))).await?;
         let schema = client.prepare(Schema::STATEMENT).await?;
         Ok(Self {
             client,
-            rates,
+            prepared,
             schema,
             retired: CancellationToken::new(),
             since: Instant::now(),
@@ -55,9 +74,7 @@ impl Reader {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let prepared = match statement {
-            Statement::Rates => &self.rates,
-        };
+        let prepared = &self.prepared[statement as usize];
         let outcome = self.client.query(prepared, parameters).await;
         self.note_answer();
         outcome

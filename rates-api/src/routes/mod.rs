@@ -2,9 +2,31 @@
 
 pub mod batches;
 pub mod healthz;
+pub mod places;
 pub mod rates;
 pub mod readyz;
 pub mod root;
+
+use crate::problem::Problem;
+use crate::readers::ReadError;
+use crate::report::chain;
+
+/// Seconds after which a caller may try again when the database is away.
+const RETRY_AFTER: u32 = 2;
+
+/// Why a read has no answer.
+pub fn read_problem(error: &ReadError) -> Problem {
+    match error {
+        ReadError::Unavailable => {
+            tracing::warn!(%error, "a read waited for the database in vain");
+            Problem::unavailable("The database cannot be reached at the moment.", RETRY_AFTER)
+        }
+        ReadError::Refused(_) => {
+            tracing::error!(error = chain(error), "a read failed");
+            Problem::internal()
+        }
+    }
+}
 
 /// Asked by Kubernetes every second, to the end of the process: no traffic.
 #[must_use]

@@ -1,5 +1,6 @@
 //! Tests of what is answered; the files mirror the paths.
 
+pub mod places;
 pub mod probes;
 pub mod protocol;
 pub mod rates;
@@ -8,8 +9,14 @@ pub mod root;
 use crate::support::Test;
 
 pub fn tests() -> Vec<Test> {
-    [probes::tests(), protocol::tests(), rates::tests(), root::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        places::tests(),
+        probes::tests(),
+        protocol::tests(),
+        rates::tests(),
+        root::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

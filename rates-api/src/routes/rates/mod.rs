@@ -8,3 +8,5 @@ pub use get::get;
 
 /// The days of a pair that have prices: day, sum, count.
 pub const STATEMENT: &str = include_str!("days.sql");
+/// The same for all pairs of two regions' ports, or of a region's and a port.
+pub const OF_REGIONS: &str = include_str!("regions.sql");
