@@ -17,6 +17,7 @@ pub mod readers;
 pub mod readiness;
 
 pub mod day;
+pub mod metrics;
 pub mod observe;
 pub mod problem;
 pub mod router;

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report::fail("cannot start the asynchronous runtime", &error),
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         match arguments.command {
             Command::Serve(settings) => match serve::run(settings).await {
                 Ok(()) => ExitCode::SUCCESS,
@@ -22,5 +22,8 @@ fn main() -> ExitCode {
             Command::Publish(job) => job.termination.tell(seed::publish::run(&job).await),
             Command::Dump(job) => job.termination.tell(seed::dump::run(&job)),
         }
-    })
+    });
+    // A thread that waits, say for a name look-up, does not hold up the end.
+    runtime.shutdown_background();
+    code
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
@@ -15,6 +15,7 @@ use http::{HeaderName, HeaderValue, Method};
 use tracing::Instrument as _;
 use tracing_subscriber::EnvFilter;
 
+use crate::metrics::Requests;
 use crate::problem::Problem;
 use crate::routes::is_probe;
 
@@ -45,15 +46,13 @@ pub fn start_logging(filter: &str) {
         .init();
 }
 
-/// Gives every request an id, logs it with its outcome, and turns a panic into a 500.
-pub async fn request(request: Request, next: Next) -> Response {
+/// Gives every request an id, counts it and logs it with its outcome, and turns a panic into a 500.
+pub async fn request(State(requests): State<Requests>, request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let in_flight = requests.begin(request.method(), route);
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("-", MatchedPath::as_str)
-        .to_owned();
+    let route = in_flight.route();
     let id = request_id(request.headers().get(REQUEST_ID));
 
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
@@ -66,7 +65,9 @@ pub async fn request(request: Request, next: Next) -> Response {
         Problem::internal().into_response()
     });
 
-    span.in_scope(|| log(&method, &route, response.status().as_u16(), started.elapsed()));
+    let (status, duration) = (response.status().as_u16(), started.elapsed());
+    in_flight.answered(status, duration);
+    span.in_scope(|| log(&method, route, status, duration));
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

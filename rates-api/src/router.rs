@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 
 use crate::batches::{BatchSettings, Receiver};
+use crate::metrics::Requests;
 use crate::observe;
 use crate::problem::Problem;
 use crate::readers::Readers;
@@ -25,19 +26,37 @@ pub struct Service {
     pub readiness: Arc<Readiness>,
     pub request_timeout: Duration,
     pub drain: Drain,
+    pub requests: Requests,
+}
+
+/// What is answered, by the template of its path. HEAD is answered as GET is.
+fn index() -> Vec<(&'static str, MethodRouter<Service>)> {
+    vec![
+        ("/", get(routes::root::get)),
+        ("/rates", get(routes::rates::get)),
+        ("/batches", get(routes::batches::list).post(routes::batches::post)),
+        ("/batches/{id}", get(routes::batches::get)),
+        ("/ports", get(routes::places::ports)),
+        ("/regions", get(routes::places::regions)),
+        ("/healthz", get(routes::healthz::get)),
+        ("/readyz", get(routes::readyz::get)),
+    ]
+}
+
+/// The templates of all paths.
+#[must_use]
+pub fn paths() -> Vec<&'static str> {
+    index().into_iter().map(|(path, _)| path).collect()
 }
 
 pub fn router(service: Service) -> Router {
     let drain = service.drain.clone();
-    Router::new()
-        .route("/", get(routes::root::get))
-        .route("/rates", get(routes::rates::get))
-        .route("/batches", get(routes::batches::list).post(routes::batches::post))
-        .route("/batches/{id}", get(routes::batches::get))
-        .route("/ports", get(routes::places::ports))
-        .route("/regions", get(routes::places::regions))
-        .route("/healthz", get(routes::healthz::get))
-        .route("/readyz", get(routes::readyz::get))
+    let requests = service.requests.clone();
+    index()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -46,6 +65,6 @@ pub fn router(service: Service) -> Router {
             )
         })
         .layer(middleware::from_fn_with_state(drain, Drain::announce))
-        .layer(middleware::from_fn(observe::request))
+        .layer(middleware::from_fn_with_state(requests, observe::request))
         .with_state(service)
 }

@@ -8,10 +8,12 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::time::timeout_at;
 
-use crate::batches::{BatchSettings, Receiver, Writers, background};
+use crate::batches::{BatchSettings, Receiver, Tally, Writers, background};
 use crate::cli::seconds;
 use crate::database::DatabaseArguments;
+use crate::metrics::{Metrics, MetricsAddress, MetricsServer, Requests, Sources, serve as serve_metrics};
 use crate::readers::{ReaderSettings, Readers};
 use crate::readiness::Readiness;
 use crate::router::{self, Service};
@@ -27,6 +29,15 @@ pub struct Settings {
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
+
+    /// The address to serve Prometheus metrics on, at /metrics, apart from all else; or `off`
+    #[arg(
+        long,
+        env = "RATES_METRICS_LISTEN",
+        default_value = "0.0.0.0:9090",
+        value_name = "ADDRESS"
+    )]
+    pub metrics_listen: MetricsAddress,
 
     #[command(flatten)]
     pub database: DatabaseArguments,
@@ -90,10 +101,23 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
-    tracing::info!(address = %listener.local_addr().unwrap_or(address), version = env!("CARGO_PKG_VERSION"), "listening");
+    let metrics_server = MetricsServer::bind(settings.metrics_listen)
+        .await
+        .map_err(|(address, source)| ServeError::Listen { address, source })?;
+    tracing::info!(
+        address = %listener.local_addr().unwrap_or(address),
+        metrics = metrics_server.address(),
+        version = env!("CARGO_PKG_VERSION"),
+        "listening"
+    );
 
     let drain = Drain::default();
     let readiness = Arc::new(Readiness::default());
+    let readers = Arc::new(Readers::start(
+        &settings.database.address(),
+        &settings.readers,
+        &readiness,
+    ));
     let work = Arc::new(Notify::new());
     let writers = Writers::new(
         &settings.database.address(),
@@ -101,23 +125,41 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         settings.batches.max_batch_seconds,
     )
     .map_err(ServeError::Pool)?;
+    let tally = Tally::default();
+    let requests = Requests::new(router::paths());
     let background = tokio::spawn(background::run(
         writers.clone(),
         settings.batches.clone(),
         Arc::clone(&work),
+        tally.clone(),
     ));
-    let batches = Receiver::new(writers, &settings.batches, settings.request_timeout_seconds, work);
+    let batches = Receiver::new(
+        writers.clone(),
+        &settings.batches,
+        settings.request_timeout_seconds,
+        work,
+        tally.clone(),
+    );
+    let sources = Sources {
+        readers: Arc::clone(&readers),
+        batches: batches.clone(),
+        writers,
+        readiness: Arc::clone(&readiness),
+        drain: drain.clone(),
+    };
+    let _metrics = serve_metrics(
+        metrics_server,
+        Metrics::new(&requests, &tally, sources),
+        &settings.server,
+    );
     let service = Service {
         batches: batches.clone(),
         batch_settings: Arc::new(settings.batches.clone()),
-        readers: Arc::new(Readers::start(
-            &settings.database.address(),
-            &settings.readers,
-            &readiness,
-        )),
+        readers,
         readiness,
         request_timeout: settings.request_timeout_seconds,
         drain: drain.clone(),
+        requests,
     };
     let stop = async {
         tokio::select! {
@@ -125,7 +167,11 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
             _ = interrupt.recv() => {}
         }
     };
-    server::run(listener, router::router(service), &settings.server, &drain, stop).await;
+    let deadline = server::run(listener, router::router(service), &settings.server, &drain, stop).await;
+    // A batch whose client went away after its last byte is finished all the same.
+    if timeout_at(deadline, batches.finished()).await.is_err() {
+        tracing::warn!("the deadline ends batches that are not finished");
+    }
     background.abort();
     tracing::info!("stopped");
     Ok(())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::Request;
 
+use crate::batches::{CSV, Ingest, TOKEN, count_prices, csv};
 use crate::support::http::{EXAMPLE, head};
 use crate::support::postgres::{Open, Postgres, number};
 use crate::support::program::Service;
@@ -22,6 +23,7 @@ tests![
     the_deadline_ends_what_is_still_open,
     an_http_2_client_is_told_to_go_away_and_gets_its_answer,
     a_connection_that_was_just_accepted_is_served,
+    a_batch_whose_client_went_away_after_its_last_byte_is_finished,
 ];
 
 async fn started(postgres: &Postgres, arguments: &[&str]) -> (Service, String) {
@@ -255,4 +257,34 @@ async fn a_connection_that_was_just_accepted_is_served(postgres: Arc<Postgres>) 
         (200, Some("close"))
     );
     assert!(service.ended(SOON).await.success());
+}
+
+async fn a_batch_whose_client_went_away_after_its_last_byte_is_finished(postgres: Arc<Postgres>) {
+    let ingest = Ingest::start(&postgres, &["--drain-quiet-seconds", "0.1"]).await;
+    let before = count_prices(&postgres, &ingest.database).await;
+    let hold = postgres.owner(&ingest.database).await;
+    // The batch comes in, and cannot be decided as long as this is held.
+    hold.batch_execute("BEGIN; LOCK TABLE rates_internal.batch_ports")
+        .await
+        .unwrap();
+    let mut client = ingest.service.connect().await;
+    client
+        .send_post("/batches", &[TOKEN, CSV], csv([("2022-05-01", 1); 3]))
+        .await;
+    let admin = postgres.admin(&ingest.database).await;
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rates_internal.batch_ports'::regclass";
+    eventually("the batch waits", SOON, async || {
+        (number(&admin, waiting).await > 0).then_some(())
+    })
+    .await;
+    drop(client);
+
+    let (mut service, database) = (ingest.service, ingest.database);
+    service.terminate();
+    service.until_logged("the listener is closed").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    hold.batch_execute("COMMIT").await.unwrap();
+
+    assert!(service.ended(SOON).await.success());
+    assert_eq!(count_prices(&postgres, &database).await, before + 3);
 }

@@ -13,6 +13,7 @@
 mod batches;
 mod database;
 mod drain;
+mod metrics;
 mod migrate;
 mod publish;
 mod reference_dump;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         batches::tests(),
         database::tests(),
         drain::tests(),
+        metrics::tests(),
         migrate::tests(),
         publish::tests(),
         reference_dump::tests(),

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::settings::BatchSettings;
 use super::store::{self, StoreError};
+use super::tally::Tally;
 use super::writers::{WriterError, Writers};
 use crate::report::chain;
 
@@ -36,11 +37,11 @@ enum StepError {
 }
 
 /// Runs for the life of the process.
-pub async fn run(writers: Writers, settings: BatchSettings, work: Arc<Notify>) {
+pub async fn run(writers: Writers, settings: BatchSettings, work: Arc<Notify>, tally: Tally) {
     let mut cleared = Instant::now();
     loop {
         let due = cleared.elapsed() >= CLEARING;
-        match step(&writers, &settings, due).await {
+        match step(&writers, &settings, &tally, due).await {
             Ok(true) => {}
             Ok(false) => {
                 if due {
@@ -57,12 +58,20 @@ pub async fn run(writers: Writers, settings: BatchSettings, work: Arc<Notify>) {
 }
 
 /// Does the next thing; false if there was nothing to do.
-async fn step(writers: &Writers, settings: &BatchSettings, clear: bool) -> Result<bool, StepError> {
+async fn step(
+    writers: &Writers,
+    settings: &BatchSettings,
+    tally: &Tally,
+    clear: bool,
+) -> Result<bool, StepError> {
     let mut writer = writers.get(PATIENCE).await?;
     let client = &mut writer.client;
     if let Some(job) = store::take_job(client, settings.lease_seconds).await? {
         match store::finish_job(client, &job).await {
-            Ok(()) => tracing::info!(batch = job.id, "an asynchronous batch was decided"),
+            Ok(()) => {
+                tally.decided(job.status(), job.rows());
+                tracing::info!(batch = job.id, "an asynchronous batch was decided");
+            }
             Err(StoreError::Lost) => tracing::warn!(batch = job.id, "another process has the batch"),
             Err(error) => return Err(error.into()),
         }

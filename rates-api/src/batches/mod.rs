@@ -17,6 +17,7 @@ mod ports;
 mod receive;
 mod settings;
 pub mod store;
+mod tally;
 pub mod tokens;
 mod writers;
 
@@ -25,4 +26,5 @@ pub use ports::Ports;
 pub use receive::{Incoming, Receiver, Refusal};
 pub use settings::BatchSettings;
 pub use store::{Batch, Status, StoreError};
+pub use tally::Tally;
 pub use writers::{WriterError, Writers};

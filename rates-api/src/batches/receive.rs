@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::content::Format;
 use super::copy::copy;
@@ -18,6 +19,7 @@ use super::intake::{Frame, Intake, IntakeError, Limits, Taken};
 use super::ports::Ports;
 use super::settings::BatchSettings;
 use super::store::{self, Batch, Claim, Next, Status, StoreError};
+use super::tally::Tally;
 use super::tokens::TokenDigest;
 use super::writers::{WriterError, Writers};
 use crate::database::is_lost;
@@ -90,6 +92,7 @@ struct Inner {
     places: Semaphore,
     waiting: AtomicUsize,
     tasks: TaskTracker,
+    tally: Tally,
     /// Something is to be done in the background.
     work: Arc<Notify>,
 }
@@ -103,7 +106,13 @@ const AGAIN: Duration = Duration::from_millis(100);
 impl Receiver {
     /// `patience` is how long a request may wait for its turn and for the database.
     #[must_use]
-    pub fn new(writers: Writers, settings: &BatchSettings, patience: Duration, work: Arc<Notify>) -> Self {
+    pub fn new(
+        writers: Writers,
+        settings: &BatchSettings,
+        patience: Duration,
+        work: Arc<Notify>,
+        tally: Tally,
+    ) -> Self {
         Self(Arc::new(Inner {
             writers,
             places: Semaphore::new(usize::from(settings.max_batches)),
@@ -111,6 +120,7 @@ impl Receiver {
             patience,
             waiting: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
+            tally,
             work,
         }))
     }
@@ -121,14 +131,15 @@ impl Receiver {
     /// When nothing of it was written, and why.
     pub async fn receive(&self, incoming: Incoming, body: Body) -> Result<Batch, Refusal> {
         let receiver = self.clone();
-        let task = self.0.tasks.spawn(async move {
-            let limit = receiver.0.settings.max_batch_seconds;
-            let place = receiver.place().await?;
-            let outcome = receiver.take(&incoming, body.into_data_stream(), limit).await;
-            drop(place);
-            receiver.0.work.notify_one();
+        let taking = async move {
+            let outcome = receiver.take_in_turn(&incoming, body.into_data_stream()).await;
+            if let Err(refusal) = &outcome {
+                receiver.0.tally.refused(refusal);
+            }
             outcome
-        });
+        };
+        // What it logs is the request's.
+        let task = self.0.tasks.spawn(taking.in_current_span());
         task.await
             .unwrap_or_else(|panic| Err(Refusal::Failed(panic.into())))
     }
@@ -177,6 +188,14 @@ impl Receiver {
         }
     }
 
+    async fn take_in_turn(&self, incoming: &Incoming, body: BodyDataStream) -> Result<Batch, Refusal> {
+        let place = self.place().await?;
+        let outcome = self.take(incoming, body, self.0.settings.max_batch_seconds).await;
+        drop(place);
+        self.0.work.notify_one();
+        outcome
+    }
+
     async fn take(
         &self,
         incoming: &Incoming,
@@ -185,12 +204,19 @@ impl Receiver {
     ) -> Result<Batch, Refusal> {
         let deadline = Instant::now() + limit;
         match self.claim(incoming).await? {
-            (Claim::Known(batch), _) => self.answer_again(&batch, incoming, body, deadline).await,
+            (Claim::Known(batch), _) => {
+                let batch = self.answer_again(&batch, incoming, body, deadline).await?;
+                self.0.tally.repeated();
+                Ok(batch)
+            }
             (Claim::New(id), ports) => {
                 let outcome = self.take_new(id, incoming, body, ports, deadline).await;
-                if let Err(refusal) = &outcome {
-                    tracing::info!(batch = id, reason = chain(refusal), "a batch was not taken in");
-                    self.give_up(id).await;
+                match &outcome {
+                    Ok(batch) => self.0.tally.decided(batch.status, batch.rows),
+                    Err(refusal) => {
+                        tracing::info!(batch = id, reason = chain(refusal), "a batch was not taken in");
+                        self.give_up(id).await;
+                    }
                 }
                 outcome
             }

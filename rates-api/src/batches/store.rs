@@ -233,6 +233,24 @@ pub struct Job {
     pub id: i64,
     attempt: i32,
     rejected: bool,
+    rows: i64,
+}
+
+impl Job {
+    /// What it is decided to.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        if self.rejected {
+            Status::Rejected
+        } else {
+            Status::Applied
+        }
+    }
+
+    #[must_use]
+    pub fn rows(&self) -> i64 {
+        self.rows
+    }
 }
 
 /// Takes the next batch that waits, or whose process says nothing any more.
@@ -244,7 +262,7 @@ pub async fn take_job(client: &Client, lease: Duration) -> Result<Option<Job>, S
              WHERE status = 'queued' OR (status = 'running' AND lease_until < now())
              ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
          )
-         RETURNING id, attempt, findings IS NOT NULL";
+         RETURNING id, attempt, findings IS NOT NULL, rows";
     let rows = client
         .query_typed(statement, &[(&lease.as_secs_f64(), Type::FLOAT8)])
         .await?;
@@ -252,6 +270,7 @@ pub async fn take_job(client: &Client, lease: Duration) -> Result<Option<Job>, S
         id: row.get(0),
         attempt: row.get(1),
         rejected: row.get(2),
+        rows: row.get(3),
     }))
 }
 
@@ -325,6 +344,33 @@ pub async fn list(client: &Client, below: Option<i64>, limit: i64) -> Result<Vec
         .query_typed(&statement, &[(&below, Type::INT8), (&limit, Type::INT8)])
         .await?;
     Ok(rows.iter().map(Batch::of_row).collect())
+}
+
+/// What is still to be done with batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Asynchronous batches that are not decided yet.
+    pub queued: i64,
+    /// Applied batches whose sums are not all folded yet.
+    pub unfolded: i64,
+}
+
+/// Counts what is still to be done, by indexes that hold nothing else.
+pub async fn backlog(client: &Client) -> Result<Backlog, StoreError> {
+    let statement = "SELECT
+         (SELECT count(*) FROM rates_internal.batches WHERE status IN ('queued', 'running')),
+         (SELECT count(*) FROM rates_internal.batches WHERE status = 'applied' AND folded_at IS NULL)";
+    let rows = client.query_typed(statement, &[]).await?;
+    Ok(rows.first().map_or(
+        Backlog {
+            queued: 0,
+            unfolded: 0,
+        },
+        |row| Backlog {
+            queued: row.get(0),
+            unfolded: row.get(1),
+        },
+    ))
 }
 
 fn signed(rows: u64) -> i64 {

@@ -66,6 +66,12 @@ impl Writers {
         let status = self.0.status();
         (status.size.saturating_sub(status.available), status.size)
     }
+
+    /// How many connections there may be.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.0.status().max_size
+    }
 }
 
 impl managed::Manager for Maker {

@@ -136,6 +136,16 @@ impl Readers {
         }
     }
 
+    /// How many connections are up, and how many there are to be.
+    #[must_use]
+    pub fn live_and_slots(&self) -> (usize, usize) {
+        let live = self.live.borrow();
+        (
+            live.iter().flatten().filter(|reader| reader.is_live()).count(),
+            live.len(),
+        )
+    }
+
     /// A live connection, the next in turn; waits for one until the deadline.
     async fn acquire(&self, deadline: Instant) -> Option<Arc<Reader>> {
         if let Some(reader) = self.pick(&self.live.borrow()) {

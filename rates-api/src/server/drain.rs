@@ -65,6 +65,12 @@ impl Drain {
         self.0.phase.send_replace(Phase::Closing);
     }
 
+    /// Where the process is now.
+    #[must_use]
+    pub fn now(&self) -> Phase {
+        *self.0.phase.borrow()
+    }
+
     pub(super) fn phase(&self) -> watch::Receiver<Phase> {
         self.0.phase.subscribe()
     }

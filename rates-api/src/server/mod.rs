@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use drain::Drain;
+pub use drain::{Drain, Phase};
 
 use crate::cli::seconds;
 
@@ -56,14 +56,14 @@ const MAX_STREAMS: u32 = 256;
 /// A peer that takes no bytes for this long is gone.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// Serves until `stop`, then drains.
+/// Serves until `stop`, then drains. Gives the deadline of the drain.
 pub async fn run(
     listener: TcpListener,
     router: Router,
     settings: &ServerSettings,
     drain: &Drain,
     stop: impl Future<Output = ()>,
-) {
+) -> Instant {
     let server = Server::new(router, settings, drain);
     tokio::select! {
         () = server.accept(&listener) => {}
@@ -90,6 +90,7 @@ pub async fn run(
         server.end.cancel();
         server.tasks.wait().await;
     }
+    deadline
 }
 
 struct Server {

@@ -56,10 +56,20 @@ pub async fn finish(child: Child) -> Finished {
     }
 }
 
+/// On ports that the kernel chooses: many services run at once.
+const ANYWHERE: [&str; 5] = [
+    "serve",
+    "--listen",
+    "127.0.0.1:0",
+    "--metrics-listen",
+    "127.0.0.1:0",
+];
+
 /// A service that is running.
 pub struct Service {
     child: Child,
     pub address: SocketAddr,
+    pub metrics: SocketAddr,
     log: Arc<Mutex<String>>,
 }
 
@@ -71,7 +81,7 @@ impl Service {
 
     /// As `start`, with all arguments given.
     pub fn start_with(arguments: &[&str]) -> Self {
-        let mut child = command(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
+        let mut child = command(&[&ANYWHERE, arguments].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -80,7 +90,8 @@ impl Service {
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         let first: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        let address = first["address"].as_str().unwrap().parse().unwrap();
+        let address = |name: &str| first[name].as_str().unwrap().parse().unwrap();
+        let (address, metrics) = (address("address"), address("metrics"));
         let log = Arc::new(Mutex::new(line));
         let copy = Arc::clone(&log);
         std::thread::spawn(move || {
@@ -91,7 +102,12 @@ impl Service {
                     .push_str(&String::from_utf8_lossy(&piece[..length]));
             }
         });
-        Self { child, address, log }
+        Self {
+            child,
+            address,
+            metrics,
+            log,
+        }
     }
 
     /// Starts the service and waits until it is ready.
@@ -115,6 +131,13 @@ impl Service {
     /// One request on a connection of its own.
     pub async fn get(&self, target: &str) -> Response {
         self.connect().await.get(target).await
+    }
+
+    /// What it tells Prometheus.
+    pub async fn metrics(&self) -> String {
+        let response = Connection::open(self.metrics).await.get("/metrics").await;
+        assert_eq!(response.status, 200);
+        String::from_utf8(response.body).unwrap()
     }
 
     /// As `get`, for a service that may have closed its listener.

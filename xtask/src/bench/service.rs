@@ -25,17 +25,20 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it with its default settings, and waits until it is ready.
+    /// Starts it with its default settings but the addresses, and waits until it is ready.
     pub async fn start(program: &Path, uri: &str, work: &Path) -> Result<Self> {
         let digests = work.join("token-digests");
         fs::write(&digests, format!("{:x}\n", Sha256::digest(TOKEN)))
             .with_context(|| format!("cannot write {}", digests.display()))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let address = local(free_port()?);
         let log = work.join(format!("service-{}.log", address.port()));
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = command(program)
             .stdout(file)
-            .args(["serve", "--listen", &address.to_string(), "--database-uri", uri])
+            .args(["serve", "--listen", &address.to_string()])
+            .args(["--metrics-listen", &local(free_port()?).to_string()])
+            .args(["--database-uri", uri])
+            .args(["--metrics-listen", "127.0.0.1:0"])
             .arg("--ingest-token-digests-file")
             .arg(&digests)
             .spawn()
@@ -133,6 +136,10 @@ fn command(program: &Path) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     command
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// A port of this machine that nobody listens on.

@@ -1,0 +1,158 @@
+//! What has a state: connections, batches, the drain. It is looked at when metrics are asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::time::timeout;
+
+use crate::batches::store::{self, Backlog};
+use crate::batches::{Receiver, Writers};
+use crate::readers::Readers;
+use crate::readiness::{self, Readiness};
+use crate::report::chain;
+use crate::server::{Drain, Phase};
+
+/// How long the database is asked; then what it knows is left out.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where it is looked.
+pub struct Sources {
+    pub readers: Arc<Readers>,
+    pub batches: Receiver,
+    pub writers: Writers,
+    pub readiness: Arc<Readiness>,
+    pub drain: Drain,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Connections {
+    pool: &'static str,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolName {
+    pool: &'static str,
+}
+
+/// No labels.
+type Alone = [(&'static str, &'static str); 0];
+
+#[derive(Default)]
+pub struct State {
+    connections: Family<Connections, Gauge>,
+    connections_limit: Family<PoolName, Gauge>,
+    in_flight: Gauge,
+    waiting: Gauge,
+    queued: Family<Alone, Gauge>,
+    unfolded: Family<Alone, Gauge>,
+    ready: Gauge,
+    drain: Gauge,
+}
+
+impl State {
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "database_connections",
+            "Connections to the database; reads share theirs, batches use one each",
+            self.connections.clone(),
+        );
+        registry.register(
+            "database_connections_limit",
+            "Connections to the database that there may be",
+            self.connections_limit.clone(),
+        );
+        registry.register(
+            "batches_in_flight",
+            "Batches that this process is taking in",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "batches_waiting",
+            "Batches that wait for this process to take them in",
+            self.waiting.clone(),
+        );
+        registry.register(
+            "batches_queued",
+            "Asynchronous batches in the database that are not decided yet; the same in every process",
+            self.queued.clone(),
+        );
+        registry.register(
+            "batches_unfolded",
+            "Applied batches in the database whose sums reads still add; the same in every process",
+            self.unfolded.clone(),
+        );
+        registry.register(
+            "ready",
+            "1 if this process can serve, as /readyz says, else 0",
+            self.ready.clone(),
+        );
+        registry.register(
+            "drain_state",
+            "0 while serving, 1 after SIGTERM, 2 once the listener is closed",
+            self.drain.clone(),
+        );
+    }
+
+    /// Looks again.
+    pub async fn refresh(&self, sources: &Sources) {
+        let (live, slots) = sources.readers.live_and_slots();
+        self.set_connections("reads", "shared", live);
+        self.set_limit("reads", slots);
+        let (used, open) = sources.writers.used_and_open();
+        self.set_connections("batches", "used", used);
+        self.set_connections("batches", "idle", open - used);
+        self.set_limit("batches", sources.writers.limit());
+        let (in_flight, waiting) = sources.batches.under_way_and_waiting();
+        self.in_flight.set(gauge(in_flight));
+        self.waiting.set(gauge(waiting));
+        let ready = matches!(sources.readiness.state(), readiness::State::Ready(_));
+        self.ready.set(i64::from(ready));
+        self.drain.set(match sources.drain.now() {
+            Phase::Serving => 0,
+            Phase::Draining => 1,
+            Phase::Closing => 2,
+        });
+        match backlog(&sources.writers).await {
+            Some(Backlog { queued, unfolded }) => {
+                self.queued.get_or_create(&[]).set(queued);
+                self.unfolded.get_or_create(&[]).set(unfolded);
+            }
+            // No number is better than an old one.
+            None => {
+                self.queued.clear();
+                self.unfolded.clear();
+            }
+        }
+    }
+
+    fn set_connections(&self, pool: &'static str, state: &'static str, number: usize) {
+        let labels = Connections { pool, state };
+        self.connections.get_or_create(&labels).set(gauge(number));
+    }
+
+    fn set_limit(&self, pool: &'static str, number: usize) {
+        self.connections_limit
+            .get_or_create(&PoolName { pool })
+            .set(gauge(number));
+    }
+}
+
+async fn backlog(writers: &Writers) -> Option<Backlog> {
+    let asked = timeout(PATIENCE, async {
+        let writer = writers.get(PATIENCE).await.ok()?;
+        store::backlog(&writer.client)
+            .await
+            .inspect_err(|error| tracing::debug!(error = chain(error), "the backlog is not known"))
+            .ok()
+    });
+    asked.await.ok()?
+}
+
+fn gauge(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
