@@ -105,6 +105,11 @@ impl Environment {
         Ok(Client::new(format!("http://{address}")))
     }
 
+    /// The token that batches come with.
+    pub fn ingest_token(&self) -> Result<String> {
+        self.kubectl.secret(&format!("{}-api", self.name), "ingest-token")
+    }
+
     /// One value from the environment's database.
     pub fn psql(&self, query: &str) -> Result<String> {
         self.kubectl.psql(&self.name, query)

@@ -45,26 +45,22 @@ impl Client {
 
     pub fn get(&self, path_and_query: &str) -> Result<Response> {
         let address = format!("{}{path_and_query}", self.base);
-        let mut response = self
+        let what = format!("GET {address}");
+        read(&what, self.agent.get(&address).call())
+    }
+
+    /// Sends a batch in CSV, with further headers.
+    pub fn post_csv(&self, token: &str, headers: &[(&str, &str)], csv: &str) -> Result<Response> {
+        let address = format!("{}/batches", self.base);
+        let mut request = self
             .agent
-            .get(&address)
-            .call()
-            .with_context(|| format!("GET {address}"))?;
-        let content_type = response
-            .headers()
-            .get("content-type")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        let body = response
-            .body_mut()
-            .read_to_string()
-            .with_context(|| format!("GET {address}: reading the body"))?;
-        Ok(Response {
-            status: response.status().as_u16(),
-            content_type,
-            body,
-        })
+            .post(&address)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "text/csv");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(&format!("POST {address}"), request.send(csv))
     }
 
     /// The `rates` of a pair between two days, both included.
@@ -79,4 +75,24 @@ impl Client {
             .cloned()
             .with_context(|| format!("no list of rates in {answer}"))
     }
+}
+
+/// A response to its end.
+fn read(what: &str, response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Response> {
+    let mut response = response.with_context(|| what.to_owned())?;
+    let content_type = response
+        .headers()
+        .get("content-type")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let body = response
+        .body_mut()
+        .read_to_string()
+        .with_context(|| format!("{what}: reading the body"))?;
+    Ok(Response {
+        status: response.status().as_u16(),
+        content_type,
+        body,
+    })
 }

@@ -98,6 +98,17 @@ impl Kubectl {
         self.run(["get", "secret", name, "-o", &format!("go-template={template}")])
     }
 
+    /// Ends every process of a database pod, as a crash does: a forced deletion would end them in order. An error may
+    /// also mean that the command's own shell was among them.
+    pub fn crash_database(&self, pod: &str) -> Result<String> {
+        let command = ["sh", "-c", "kill -9 -1"];
+        self.run(
+            ["exec", pod, "--container", "postgres", "--"]
+                .into_iter()
+                .chain(command),
+        )
+    }
+
     /// One value of a query, run by psql in the database pod with the application's own credentials.
     pub fn psql(&self, environment: &str, query: &str) -> Result<String> {
         let uri = self.secret(&format!("{environment}-postgres"), "uri")?;

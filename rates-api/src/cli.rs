@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::database::DatabaseArguments;
 use crate::environment;
-use crate::observe;
+use crate::log;
 use crate::report::Termination;
 use crate::serve;
 
@@ -23,7 +23,7 @@ pub struct Cli {
         long,
         env = "RATES_LOG",
         default_value = "info,tokio_postgres=warn",
-        value_parser = observe::filter,
+        value_parser = log::filter,
         global = true,
         value_name = "FILTER"
     )]

@@ -6,12 +6,14 @@
 
 pub mod cli;
 pub mod environment;
+pub mod log;
 pub mod report;
 
 pub mod database;
 pub mod migrate;
 pub mod seed;
 
+pub mod answers;
 pub mod batches;
 pub mod readers;
 pub mod readiness;

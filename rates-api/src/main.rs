@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use rates_api::cli::{self, Command};
-use rates_api::{migrate, observe, report, seed, serve};
+use rates_api::{log, migrate, report, seed, serve};
 
 fn main() -> ExitCode {
     let arguments = cli::parse();
-    observe::start_logging(&arguments.log);
+    let _log = log::start(&arguments.log);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report::fail("cannot start the asynchronous runtime", &error),

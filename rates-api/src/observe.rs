@@ -1,4 +1,4 @@
-//! Structured logs, request ids, and one line for each request.
+//! Request ids, and one line in the log for each request.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -13,38 +13,12 @@ use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method};
 use tracing::Instrument as _;
-use tracing_subscriber::EnvFilter;
 
 use crate::metrics::Requests;
 use crate::problem::Problem;
 use crate::routes::is_probe;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Checks a log filter when the arguments are read.
-///
-/// # Errors
-/// A sentence that says what would be accepted.
-pub fn filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| {
-            format!(
-                "{error}; expected a level such as `info`, or levels by module such as `info,rates_api=debug`"
-            )
-        })
-}
-
-/// Starts JSON logs on standard output.
-pub fn start_logging(filter: &str) {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_env_filter(EnvFilter::new(filter))
-        .init();
-}
 
 /// Gives every request an id, counts it and logs it with its outcome, and turns a panic into a 500.
 pub async fn request(State(requests): State<Requests>, request: Request, next: Next) -> Response {

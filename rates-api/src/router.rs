@@ -8,6 +8,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 
+use crate::answers::Answers;
 use crate::batches::{BatchSettings, Receiver};
 use crate::metrics::Requests;
 use crate::observe;
@@ -21,6 +22,7 @@ use crate::server::Drain;
 #[derive(Clone)]
 pub struct Service {
     pub readers: Arc<Readers>,
+    pub answers: Arc<Answers>,
     pub batches: Receiver,
     pub batch_settings: Arc<BatchSettings>,
     pub readiness: Arc<Readiness>,

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
+use crate::answers::{AnswerSettings, Answers};
 use crate::batches::{BatchSettings, Receiver, Tally, Writers, background};
 use crate::cli::seconds;
 use crate::database::DatabaseArguments;
@@ -54,6 +55,9 @@ pub struct Settings {
 
     #[command(flatten)]
     pub readers: ReaderSettings,
+
+    #[command(flatten)]
+    pub answers: AnswerSettings,
 
     #[command(flatten)]
     pub batches: BatchSettings,
@@ -155,6 +159,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let service = Service {
         batches: batches.clone(),
         batch_settings: Arc::new(settings.batches.clone()),
+        answers: Arc::new(Answers::start(&settings.answers, &readers)),
         readers,
         readiness,
         request_timeout: settings.request_timeout_seconds,

@@ -26,6 +26,13 @@ pub fn trials() -> Vec<Trial> {
 const SPEC: fn() -> serde_json::Value =
     || json!({"profile": "Preview", "database": {"seed": {"bundled": {}}}});
 
+const BATCH: &str = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2022-05-01,10\nCNGGZ,EETLL,2022-05-01,20\n\
+                     CNGGZ,EETLL,2022-05-01,60\n";
+
+fn after_the_batch() -> Vec<serde_json::Value> {
+    vec![json!({"day": "2022-05-01", "count": 3, "price": 30.0})]
+}
+
 fn answers_malformed_requests() -> Result<()> {
     let environment = Environment::new("malformed")?;
     environment.apply(&SPEC())?;
@@ -65,6 +72,20 @@ fn answers_malformed_requests() -> Result<()> {
         let response = client.get(path)?;
         ensure!(response.status == status, "{path}: {response:?}");
     }
+    let refused = client.post_csv("nobody", &[], BATCH)?;
+    ensure!(refused.status == 401, "{refused:?}");
+    let token = environment.ingest_token()?;
+    let refused = client.post_csv(
+        &token,
+        &[],
+        "orig_code,dest_code,day,price\nXXXXX,EETLL,2022-05-01,0\n",
+    )?;
+    ensure!(refused.status == 422, "{refused:?}");
+    ensure!(
+        refused.json()?["errors"].as_array().map(Vec::len) == Some(2),
+        "{refused:?}"
+    );
+    ensure!(environment.psql("SELECT count(*) FROM prices WHERE day >= '2022-01-01'")? == "0");
     ensure!(client.get("/")?.json()? == json!({"message": "Hello world!"}));
     ensure!(client.rates("CNGGZ", "EETLL", "2021-01-31", "2021-01-31")?.len() == 1);
     Ok(())
@@ -76,18 +97,15 @@ fn comes_back_after_the_database() -> Result<()> {
     environment.wait_ready()?;
     let client = environment.client()?;
     let answer = client.rates("CNGGZ", "EETLL", "2021-01-31", "2021-01-31")?;
-    // Every process of the database pod, as a crash ends them; a forced deletion would end them in order.
-    let crash = [
-        "exec",
-        "vanishing-postgres-0",
-        "--container",
-        "postgres",
-        "--",
-        "sh",
-        "-c",
-        "kill -9 -1",
-    ];
-    let _ = environment.kubectl.run(crash);
+    let (token, batch) = (
+        environment.ingest_token()?,
+        [("idempotency-key", "before-the-crash")],
+    );
+    let posted = client.post_csv(&token, &batch, BATCH)?;
+    ensure!(posted.status == 201, "{posted:?}");
+    ensure!(client.rates("CNGGZ", "EETLL", "2022-05-01", "2022-05-01")? == after_the_batch());
+
+    let _ = environment.kubectl.crash_database("vanishing-postgres-0");
     until("the same answer as before", Duration::from_secs(90), || {
         let response =
             client.get("/rates?date_from=2021-01-31&date_to=2021-01-31&orig_code=CNGGZ&dest_code=EETLL")?;
@@ -99,6 +117,11 @@ fn comes_back_after_the_database() -> Result<()> {
         Ok(Look::NotYet(format!("{response:?}")))
     })?;
     environment.wait_ready()?;
+    // What was acknowledged survived, and sending it again gives the same answer and changes nothing.
+    let again = client.post_csv(&token, &batch, BATCH)?;
+    ensure!((again.status, &again.body) == (201, &posted.body), "{again:?}");
+    ensure!(client.rates("CNGGZ", "EETLL", "2022-05-01", "2022-05-01")? == after_the_batch());
+    ensure!(environment.psql("SELECT count(*) FROM prices WHERE day = '2022-05-01'")? == "3");
     let pods = environment
         .kubectl
         .list("pods", "app.kubernetes.io/component=api")?;

@@ -179,21 +179,10 @@ fn end(environment: &Environment, victim: Victim) -> Result<String> {
         Ok(name.map_or_else(|| Look::NotYet("no pod".to_owned()), Look::Holds))
     })?;
     if matches!(victim, Victim::DatabaseCrash) {
-        let crash = [
-            "exec",
-            &pod,
-            "--container",
-            "postgres",
-            "--",
-            "sh",
-            "-c",
-            "kill -9 -1",
-        ];
-        if kubectl.run(crash).is_ok() {
+        if kubectl.crash_database(&pod).is_ok() {
             return Ok(format!("every process of {pod}"));
         }
-        // Before its container runs, there is nothing to crash but the pod; exec also ends with an error
-        // when its own shell is among those killed.
+        // Before its container runs, there is nothing to crash but the pod.
     }
     kubectl.run([
         "delete",

@@ -5,12 +5,14 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use jiff::civil::Date;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::oneshot;
 
 use super::content::{Content, Field, Format, Malformed, Reason, Row, Rows};
 use super::findings::{Findings, Report};
@@ -32,6 +34,9 @@ pub enum Piece {
     /// The content of the `COPY` is complete.
     EndOfCopy,
 }
+
+/// A read takes microseconds and somebody waits for it; a batch takes as long as it takes.
+const NICENESS: i32 = 10;
 
 /// What is to be done.
 pub struct Intake {
@@ -84,11 +89,26 @@ pub enum IntakeError {
 }
 
 impl Intake {
-    /// Runs to the end of the content. Blocks: not for a thread of the asynchronous runtime.
+    /// Runs on a thread of its own, which gives way to those that answer reads. No outcome means that it panicked.
     ///
     /// # Errors
-    /// When the content cannot be read, or is too large.
-    pub fn run(self, mut frames: Receiver<Frame>, pieces: Sender<Piece>) -> Result<Taken, IntakeError> {
+    /// When there can be no further thread.
+    pub fn start(
+        self,
+        frames: Receiver<Frame>,
+        pieces: Sender<Piece>,
+    ) -> io::Result<oneshot::Receiver<Result<Taken, IntakeError>>> {
+        let (outcome, taken) = oneshot::channel();
+        thread::Builder::new().name("batch".to_owned()).spawn(move || {
+            // On Linux this is of the calling thread only; where it is refused, batches are as urgent as reads.
+            let _ = rustix::process::nice(NICENESS);
+            let _ = outcome.send(self.run(frames, pieces));
+        })?;
+        Ok(taken)
+    }
+
+    /// Runs to the end of the content.
+    fn run(self, mut frames: Receiver<Frame>, pieces: Sender<Piece>) -> Result<Taken, IntakeError> {
         let gzip = self.gzip;
         let reading = Reading::new(self, pieces);
         let mut unpacking = if gzip {
@@ -338,8 +358,6 @@ fn days_since_2000(day: Date) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use tokio::sync::mpsc;

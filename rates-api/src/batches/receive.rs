@@ -290,7 +290,9 @@ impl Receiver {
             },
             progress: Arc::clone(&progress),
         };
-        let thread = tokio::task::spawn_blocking(move || intake.run(received, pieces));
+        let outcome = intake
+            .start(received, pieces)
+            .map_err(|error| Refusal::Failed(error.into()))?;
         let copying = async {
             let outcome = self.copy(id, format, &mut copied, &progress).await;
             // The thread learns from this that nobody takes its rows any more.
@@ -299,7 +301,7 @@ impl Receiver {
             outcome
         };
         let (fed, copied) = tokio::join!(feed(body, frames, self.0.settings.body_timeout_seconds), copying);
-        let taken = thread.await.map_err(|panic| Refusal::Failed(panic.into()))?;
+        let taken = outcome.await.map_err(|panic| Refusal::Failed(panic.into()))?;
         copied?;
         fed?;
         Ok(taken?)

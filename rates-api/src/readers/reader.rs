@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use tokio_util::sync::CancellationToken;
 
+use crate::answers;
 use crate::database::Schema;
 use crate::routes;
 
@@ -21,10 +22,18 @@ pub enum Statement {
     RatesOfRegions,
     Ports,
     Regions,
+    /// What the database's snapshot is.
+    Snapshot,
 }
 
 impl Statement {
-    const ALL: [Self; 4] = [Self::Rates, Self::RatesOfRegions, Self::Ports, Self::Regions];
+    const ALL: [Self; 5] = [
+        Self::Rates,
+        Self::RatesOfRegions,
+        Self::Ports,
+        Self::Regions,
+        Self::Snapshot,
+    ];
 
     fn sql(self) -> &'static str {
         match self {
@@ -32,6 +41,7 @@ impl Statement {
             Self::RatesOfRegions => routes::rates::OF_REGIONS,
             Self::Ports => routes::places::PORTS,
             Self::Regions => routes::places::REGIONS,
+            Self::Snapshot => answers::freshness::STATEMENT,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The answer of `GET /rates`: one entry a day, the newest first, also for days without a price.
 
+use axum::body::Bytes;
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -58,6 +59,16 @@ impl Answer {
                 }),
         );
         Self { rates }
+    }
+}
+
+impl Answer {
+    /// As it is sent.
+    pub fn into_json(self) -> Bytes {
+        let mut json = Vec::with_capacity(64 * (self.rates.len() + 1));
+        // Numbers, days and names: nothing that could fail.
+        let _ = serde_json::to_writer(&mut json, &self);
+        json.into()
     }
 }
 

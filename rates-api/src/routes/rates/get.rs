@@ -1,7 +1,9 @@
 //! The handler: read the arguments, ask once, answer.
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
 use super::answer::{Answer, DayTotal};
@@ -11,19 +13,30 @@ use crate::readers::{ReadError, Statement};
 use crate::router::Service;
 use crate::routes::read_problem;
 
-pub async fn get(State(service): State<Service>, RawQuery(query): RawQuery) -> Result<Json<Answer>, Problem> {
-    let arguments = Arguments::parse(query.as_deref().unwrap_or_default())?;
-    let totals = match arguments.days {
-        Some(days) => totals(&service, &arguments, days)
-            .await
-            .map_err(|error| read_problem(&error))?,
-        None => Vec::new(),
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+pub async fn get(State(service): State<Service>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let query = query.unwrap_or_default();
+    let arguments = Arguments::parse(&query)?;
+    let deadline = Instant::now() + service.request_timeout;
+    let make = async {
+        let totals = match arguments.days {
+            Some(days) => totals(&service, &arguments, days, deadline).await?,
+            None => Vec::new(),
+        };
+        Ok(Answer::new(arguments.days, totals).into_json())
     };
-    Ok(Json(Answer::new(arguments.days, totals)))
+    let body = service.answers.get(&query, deadline, make).await;
+    let body = body.map_err(|error| read_problem(&error))?;
+    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
 }
 
-async fn totals(service: &Service, arguments: &Arguments, days: Days) -> Result<Vec<DayTotal>, ReadError> {
-    let deadline = Instant::now() + service.request_timeout;
+async fn totals(
+    service: &Service,
+    arguments: &Arguments,
+    days: Days,
+    deadline: Instant,
+) -> Result<Vec<DayTotal>, ReadError> {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&arguments.origin, &arguments.destination, &days.first, &days.last];
     let readers = &service.readers;

@@ -1,0 +1,98 @@
+//! Answers that are kept, and given again only as long as they are exact.
+//!
+//! An answer is kept with the snapshot of the database that was taken before it was read. Two equal snapshots see the
+//! same data, and what was read between them saw it too. So before an answer is given again the database is asked for
+//! its snapshot; one such question serves every request that was waiting when it was sent. Hot reads then cost the
+//! database next to nothing, and a batch that was acknowledged a moment ago is in every answer.
+
+pub mod freshness;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use crate::readers::Readers;
+use freshness::Freshness;
+pub use freshness::Snapshot;
+
+/// How much is kept.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AnswerSettings {
+    /// Bytes of answers to GET /rates that are kept in memory; 0 keeps none. They are given again only while they are exact
+    #[arg(long, env = "RATES_ANSWER_CACHE_BYTES", default_value = "16777216", value_parser = clap::value_parser!(u64).range(0..=17_179_869_184), value_name = "BYTES")]
+    pub answer_cache_bytes: u64,
+}
+
+/// An answer, and the snapshot before it was read.
+#[derive(Clone)]
+struct Kept {
+    snapshot: Snapshot,
+    body: Bytes,
+}
+
+#[derive(Clone)]
+struct Size;
+
+/// What an entry costs beside its bytes.
+const OVERHEAD: usize = 150;
+
+impl Weighter<String, Kept> for Size {
+    fn weight(&self, question: &String, kept: &Kept) -> u64 {
+        (question.len() + kept.body.len() + OVERHEAD) as u64
+    }
+}
+
+/// The kept answers, by question.
+pub struct Answers(Option<Inner>);
+
+struct Inner {
+    kept: Cache<String, Kept, Size>,
+    freshness: Freshness,
+}
+
+impl Answers {
+    #[must_use]
+    pub fn start(settings: &AnswerSettings, readers: &Arc<Readers>) -> Self {
+        /// About the size of the answer for a month.
+        const USUAL: u64 = 2048;
+        let bytes = settings.answer_cache_bytes;
+        Self((bytes > 0).then(|| Inner {
+            kept: Cache::with_weighter(usize::try_from(bytes / USUAL).unwrap_or(1), bytes, Size),
+            freshness: Freshness::start(readers),
+        }))
+    }
+
+    /// The answer to a question, kept or made.
+    ///
+    /// # Errors
+    /// As making it fails; such an answer is not kept.
+    pub async fn get<E>(
+        &self,
+        question: &str,
+        deadline: Instant,
+        make: impl Future<Output = Result<Bytes, E>>,
+    ) -> Result<Bytes, E> {
+        let Some(Inner { kept, freshness }) = &self.0 else {
+            return make.await;
+        };
+        // A database that does not answer is for the making to wait for, and to report.
+        let Some(snapshot) = freshness.snapshot(deadline).await else {
+            return make.await;
+        };
+        if let Some(kept) = kept.get(question)
+            && kept.snapshot == snapshot
+        {
+            return Ok(kept.body);
+        }
+        let body = make.await?;
+        let keep = Kept {
+            snapshot,
+            body: body.clone(),
+        };
+        kept.insert(question.to_owned(), keep);
+        Ok(body)
+    }
+}
