@@ -24,7 +24,7 @@ const HIGHEST_PRICE: i32 = 3000;
 pub struct Row {
     pub origin: i32,
     pub destination: i32,
-    /// Of January 2021, from 1.
+    /// Of January 2021, from 1; days before it are zero and less.
     pub day: i32,
     pub price: i32,
 }
@@ -33,6 +33,8 @@ pub struct Row {
 pub struct Prices {
     random: Random,
     left: u32,
+    /// Of January 2021; before it, zero and less.
+    first_day: i32,
 }
 
 impl Prices {
@@ -41,6 +43,15 @@ impl Prices {
         Self {
             random: Random::new(seed),
             left: count,
+            first_day: 1,
+        }
+    }
+
+    /// Spreads them over so many days up to the last one of January 2021.
+    pub const fn over(self, days: i32) -> Self {
+        Self {
+            first_day: DAYS - days + 1,
+            ..self
         }
     }
 
@@ -63,7 +74,7 @@ impl Iterator for Prices {
         Some(Row {
             origin: self.draw(first_origin, last_origin),
             destination: self.draw(first_destination, last_destination),
-            day: self.draw(1, DAYS),
+            day: self.draw(self.first_day, DAYS),
             price: self.draw(LOWEST_PRICE, HIGHEST_PRICE),
         })
     }
@@ -117,6 +128,13 @@ mod tests {
         assert_eq!(drawn(1).len(), 1000);
         assert_eq!(drawn(1), drawn(1));
         assert_ne!(drawn(1), drawn(2));
+    }
+
+    #[test]
+    fn more_days_are_earlier_ones() {
+        let days = |days| Prices::new(1, 10_000).over(days).map(|row| row.day);
+        assert_eq!((days(31).min(), days(31).max()), (Some(1), Some(31)));
+        assert_eq!((days(33).min(), days(33).max()), (Some(-1), Some(31)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::copy::copy;
 use super::data::{self, Prices};
 use super::format::binary;
 use super::machine::Machine;
+use super::plan::Seed;
 use super::postgres::{LOGIN, OWNER, Server, Session};
 use super::service::{self, Service};
 use crate::terminal::Step;
@@ -68,9 +69,9 @@ impl Databases {
             .context("cannot write a checkpoint")
     }
 
-    /// The name of a database with the original tables and as many prices, made where it is not there yet.
-    pub async fn original(&self, prices: u32) -> Result<String> {
-        let name = format!("original_{prices}");
+    /// The name of a database with the original tables and such prices, made where it is not there yet.
+    pub async fn original(&self, seed: Seed) -> Result<String> {
+        let name = name("original", seed);
         if self.exists(&name).await? {
             return Ok(name);
         }
@@ -81,9 +82,8 @@ impl Databases {
             .batch_execute(&format!("{TABLES}{}", ports()))
             .await
             .context("cannot make the original tables")?;
-        if prices > 0 {
-            copy(&session, "prices", &binary(Prices::new(SEED, prices)), prices).await?;
-        }
+        let prices = Prices::new(SEED, seed.prices).over(seed.days);
+        copy(&session, "prices", &binary(prices), seed.prices).await?;
         session
             .batch_execute(FOREIGN_KEYS)
             .await
@@ -93,12 +93,12 @@ impl Databases {
     }
 
     /// The name of a database as the service has it, made from the original one where it is not there yet.
-    pub async fn served(&self, prices: u32) -> Result<String> {
-        let name = format!("served_{prices}");
+    pub async fn served(&self, seed: Seed) -> Result<String> {
+        let name = name("served", seed);
         if self.exists(&name).await? {
             return Ok(name);
         }
-        let original = self.original(prices).await?;
+        let original = self.original(seed).await?;
         self.create(&name, &original).await?;
         service::migrate(&self.rates_api, &self.server.uri(&name)).await?;
         tidy(&self.session(&name).await?).await?;
@@ -143,6 +143,10 @@ pub async fn tidy(session: &Session) -> Result<()> {
             .context("cannot tidy a database")?;
     }
     Ok(())
+}
+
+fn name(kind: &str, seed: Seed) -> String {
+    format!("{kind}_{}_{}", seed.prices, seed.days)
 }
 
 fn ports() -> String {

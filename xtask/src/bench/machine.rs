@@ -1,8 +1,9 @@
 //! What is measured with on this machine: programs, and a folder of its own on a real disk.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
@@ -36,13 +37,12 @@ impl Machine {
             .with_context(|| format!("cannot make a folder in {}", folder.display()))?;
         // The server runs as another user, who must get through to its data.
         for folder in [&workspace::machine_state(), &folder, work.path()] {
-            fs::set_permissions(folder, Permissions::from_mode(0o755))
-                .with_context(|| format!("cannot change the mode of {}", folder.display()))?;
+            let_through(folder).with_context(|| format!("cannot change the mode of {}", folder.display()))?;
         }
         Ok(Self {
             postgres: images::postgres_for_tests()?,
             pgbench: Pgbench::find(&folder)?,
-            rates_api: compile()?,
+            rates_api: compile(work.path())?,
             work,
             _lock: lock,
         })
@@ -52,6 +52,12 @@ impl Machine {
     pub fn work(&self) -> &Path {
         self.work.path()
     }
+}
+
+/// Every user may pass, and see no more than before.
+fn let_through(folder: &Path) -> io::Result<()> {
+    let mode = fs::metadata(folder)?.permissions().mode();
+    fs::set_permissions(folder, Permissions::from_mode(mode | 0o111))
 }
 
 /// One run at a time: two would measure each other.
@@ -76,10 +82,12 @@ fn clear(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The service as its sources are now, built as its image's is.
-fn compile() -> Result<PathBuf> {
+/// The service as its sources are now, built as its image's is; a copy, so that a build meanwhile does not change it.
+fn compile(work: &Path) -> Result<PathBuf> {
     let step = Step::begin("compile the API");
     command::run(command::cargo().args(["build", "--release", "--locked", "--workspace", "--bins"]))?;
+    let (built, copy) = (workspace::binaries().join("rates-api"), work.join("rates-api"));
+    fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
     step.done();
-    Ok(workspace::binaries().join("rates-api"))
+    Ok(copy)
 }

@@ -49,7 +49,7 @@ struct Span(Instant, Instant);
 
 pub async fn measure(machine: &Machine, databases: &Databases, plan: &Plan) -> Result<Mixed> {
     let step = Step::begin("reads while batches run");
-    let seeded = databases.served(plan.prices[0]).await?;
+    let seeded = databases.served(plan.real).await?;
     let mut quiet = None;
     let mut beside = Vec::new();
     for format in Format::ALL {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::data::DAYS;
 use super::format::Format;
 
 /// A part of the benchmark that can be run alone.
@@ -21,8 +22,10 @@ pub struct Plan {
     pub quick: bool,
     /// Of pgbench, and of the load generator of reads.
     pub connections: u32,
-    /// Prices in the database while it is read: as in the real data, and many.
-    pub prices: [u32; 2],
+    /// What is in the database before anything is measured, as the real data are.
+    pub real: Seed,
+    /// What else is read: many prices of the same days, and many days that each have as many prices as real ones.
+    pub large: [Seed; 2],
     /// Of one run of reads.
     pub seconds: u32,
     /// How often each is measured at least; the median counts.
@@ -35,6 +38,24 @@ pub struct Plan {
     pub repeat_below_seconds: u32,
     pub batches: Vec<Batch>,
     pub mixed: Mixed,
+}
+
+/// Prices, and the days up to the last one that is asked for over which they spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Seed {
+    pub prices: u32,
+    pub days: i32,
+}
+
+impl Seed {
+    pub const NOTHING: Self = Self {
+        prices: 0,
+        days: DAYS,
+    };
+
+    const fn of(prices: u32, days: i32) -> Self {
+        Self { prices, days }
+    }
 }
 
 /// A size of batches.
@@ -59,8 +80,9 @@ impl Plan {
         Self {
             quick: false,
             connections: 16,
-            prices: [57_000, 5_000_000],
-            seconds: 5,
+            real: Seed::of(57_000, DAYS),
+            large: [Seed::of(5_000_000, DAYS), Seed::of(5_000_000, 2_719)],
+            seconds: 4,
             runs: 3,
             most_runs: 9,
             enough_seconds: 4,
@@ -82,7 +104,7 @@ impl Plan {
     pub fn quick() -> Self {
         Self {
             quick: true,
-            prices: [57_000, 200_000],
+            large: [Seed::of(200_000, DAYS), Seed::of(200_000, 109)],
             seconds: 1,
             runs: 1,
             most_runs: 1,

@@ -15,7 +15,7 @@ use super::latency::{median, median_of};
 use super::load::{Reached, Requests, closed};
 use super::machine::Machine;
 use super::pgbench::{script, with_names};
-use super::plan::Plan;
+use super::plan::{Plan, Seed};
 use super::service::Service;
 use crate::terminal::Step;
 use crate::workspace;
@@ -30,10 +30,10 @@ const INDEX: &str = "CREATE INDEX prices_by_pair_and_day ON prices (orig_code, d
 /// Pairs whose answers are compared with what the original tables hold.
 const COMPARED: usize = 10;
 
-/// By number of prices. Rates are requests or transactions a second.
+/// By what is in the database. Rates are requests or transactions a second.
 #[derive(Debug, Serialize)]
 pub struct Size {
-    pub prices: u32,
+    pub seed: Seed,
     /// The original service's query, with the tables as they were.
     pub original: f64,
     /// The same with an index.
@@ -62,7 +62,7 @@ struct Scripts {
 
 /// A size under way.
 struct Subject {
-    prices: u32,
+    seed: Seed,
     original: String,
     served: String,
     service: Service,
@@ -70,13 +70,13 @@ struct Subject {
     reached: Vec<Reached>,
 }
 
-/// Measures both sizes in turn, so that what the machine does beside it hits all alike.
+/// Measures all sizes in turn, so that what the machine does beside it hits all alike.
 pub async fn measure(machine: &Machine, databases: &Databases, plan: &Plan) -> Result<Vec<Size>> {
     let scripts = Scripts::write(machine)?;
     let requests = Requests::all();
     let mut subjects = Vec::new();
-    for prices in plan.prices {
-        subjects.push(Subject::prepare(databases, prices).await?);
+    for seed in std::iter::once(plan.real).chain(plan.large) {
+        subjects.push(Subject::prepare(databases, seed).await?);
     }
     let step = Step::begin("reads without an index");
     for _ in 0..plan.runs {
@@ -131,15 +131,18 @@ impl Scripts {
 }
 
 impl Subject {
-    async fn prepare(databases: &Databases, prices: u32) -> Result<Self> {
-        let step = Step::begin(format_args!("a database with {prices} prices"));
-        let original = databases.original(prices).await?;
-        let served = databases.served(prices).await?;
+    async fn prepare(databases: &Databases, seed: Seed) -> Result<Self> {
+        let step = Step::begin(format_args!(
+            "a database with {} prices of {} days",
+            seed.prices, seed.days
+        ));
+        let original = databases.original(seed).await?;
+        let served = databases.served(seed).await?;
         let service = databases.serve(&served).await?;
         compare(databases, &original, &service).await?;
         step.done();
         Ok(Self {
-            prices,
+            seed,
             original,
             served,
             service,
@@ -173,7 +176,7 @@ impl Subject {
     fn size(&self) -> Result<Size> {
         let rate = |name: &str| self.runs.get(name).map_or(0.0, |runs| median(runs));
         Ok(Size {
-            prices: self.prices,
+            seed: self.seed,
             original: rate("without"),
             original_indexed: rate("with"),
             own_query: rate("own"),
@@ -201,12 +204,16 @@ struct Rate {
 /// Answers that come quickly but are wrong would be worth nothing.
 async fn compare(databases: &Databases, original: &str, service: &Service) -> Result<()> {
     let session = databases.session(original).await?;
-    let statement = "SELECT count(*) FROM prices WHERE orig_code = $1 AND dest_code = $2";
+    let statement = format!(
+        "SELECT count(*) FROM prices WHERE orig_code = $1 AND dest_code = $2 AND day BETWEEN '{}' AND '{}'",
+        data::FIRST_DAY,
+        data::LAST_DAY
+    );
     let mut connection = Connection::open(service.address).await?;
     for (origin, destination) in data::pairs().step_by(data::pairs().count() / COMPARED) {
         let codes = [origin.to_string(), destination.to_string()];
         let expected: i64 = session
-            .query_one(statement, &[&codes[0], &codes[1]])
+            .query_one(&statement, &[&codes[0], &codes[1]])
             .await
             .context("cannot count prices")?
             .get(0);

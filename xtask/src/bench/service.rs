@@ -36,7 +36,6 @@ impl Service {
         let child = command(program)
             .stdout(file)
             .args(["serve", "--listen", &address.to_string()])
-            .args(["--metrics-listen", &local(free_port()?).to_string()])
             .args(["--database-uri", uri])
             .args(["--metrics-listen", "127.0.0.1:0"])
             .arg("--ingest-token-digests-file")

@@ -46,8 +46,14 @@ fn of_reads(size: &reads::Size) -> Vec<String> {
     vec![
         String::new(),
         format!(
-            "Reads of 31 days, {} prices               a second  to SQL with index",
-            grouped(size.prices.into())
+            "{:<40}{:>12}{:>10}",
+            format!(
+                "Reads of 31 days; {} prices, {} days",
+                grouped(size.seed.prices.into()),
+                size.seed.days
+            ),
+            "a second",
+            "to index"
         ),
         line("pgbench, original SQL, no index", size.original),
         line("pgbench, original SQL, index", size.original_indexed),
