@@ -24,6 +24,7 @@ pub mod observe;
 pub mod problem;
 pub mod router;
 pub mod routes;
+pub mod trace;
 
 pub mod serve;
 pub mod server;

@@ -11,12 +11,13 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
-use http::{HeaderName, HeaderValue, Method};
-use tracing::Instrument as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tracing::{Instrument as _, Span};
 
 use crate::metrics::Requests;
 use crate::problem::Problem;
 use crate::routes::is_probe;
+use crate::trace::{self, TraceParent};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,7 +30,7 @@ pub async fn request(State(requests): State<Requests>, request: Request, next: N
     let route = in_flight.route();
     let id = request_id(request.headers().get(REQUEST_ID));
 
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let span = span(&id, request.headers());
     let handled = AssertUnwindSafe(next.run(request))
         .catch_unwind()
         .instrument(span.clone())
@@ -44,6 +45,17 @@ pub async fn request(State(requests): State<Requests>, request: Request, next: N
     span.in_scope(|| log(&method, route, status, duration));
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// What every line of the request's log has: its id, and its trace if it belongs to one.
+fn span(id: &HeaderValue, headers: &HeaderMap) -> Span {
+    let request_id = id.to_str().unwrap_or_default();
+    match trace::of(headers) {
+        Some(TraceParent { trace_id, parent_id }) => {
+            tracing::info_span!("request", request_id, trace_id, parent_id)
+        }
+        None => tracing::info_span!("request", request_id),
+    }
 }
 
 /// Probes come every second and say little: they are logged for those who debug.

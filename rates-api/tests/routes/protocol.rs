@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use serde_json::Value;
 
+use crate::batches::Ingest;
 use crate::support::http::{EXAMPLE, head};
 use crate::support::postgres::Postgres;
 use crate::support::program::Service;
-use crate::support::tests;
+use crate::support::{SOON, tests};
 
 tests![
     other_paths_are_404_and_other_methods_405,
     head_has_the_headers_of_get_and_no_body,
     a_request_id_is_kept_or_made_and_is_in_the_log,
+    the_trace_of_a_request_is_in_its_lines_of_the_log_and_in_no_answer,
+    every_line_of_the_log_is_there_after_the_end,
     what_is_no_http_is_refused_and_the_next_request_is_served,
     a_head_that_is_too_large_is_refused,
     pipelined_requests_are_answered_in_order,
@@ -92,6 +96,69 @@ async fn a_request_id_is_kept_or_made_and_is_in_the_log(postgres: Arc<Postgres>)
         .to_owned();
     assert_eq!(made.len(), 32);
     service.until_logged(&made).await;
+}
+
+async fn the_trace_of_a_request_is_in_its_lines_of_the_log_and_in_no_answer(postgres: Arc<Postgres>) {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let ingest = Ingest::start(&postgres, &[]).await;
+    let trace = format!("Traceparent: 00-{TRACE}-00f067aa0ba902b7-01");
+    let answer = ingest
+        .post(
+            &["Content-Type: text/csv", "X-Request-Id: traced", &trace],
+            "nonsense",
+        )
+        .await;
+    assert_eq!((answer.status, answer.header("traceparent")), (400, None));
+    let invalid = "Traceparent: 00-00000000000000000000000000000000-00f067aa0ba902b7-01";
+    let answer = ingest.post(&["X-Request-Id: untraced", invalid], "").await;
+    assert_eq!(answer.status, 415);
+    ingest.service.until_logged("\"untraced\"").await;
+
+    let log = ingest.service.log();
+    let of = |id: &str| -> Vec<Value> {
+        let lines = log
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["span"]["request_id"] == id).collect()
+    };
+    let traced = of("traced");
+    let messages: Vec<&str> = traced
+        .iter()
+        .filter_map(|line| line["message"].as_str())
+        .collect();
+    assert_eq!(messages, ["a batch was not taken in", "answered"]);
+    for line in traced {
+        assert_eq!(line["span"]["trace_id"], TRACE);
+        assert_eq!(line["span"]["parent_id"], "00f067aa0ba902b7");
+    }
+    let untraced = of("untraced");
+    assert_eq!(untraced.len(), 1);
+    assert_eq!(untraced[0]["span"]["trace_id"], Value::Null);
+}
+
+async fn every_line_of_the_log_is_there_after_the_end(postgres: Arc<Postgres>) {
+    let uri = postgres.uri(&postgres.empty().await);
+    let mut service = Service::start(&uri, &["--drain-quiet-seconds", "0"]);
+    let mut connection = service.connect().await;
+    for number in 0..1000 {
+        connection
+            .send(format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: number-{number}.\r\n\r\n"
+            ))
+            .await;
+        connection.receive(false).await;
+    }
+    drop(connection);
+    service.terminate();
+    assert!(service.ended(SOON).await.success());
+    service.until_logged("\"stopped\"").await;
+    let log = service.log();
+    for number in 0..1000 {
+        assert!(
+            log.contains(&format!("\"number-{number}.\"")),
+            "{number} is not there"
+        );
+    }
 }
 
 async fn what_is_no_http_is_refused_and_the_next_request_is_served(postgres: Arc<Postgres>) {
