@@ -35,7 +35,7 @@ pub struct Incoming {
     pub asynchronous: bool,
 }
 
-/// Why a batch was not taken in. Nothing of it was written.
+/// Why a batch was not taken in. Nothing of it was written, unless it is in doubt.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error(transparent)]
@@ -54,6 +54,13 @@ pub enum Refusal {
     Busy,
     #[error("the database was lost")]
     DatabaseLost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer to the commit was lost, and the database cannot be asked what came of it.
+    #[error("the database was lost while batch {id} was being decided")]
+    InDoubt {
+        id: i64,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("a port of the batch was deleted while it came in")]
     PortVanished,
     #[error("the batch failed")]
@@ -210,15 +217,40 @@ impl Receiver {
                 Ok(batch)
             }
             (Claim::New(id), ports) => {
-                let outcome = self.take_new(id, incoming, body, ports, deadline).await;
+                let began = Instant::now();
+                let outcome = match self.take_new(id, incoming, body, ports, deadline).await {
+                    Ok(batch) => Ok(batch),
+                    Err(refusal) => self.settle(id, refusal).await,
+                };
                 match &outcome {
-                    Ok(batch) => self.0.tally.decided(batch.status, batch.rows),
+                    Ok(batch) => {
+                        self.0.tally.decided(batch.status, batch.rows);
+                        let (status, rows) = (batch.status, batch.rows);
+                        let seconds = began.elapsed().as_secs_f64();
+                        tracing::info!(batch = id, ?status, rows, seconds, "a batch was taken in");
+                    }
                     Err(refusal) => {
                         tracing::info!(batch = id, reason = chain(refusal), "a batch was not taken in");
-                        self.give_up(id).await;
                     }
                 }
                 outcome
+            }
+        }
+    }
+
+    /// Gives a batch up that could not be finished, unless it was: then that is its answer after all.
+    async fn settle(&self, id: i64, refusal: Refusal) -> Result<Batch, Refusal> {
+        let given_up = async {
+            let writer = self.0.writers.get(self.0.patience).await?;
+            Ok::<_, Refusal>(store::give_up(&writer.client, id).await?)
+        };
+        match (timeout(self.0.settings.lease_seconds, given_up).await, refusal) {
+            (Ok(Ok(Some(batch))), _) => Ok(batch),
+            (Ok(Ok(None)), Refusal::InDoubt { source, .. }) => Err(Refusal::DatabaseLost(source)),
+            (Ok(Ok(None)), refusal) => Err(refusal),
+            (_, refusal) => {
+                tracing::warn!(batch = id, "a batch is left to its lease");
+                Err(refusal)
             }
         }
     }
@@ -336,18 +368,20 @@ impl Receiver {
                 let mut writer = self.0.writers.get(self.0.patience).await?;
                 Ok::<_, Refusal>(store::received(&mut writer.client, id, taken, next).await?)
             };
-            match timeout_at(deadline, outcome).await {
-                Ok(Err(Refusal::DatabaseLost(error))) if Instant::now() + AGAIN < deadline => {
-                    tracing::warn!(
-                        batch = id,
-                        error = chain(&*error),
-                        "the end of a batch is tried again"
-                    );
-                    sleep(AGAIN).await;
-                }
+            let source = match timeout_at(deadline, outcome).await {
+                Ok(Err(Refusal::DatabaseLost(error))) => error,
                 Ok(outcome) => return outcome,
-                Err(elapsed) => return Err(Refusal::DatabaseLost(elapsed.into())),
+                Err(elapsed) => elapsed.into(),
+            };
+            if Instant::now() + AGAIN >= deadline {
+                return Err(Refusal::InDoubt { id, source });
             }
+            tracing::warn!(
+                batch = id,
+                error = chain(&*source),
+                "the end of a batch is tried again"
+            );
+            sleep(AGAIN).await;
         }
     }
 
@@ -372,21 +406,6 @@ impl Receiver {
             Ok(Ok(_)) => Err(Refusal::KeyReused),
             Ok(Err(refusal)) => Err(refusal),
             Err(_) => Err(Refusal::TooLong(self.0.settings.max_batch_seconds)),
-        }
-    }
-
-    /// Best effort: a lease that runs out has the same effect.
-    async fn give_up(&self, id: i64) {
-        let given_up = async {
-            let writer = self.0.writers.get(self.0.patience).await?;
-            Ok::<_, Refusal>(store::give_up(&writer.client, id).await?)
-        };
-        match timeout(self.0.settings.lease_seconds, given_up).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(batch = id, error = chain(&error), "a batch is left to its lease");
-            }
-            Err(_) => tracing::warn!(batch = id, "a batch is left to its lease"),
         }
     }
 }

@@ -319,12 +319,16 @@ async fn use_ports(transaction: &Transaction<'_>, id: i64) -> Result<(), StoreEr
     }
 }
 
-/// Gives up a batch that was coming in: its key is free again.
-pub async fn give_up(client: &Client, id: i64) -> Result<(), StoreError> {
+/// Gives up a batch that was coming in: its key is free again. One that was decided meanwhile is given back.
+pub async fn give_up(client: &Client, id: i64) -> Result<Option<Batch>, StoreError> {
     let statement = "UPDATE rates_internal.batches SET status = 'abandoned', idempotency_key = NULL
          WHERE id = $1 AND status = 'receiving'";
-    client.execute_typed(statement, &[(&id, Type::INT8)]).await?;
-    Ok(())
+    let given_up = client.execute_typed(statement, &[(&id, Type::INT8)]).await?;
+    if given_up > 0 {
+        return Ok(None);
+    }
+    let batch = find(client, id).await?;
+    Ok(batch.filter(|batch| batch.status != Status::Abandoned))
 }
 
 /// A batch by its id.

@@ -79,6 +79,7 @@ impl Tally {
             | Refusal::TooLong(_)
             | Refusal::PortVanished
             | Refusal::DatabaseLost(_)
+            | Refusal::InDoubt { .. }
             | Refusal::Failed(_) => "failed",
         });
     }

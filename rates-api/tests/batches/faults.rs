@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{CSV, Ingest, TOKEN, many};
@@ -18,6 +19,7 @@ use crate::support::{SOON, eventually, tests};
 tests![
     a_process_killed_in_the_middle_of_batches,
     a_database_killed_in_the_middle_of_batches,
+    a_batch_whose_end_is_not_known_says_so_and_can_be_sent_again,
 ];
 
 /// How often each is killed. `RATES_TEST_KILLS` sets it; the number is 50.
@@ -116,6 +118,40 @@ async fn a_database_killed_in_the_middle_of_batches(postgres: Arc<Postgres>) {
     }
     check(&postgres, &ingest.database, usize::try_from(kills()).unwrap()).await;
     nothing_is_left_over(&postgres, &ingest.database).await;
+}
+
+async fn a_batch_whose_end_is_not_known_says_so_and_can_be_sent_again(postgres: Arc<Postgres>) {
+    let postgres = Arc::new(postgres.another());
+    let short = ["--request-timeout-seconds", "1", "--lease-seconds", "1"];
+    let ingest = Ingest::start(&postgres, &short).await;
+    let body = "orig_code,dest_code,day,price\n";
+    let key = "Idempotency-Key: doubtful";
+    let mut connection = ingest.service.connect().await;
+    let head = format!(
+        "POST /batches HTTP/1.1\r\nHost: test\r\n{TOKEN}\r\n{CSV}\r\n{key}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.send(head).await;
+    let owner = postgres.owner(&ingest.database).await;
+    eventually("the batch is claimed", SOON, async || {
+        (number(&owner, "SELECT count(*) FROM rates_internal.batches").await == 1).then_some(())
+    })
+    .await;
+
+    // Without rows there is nothing to copy: the next that the database is asked for is to decide.
+    postgres.signal_all(Signal::SIGSTOP);
+    connection.send(body).await;
+    let answer = connection.receive(false).await;
+    postgres.signal_all(Signal::SIGCONT);
+
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.problem().contains("it is applied or not"), "{answer:?}");
+    let location = answer.header("location").unwrap().to_owned();
+    let applied = until_applied(&ingest.service, "doubtful", body.as_bytes()).await;
+    assert!(
+        location.ends_with(applied["id"].as_str().unwrap())
+            || ingest.service.get(&location).await.status == 404
+    );
 }
 
 /// What was given up is cleared away, and nothing but the applied batches is stored.

@@ -1,6 +1,6 @@
 //! Why a batch was not taken in, as a problem document.
 
-use http::header::{ACCEPT_ENCODING, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
@@ -40,6 +40,18 @@ pub fn of_refusal(refusal: &Refusal) -> Problem {
                 &format!("The database cannot be reached at the moment. {WRITTEN}"),
                 RETRY_AFTER,
             )
+        }
+        Refusal::InDoubt { id, .. } => {
+            tracing::error!(error = chain(refusal), "a batch is in doubt");
+            let detail = format!(
+                "The database was lost while the batch was being decided: it is applied or not, and /batches/{id} will \
+                 tell. With an Idempotency-Key it can be sent again."
+            );
+            let problem = Problem::unavailable(&detail, RETRY_AFTER);
+            match HeaderValue::from_str(&format!("/batches/{id}")) {
+                Ok(location) => problem.header(LOCATION, location),
+                Err(_) => problem,
+            }
         }
         Refusal::Failed(_) => {
             tracing::error!(error = chain(refusal), "a batch failed");
