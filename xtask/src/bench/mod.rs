@@ -35,7 +35,7 @@ use crate::{packages, preflight};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Measure reads and batches against PostgreSQL itself; takes about ten minutes of an otherwise idle machine
+    /// Measure reads and batches against PostgreSQL itself; takes ten to twelve minutes of an otherwise idle machine
     Api(Arguments),
 }
 
