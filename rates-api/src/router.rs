@@ -40,6 +40,8 @@ fn index() -> Vec<(&'static str, MethodRouter<Service>)> {
         ("/batches/{id}", get(routes::batches::get)),
         ("/ports", get(routes::places::ports)),
         ("/regions", get(routes::places::regions)),
+        ("/openapi.json", get(routes::openapi::get)),
+        ("/docs", get(routes::docs::get)),
         ("/healthz", get(routes::healthz::get)),
         ("/readyz", get(routes::readyz::get)),
     ]

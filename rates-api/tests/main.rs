@@ -15,6 +15,7 @@ mod database;
 mod drain;
 mod metrics;
 mod migrate;
+mod openapi;
 mod publish;
 mod reference_dump;
 mod routes;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         drain::tests(),
         metrics::tests(),
         migrate::tests(),
+        openapi::tests(),
         publish::tests(),
         reference_dump::tests(),
         routes::tests(),

@@ -1,7 +1,9 @@
 //! What is answered at each path; the folder mirrors the paths.
 
 pub mod batches;
+pub mod docs;
 pub mod healthz;
+pub mod openapi;
 pub mod places;
 pub mod rates;
 pub mod readyz;

@@ -1,6 +1,7 @@
 //! `GET /batches/{id}`: what became of a batch.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
 
@@ -11,9 +12,10 @@ use crate::router::Service;
 
 pub async fn get(
     State(service): State<Service>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<BatchAnswer>, Problem> {
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "There is no batch with this id.");
+    let Path(id) = id.map_err(|_| unknown())?;
     let id = id.parse().map_err(|_| unknown())?;
     let batch = service
         .batches
