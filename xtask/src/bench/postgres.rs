@@ -20,8 +20,8 @@ use crate::command;
 /// The server refuses to run as root.
 const NOBODY: u32 = 65534;
 
-/// What differs from the defaults: as many connections as are needed, and no compiler, as in the product's own settings.
-pub const SETTINGS: [&str; 2] = ["max_connections=100", "jit=off"];
+/// What differs from the defaults: no compiler for queries, as in the product's own settings.
+pub const SETTINGS: [&str; 1] = ["jit=off"];
 
 /// The role that the service and pgbench log in with.
 pub const LOGIN: &str = "rates_a";

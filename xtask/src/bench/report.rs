@@ -46,13 +46,15 @@ impl<'a> Report<'a> {
         self.goals = reads.chain(batches).chain(mixed).collect();
     }
 
-    /// Writes it where built things are. A quick run does not replace the figures of a whole one.
+    /// Writes it where built things are. A quick or partial run does not replace the figures of
+    /// a whole one.
     pub fn write(&self) -> Result<PathBuf> {
         let folder = workspace::root().join("target/bench");
-        let name = if self.plan.quick {
-            "api-quick.json"
-        } else {
-            "api.json"
+        let whole = self.reads.is_some() && self.batches.is_some() && self.mixed.is_some();
+        let name = match (self.plan.quick, whole) {
+            (true, _) => "api-quick.json",
+            (false, false) => "api-part.json",
+            (false, true) => "api.json",
         };
         let path = folder.join(name);
         let mut text = serde_json::to_string_pretty(self).context("cannot write the figures as JSON")?;
