@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match arguments.command {
-            Command::Serve(settings) => match serve::run(settings).await {
+            Command::Serve(settings) => match serve::run(*settings).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => report::fail("cannot serve", &error),
             },

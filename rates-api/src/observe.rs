@@ -50,11 +50,10 @@ pub async fn request(State(requests): State<Requests>, request: Request, next: N
 /// What every line of the request's log has: its id, and its trace if it belongs to one.
 fn span(id: &HeaderValue, headers: &HeaderMap) -> Span {
     let request_id = id.to_str().unwrap_or_default();
-    match trace::of(headers) {
-        Some(TraceParent { trace_id, parent_id }) => {
-            tracing::info_span!("request", request_id, trace_id, parent_id)
-        }
-        None => tracing::info_span!("request", request_id),
+    if let Some(TraceParent { trace_id, parent_id }) = trace::of(headers) {
+        tracing::info_span!("request", request_id, trace_id, parent_id)
+    } else {
+        tracing::info_span!("request", request_id)
     }
 }
 

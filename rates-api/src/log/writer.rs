@@ -84,9 +84,9 @@ impl Shared {
             let _ = sink.write_all(&writing).and_then(|()| sink.flush());
             writing.clear();
             let state = self.lock();
-            let _ = self
-                .filled
-                .wait_timeout_while(state, PAUSE, |state| !state.ended && state.gathered.len() < LIMIT / 2);
+            let _ = self.filled.wait_timeout_while(state, PAUSE, |state| {
+                !state.ended && state.gathered.len() < LIMIT / 2
+            });
         }
     }
 }

@@ -117,16 +117,13 @@ impl State {
             Phase::Draining => 1,
             Phase::Closing => 2,
         });
-        match backlog(&sources.writers).await {
-            Some(Backlog { queued, unfolded }) => {
-                self.queued.get_or_create(&[]).set(queued);
-                self.unfolded.get_or_create(&[]).set(unfolded);
-            }
+        if let Some(Backlog { queued, unfolded }) = backlog(&sources.writers).await {
+            self.queued.get_or_create(&[]).set(queued);
+            self.unfolded.get_or_create(&[]).set(unfolded);
+        } else {
             // No number is better than an old one.
-            None => {
-                self.queued.clear();
-                self.unfolded.clear();
-            }
+            self.queued.clear();
+            self.unfolded.clear();
         }
     }
 

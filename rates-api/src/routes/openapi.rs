@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: what is served, in the words of OpenAPI 3.1. The document is written by hand; tests compare it
+//! `GET /openapi.json`: what is served, in the words of `OpenAPI` 3.1. The document is written by hand; tests compare it
 //! with the router and with answers.
 
 use http::HeaderValue;

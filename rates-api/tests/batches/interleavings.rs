@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{CSV, DESTINATION, Ingest, ORIGIN, TOKEN};
 use crate::sums::DIFFERENCES;
@@ -12,7 +13,10 @@ use crate::support::postgres::{Postgres, number};
 use crate::support::random::Random;
 use crate::support::tests;
 
-tests![batches_failures_and_retries_leave_every_acknowledged_batch_in_once];
+tests![
+    batches_failures_and_retries_leave_every_acknowledged_batch_in_once,
+    so_do_statements_that_are_killed,
+];
 
 /// Days that every batch has a price for: a reader who sees a batch sees it on all of them.
 const DAYS: u64 = 8;
@@ -35,7 +39,15 @@ fn body(random: &mut Random, wrong: bool) -> String {
 }
 
 async fn batches_failures_and_retries_leave_every_acknowledged_batch_in_once(postgres: Arc<Postgres>) {
-    let ingest = Arc::new(Ingest::start(&postgres, &["--max-batches", "4"]).await);
+    interleave(postgres, false).await;
+}
+
+async fn so_do_statements_that_are_killed(postgres: Arc<Postgres>) {
+    interleave(postgres, true).await;
+}
+
+async fn interleave(postgres: Arc<Postgres>, kill: bool) {
+    let ingest = Arc::new(Ingest::start(&postgres, &["--max-batches", "4", "--lease-seconds", "0.5"]).await);
     let done = Arc::new(AtomicBool::new(false));
     let writers = (0..WRITERS).map(|writer| tokio::spawn(write(Arc::clone(&ingest), writer)));
     let readers = [
@@ -46,6 +58,13 @@ async fn batches_failures_and_retries_leave_every_acknowledged_batch_in_once(pos
             Arc::clone(&done),
         )),
     ];
+    let killer = kill.then(|| {
+        tokio::spawn(kill_connections(
+            Arc::clone(&postgres),
+            ingest.database.clone(),
+            Arc::clone(&done),
+        ))
+    });
     let mut rows = 0;
     for writer in futures::future::join_all(writers).await {
         rows += writer.unwrap();
@@ -53,6 +72,9 @@ async fn batches_failures_and_retries_leave_every_acknowledged_batch_in_once(pos
     done.store(true, Ordering::Relaxed);
     for looks in futures::future::join_all(readers).await {
         assert!(looks.unwrap() > 0);
+    }
+    if let Some(killer) = killer {
+        assert!(killer.await.unwrap() > 10);
     }
     let owner = postgres.owner(&ingest.database).await;
     let stored = "SELECT count(*) FROM prices WHERE day BETWEEN '2024-03-01' AND '2024-03-31'";
@@ -83,7 +105,7 @@ async fn write(ingest: Arc<Ingest>, writer: u64) -> i64 {
         while answers < 2 {
             let answer = ingest.post(&[CSV, &key], &body).await;
             match answer.status {
-                409 => tokio::task::yield_now().await,
+                409 | 503 => tokio::task::yield_now().await,
                 status => {
                     assert_eq!(status, if wrong { 422 } else { 201 }, "{answer:?}");
                     answers += 1;
@@ -123,6 +145,25 @@ async fn read(ingest: Arc<Ingest>, done: Arc<AtomicBool>) -> u64 {
         looks += 1;
     }
     looks
+}
+
+/// Ends one of the batches' connections after the other, whatever statement it is at. Gives their number.
+async fn kill_connections(postgres: Arc<Postgres>, database: String, done: Arc<AtomicBool>) -> i64 {
+    let admin = postgres.admin("postgres").await;
+    let kill = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM (
+             SELECT pid FROM pg_stat_activity
+             WHERE datname = '{database}' AND application_name = 'rates-api batches' ORDER BY random() LIMIT 1
+         ) AS one"
+    );
+    let mut random = Random(7);
+    let mut killed = 0;
+    while !done.load(Ordering::Relaxed) {
+        killed += number(&admin, &kill).await;
+        // Between two kills a batch may come through; when is what chance decides.
+        tokio::time::sleep(Duration::from_millis(random.below(60))).await;
+    }
+    killed
 }
 
 async fn compare(postgres: Arc<Postgres>, database: String, done: Arc<AtomicBool>) -> u64 {

@@ -34,10 +34,13 @@ pub fn inline(text: &str) -> String {
 
 /// A description of several paragraphs.
 pub fn paragraphs(text: &str) -> String {
-    text.split("\n\n")
-        .filter(|paragraph| !paragraph.is_empty())
-        .map(|paragraph| format!("<p>{}</p>\n", inline(paragraph)))
-        .collect()
+    let mut html = String::new();
+    for paragraph in text.split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
+        html.push_str("<p>");
+        html.push_str(&inline(paragraph));
+        html.push_str("</p>\n");
+    }
+    html
 }
 
 #[cfg(test)]
