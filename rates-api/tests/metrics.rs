@@ -1,5 +1,6 @@
 //! What the service tells Prometheus, on a port of its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ tests![
     connections_and_the_backlog_are_told_and_without_a_database_the_rest_is,
     the_drain_is_told_to_its_end,
     the_build_and_every_unit_are_named,
+    the_documentation_has_every_metric_and_no_others,
     off_is_off_and_an_address_that_is_taken_is_named,
 ];
 
@@ -231,6 +233,27 @@ async fn the_build_and_every_unit_are_named(postgres: Arc<Postgres>) {
         }
     }
     assert!(names >= 14, "{text}");
+}
+
+async fn the_documentation_has_every_metric_and_no_others(postgres: Arc<Postgres>) {
+    let service = Service::ready(&postgres.uri(&postgres.seeded().await), &[]).await;
+    service.get("/").await;
+    let text = service.metrics().await;
+    let told: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .map(|(name, kind)| match kind {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
+        })
+        .collect();
+    let documented: BTreeSet<String> = include_str!("../../docs/running-the-api.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `rates_")?.split_once('`'))
+        .map(|(name, _)| format!("rates_{name}"))
+        .collect();
+    assert_eq!(told, documented);
 }
 
 async fn off_is_off_and_an_address_that_is_taken_is_named(_: Arc<Postgres>) {
