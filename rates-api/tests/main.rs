@@ -13,6 +13,7 @@
 mod batches;
 mod database;
 mod drain;
+mod fuzz;
 mod metrics;
 mod migrate;
 mod openapi;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         batches::tests(),
         database::tests(),
         drain::tests(),
+        fuzz::tests(),
         metrics::tests(),
         migrate::tests(),
         openapi::tests(),

@@ -121,7 +121,7 @@ impl Document {
 
     /// The template that a request's path is an instance of.
     fn template(&self, target: &str) -> Option<String> {
-        let path = target.split('?').next().unwrap_or_default();
+        let path = target.split(['?', '#']).next().unwrap_or_default();
         let fits = |template: &String| {
             let (mut parts, mut wanted) = (path.split('/'), template.split('/'));
             loop {

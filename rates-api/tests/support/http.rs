@@ -116,6 +116,20 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// As `send`, where the connection may have ended; with `end`, no more will be sent.
+    pub async fn try_send(&mut self, bytes: &[u8], end: bool) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        if end {
+            self.stream.shutdown().await?;
+        }
+        Ok(())
+    }
+
+    /// The next response, where the connection may end or be reset.
+    pub async fn receive_any(&mut self, without_body: bool) -> io::Result<Option<Response>> {
+        self.read_response(without_body).await
+    }
+
     /// Says that no more will be sent.
     pub async fn finish_sending(&mut self) {
         self.stream.shutdown().await.unwrap();

@@ -10,4 +10,14 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % limit
     }
+
+    /// True once in so many times.
+    pub fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    pub fn pick<'a, T>(&mut self, values: &'a [T]) -> &'a T {
+        let index = usize::try_from(self.below(values.len() as u64)).unwrap_or_default();
+        &values[index]
+    }
 }
