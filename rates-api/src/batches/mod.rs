@@ -15,6 +15,7 @@ pub mod intake;
 pub mod key;
 mod ports;
 mod receive;
+mod refusal;
 mod settings;
 pub mod store;
 mod tally;
@@ -23,7 +24,8 @@ mod writers;
 
 pub use findings::{Finding, FindingCount, Report};
 pub use ports::Ports;
-pub use receive::{Incoming, Receiver, Refusal};
+pub use receive::{Incoming, Receiver};
+pub use refusal::Refusal;
 pub use settings::BatchSettings;
 pub use store::{Batch, Status, StoreError};
 pub use tally::Tally;

@@ -15,14 +15,14 @@ use tracing::Instrument as _;
 
 use super::content::Format;
 use super::copy::copy;
-use super::intake::{Frame, Intake, IntakeError, Limits, Taken};
+use super::intake::{Frame, Intake, Limits, Taken};
 use super::ports::Ports;
+use super::refusal::Refusal;
 use super::settings::BatchSettings;
 use super::store::{self, Batch, Claim, Next, Status, StoreError};
 use super::tally::Tally;
 use super::tokens::TokenDigest;
-use super::writers::{WriterError, Writers};
-use crate::database::is_lost;
+use super::writers::Writers;
 use crate::report::chain;
 
 /// A request that may write, as its headers say.
@@ -33,59 +33,6 @@ pub struct Incoming {
     pub format: Format,
     pub gzip: bool,
     pub asynchronous: bool,
-}
-
-/// Why a batch was not taken in. Nothing of it was written, unless it is in doubt.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    #[error(transparent)]
-    Content(#[from] IntakeError),
-    #[error("the client went away before the content was complete")]
-    Disconnected,
-    #[error("no byte came for {} s", .0.as_secs_f64())]
-    Silent(Duration),
-    #[error("the batch took longer than {} s", .0.as_secs_f64())]
-    TooLong(Duration),
-    #[error("a batch with this key is being taken in")]
-    InProgress,
-    #[error("the key was used for other content")]
-    KeyReused,
-    #[error("as many batches as are taken in at once are under way")]
-    Busy,
-    #[error("the database was lost")]
-    DatabaseLost(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The answer to the commit was lost, and the database cannot be asked what came of it.
-    #[error("the database was lost while batch {id} was being decided")]
-    InDoubt {
-        id: i64,
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error("a port of the batch was deleted while it came in")]
-    PortVanished,
-    #[error("the batch failed")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Database(source) if is_lost(&source) => Self::DatabaseLost(source.into()),
-            StoreError::PortVanished => Self::PortVanished,
-            // The lease ran out: as after a crash, it is to be sent again.
-            StoreError::Lost => Self::DatabaseLost(error.into()),
-            StoreError::Database(source) => Self::Failed(source.into()),
-        }
-    }
-}
-
-impl From<WriterError> for Refusal {
-    fn from(error: WriterError) -> Self {
-        match error {
-            WriterError::Busy => Self::Busy,
-            other => Self::DatabaseLost(other.into()),
-        }
-    }
 }
 
 /// Takes batches in.

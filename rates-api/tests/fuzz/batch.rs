@@ -26,8 +26,8 @@ pub fn random(random: &mut Random) -> (&'static str, Vec<u8>) {
             ("application/json", whole.to_string().into_bytes())
         }
         1 => {
-            let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
-            ("application/x-ndjson", lines.into_bytes())
+            let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+            ("application/x-ndjson", lines.join("\n").into_bytes())
         }
         _ => {
             let mut text = "orig_code,dest_code,day,price\n".to_owned();

@@ -133,13 +133,13 @@ impl Request {
 
     fn spoil(&mut self, random: &mut Random) {
         match random.below(10) {
-            0 => self.method = (*random.pick(&METHODS)).to_owned(),
+            0 => self.method = String::from(*random.pick(&METHODS)),
             1 => {
                 self.target = format!(
                     "{}{}",
                     self.target,
                     random.pick(&["/", "?", "%", "/x", "?a=b", "#x"])
-                )
+                );
             }
             2 => self.target = format!("/{}", random.pick(&ODD).replace(' ', "")),
             3 => {

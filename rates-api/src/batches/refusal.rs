@@ -1,0 +1,61 @@
+//! Why a batch was not taken in.
+
+use std::time::Duration;
+
+use super::intake::IntakeError;
+use super::store::StoreError;
+use super::writers::WriterError;
+use crate::database::is_lost;
+
+/// Why a batch was not taken in. Nothing of it was written, unless it is in doubt.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Content(#[from] IntakeError),
+    #[error("the client went away before the content was complete")]
+    Disconnected,
+    #[error("no byte came for {} s", .0.as_secs_f64())]
+    Silent(Duration),
+    #[error("the batch took longer than {} s", .0.as_secs_f64())]
+    TooLong(Duration),
+    #[error("a batch with this key is being taken in")]
+    InProgress,
+    #[error("the key was used for other content")]
+    KeyReused,
+    #[error("as many batches as are taken in at once are under way")]
+    Busy,
+    #[error("the database was lost")]
+    DatabaseLost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer to the commit was lost, and the database cannot be asked what came of it.
+    #[error("the database was lost while batch {id} was being decided")]
+    InDoubt {
+        id: i64,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("a port of the batch was deleted while it came in")]
+    PortVanished,
+    #[error("the batch failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(source) if is_lost(&source) => Self::DatabaseLost(source.into()),
+            StoreError::PortVanished => Self::PortVanished,
+            // The lease ran out: as after a crash, it is to be sent again.
+            StoreError::Lost => Self::DatabaseLost(error.into()),
+            StoreError::Database(source) => Self::Failed(source.into()),
+        }
+    }
+}
+
+impl From<WriterError> for Refusal {
+    fn from(error: WriterError) -> Self {
+        match error {
+            WriterError::Busy => Self::Busy,
+            other => Self::DatabaseLost(other.into()),
+        }
+    }
+}
