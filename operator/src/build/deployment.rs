@@ -78,6 +78,15 @@ fn pod_spec(environment: &Environment, image: &str) -> PodSpec {
     }
 }
 
+fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
 fn container(environment: &Environment, image: &str) -> Container {
     let api = &environment.api;
     let propagation = LifecycleHandler {
@@ -96,12 +105,8 @@ fn container(environment: &Environment, image: &str) -> Container {
                 &format!("{}/{TOKEN_SHA256}", pod::INGEST_PATH),
             ),
         ]),
-        ports: Some(vec![ContainerPort {
-            name: Some("http".to_owned()),
-            container_port: 8080,
-            protocol: Some("TCP".to_owned()),
-            ..ContainerPort::default()
-        }]),
+        // The second is for whoever collects metrics from pods; the Service has it not.
+        ports: Some(vec![port("http", 8080), port("metrics", 9090)]),
         // Nothing to wait for: and before 1.33 a sleep of nothing is refused.
         lifecycle: (api.propagation_seconds > 0).then(|| Lifecycle {
             pre_stop: Some(propagation),
