@@ -109,6 +109,17 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a number of seconds from 0 to 86400, such as 15 or 0.5".to_owned())
 }
 
+/// As [`seconds`], but not nothing: where 0 would end everything at once.
+///
+/// # Errors
+/// A sentence that says what would be accepted.
+pub fn some_seconds(text: &str) -> Result<Duration, String> {
+    seconds(text)
+        .ok()
+        .filter(|duration| *duration >= Duration::from_millis(1))
+        .ok_or_else(|| "expected a number of seconds above 0, up to 86400, such as 15 or 0.5".to_owned())
+}
+
 /// The arguments of this process; ends it with a message when they, or variables named like settings, are wrong.
 #[must_use]
 pub fn parse() -> Cli {
@@ -136,6 +147,14 @@ mod tests {
         assert_eq!(seconds("15"), Ok(Duration::from_secs(15)));
         for text in ["", "-1", "NaN", "inf", "1e9", "15s"] {
             assert!(seconds(text).is_err(), "{text} was accepted");
+        }
+    }
+
+    #[test]
+    fn where_something_has_to_take_some_time_nothing_is_refused() {
+        assert_eq!(some_seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "0.0001", "1e9", "x"] {
+            assert!(some_seconds(text).is_err(), "{text} was accepted");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::seconds;
+use crate::cli::some_seconds;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct BatchSettings {
@@ -16,7 +16,7 @@ pub struct BatchSettings {
     pub max_batches: u16,
 
     /// Seconds from the first byte of a batch until it is given up
-    #[arg(long, env = "RATES_MAX_BATCH_SECONDS", default_value = "300", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, env = "RATES_MAX_BATCH_SECONDS", default_value = "300", value_parser = some_seconds, value_name = "SECONDS")]
     pub max_batch_seconds: Duration,
 
     /// Bytes that a batch may have, unpacked
@@ -28,11 +28,11 @@ pub struct BatchSettings {
     pub max_batch_rows: u64,
 
     /// Seconds that a client may send nothing in the middle of a batch
-    #[arg(long, env = "RATES_BODY_TIMEOUT_SECONDS", default_value = "30", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, env = "RATES_BODY_TIMEOUT_SECONDS", default_value = "30", value_parser = some_seconds, value_name = "SECONDS")]
     pub body_timeout_seconds: Duration,
 
     /// Seconds after which the batch of a process that says nothing any more may be sent again, or goes on elsewhere
-    #[arg(long, env = "RATES_LEASE_SECONDS", default_value = "15", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, env = "RATES_LEASE_SECONDS", default_value = "15", value_parser = some_seconds, value_name = "SECONDS")]
     pub lease_seconds: Duration,
 
     /// Hours for which an Idempotency-Key is remembered, from the beginning of its batch
