@@ -144,19 +144,14 @@ impl Receiver {
 
     async fn take_in_turn(&self, incoming: &Incoming, body: BodyDataStream) -> Result<Batch, Refusal> {
         let place = self.place().await?;
-        let outcome = self.take(incoming, body, self.0.settings.max_batch_seconds).await;
+        let outcome = self.take(incoming, body).await;
         drop(place);
         self.0.work.notify_one();
         outcome
     }
 
-    async fn take(
-        &self,
-        incoming: &Incoming,
-        body: BodyDataStream,
-        limit: Duration,
-    ) -> Result<Batch, Refusal> {
-        let deadline = Instant::now() + limit;
+    async fn take(&self, incoming: &Incoming, body: BodyDataStream) -> Result<Batch, Refusal> {
+        let deadline = Instant::now() + self.0.settings.max_batch_seconds;
         match self.claim(incoming).await? {
             (Claim::Known(batch), _) => {
                 let batch = self.answer_again(&batch, incoming, body, deadline).await?;

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Json, Type};
 use tokio_postgres::{Client, Row, Transaction};
@@ -28,8 +27,7 @@ pub struct Batch {
     pub finished_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Its content comes in.
     Receiving,
@@ -52,6 +50,23 @@ impl Status {
             "rejected" => Self::Rejected,
             _ => Self::Abandoned,
         }
+    }
+
+    /// As it is stored.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Applied => "applied",
+            Self::Rejected => "rejected",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// What a batch is decided to.
+    fn decided(wrong: bool) -> Self {
+        if wrong { Self::Rejected } else { Self::Applied }
     }
 }
 
@@ -181,10 +196,9 @@ pub enum Next {
 
 /// The end of receiving, on disk before it is told. Asked again after its answer was lost, it gives the same answer.
 pub async fn received(client: &mut Client, id: i64, taken: &Taken, next: Next) -> Result<Batch, StoreError> {
-    let status = match (next, &taken.findings) {
-        (Next::Queue, _) => "queued",
-        (Next::Decide, None) => "applied",
-        (Next::Decide, Some(_)) => "rejected",
+    let status = match next {
+        Next::Queue => Status::Queued,
+        Next::Decide => Status::decided(taken.findings.is_some()),
     };
     let update = format!(
         "UPDATE rates_internal.batches
@@ -200,7 +214,7 @@ pub async fn received(client: &mut Client, id: i64, taken: &Taken, next: Next) -
             &update,
             &[
                 (&id, Type::INT8),
-                (&status, Type::TEXT),
+                (&status.name(), Type::TEXT),
                 (&signed(taken.rows), Type::INT8),
                 (&taken.checksum, Type::TEXT),
                 (&taken.ports, Type::TEXT_ARRAY),
@@ -240,11 +254,7 @@ impl Job {
     /// What it is decided to.
     #[must_use]
     pub fn status(&self) -> Status {
-        if self.rejected {
-            Status::Rejected
-        } else {
-            Status::Applied
-        }
+        Status::decided(self.rejected)
     }
 
     #[must_use]
@@ -279,7 +289,6 @@ pub async fn finish_job(client: &mut Client, job: &Job) -> Result<(), StoreError
     let update = "UPDATE rates_internal.batches
          SET status = $3, finished_at = clock_timestamp(), lease_until = NULL
          WHERE id = $1 AND status = 'running' AND attempt = $2";
-    let status = if job.rejected { "rejected" } else { "applied" };
     let transaction = durable(client).await?;
     let changed = transaction
         .execute_typed(
@@ -287,7 +296,7 @@ pub async fn finish_job(client: &mut Client, job: &Job) -> Result<(), StoreError
             &[
                 (&job.id, Type::INT8),
                 (&job.attempt, Type::INT4),
-                (&status, Type::TEXT),
+                (&job.status().name(), Type::TEXT),
             ],
         )
         .await?;

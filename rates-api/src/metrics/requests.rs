@@ -95,12 +95,6 @@ impl Requests {
 }
 
 impl InFlight {
-    /// The method, as it is counted.
-    #[must_use]
-    pub fn method(&self) -> &'static str {
-        self.operation.method
-    }
-
     /// The route, as it is counted.
     #[must_use]
     pub fn route(&self) -> &'static str {

@@ -14,7 +14,7 @@ use crate::readers::ReadError;
 use crate::report::chain;
 
 /// Seconds after which a caller may try again when the database is away.
-const RETRY_AFTER: u32 = 2;
+pub const RETRY_AFTER: u32 = 2;
 
 /// Why a read has no answer.
 pub fn read_problem(error: &ReadError) -> Problem {

@@ -10,9 +10,7 @@ use crate::batches::intake::IntakeError;
 use crate::batches::tokens::Unauthorized;
 use crate::problem::Problem;
 use crate::report::chain;
-
-/// Seconds after which a batch may be sent again.
-const RETRY_AFTER: u32 = 2;
+use crate::routes::RETRY_AFTER;
 
 const WRITTEN: &str = "Nothing was written.";
 
