@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::pod::{self, Resources};
+use super::pod;
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
 use crate::validate::{Environment, Scale};
@@ -119,14 +119,6 @@ fn container(environment: &Environment, image: &str) -> Container {
             pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
             pod::read_only(pod::mount("ingest", pod::INGEST_PATH)),
         ]),
-        ..pod::container(
-            "api",
-            image,
-            Resources {
-                cpu: "20m",
-                memory: "32Mi",
-                memory_limit: "256Mi",
-            },
-        )
+        ..pod::container("api", image, &api.resources)
     }
 }

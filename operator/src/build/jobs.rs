@@ -9,17 +9,17 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
-use super::pod::{self, Resources};
+use super::pod::{self, Fixed};
 use crate::identity::Component;
 use crate::validate::{ATTEMPT, Environment, JobRun, LOAD, Migration, SeedSource, Seeding};
 
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
-const SEED_RESOURCES: Resources = Resources {
+const SEED_RESOURCES: Fixed = Fixed {
     cpu: "20m",
     memory: "64Mi",
     memory_limit: "512Mi",
 };
-const API_RESOURCES: Resources = Resources {
+const API_RESOURCES: Fixed = Fixed {
     cpu: "10m",
     memory: "32Mi",
     memory_limit: "256Mi",

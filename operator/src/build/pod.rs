@@ -11,6 +11,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::validate::Resources;
+
 /// The user that the operator's and the API's images run as.
 pub const API_USER: i64 = 65532;
 /// The user that the PostgreSQL images run as.
@@ -43,12 +45,12 @@ pub fn spec(user: i64) -> PodSpec {
 }
 
 /// A container under the restricted profile: no privileges, and nothing writable but what is mounted.
-pub fn container(name: &str, image: &str, resources: Resources) -> Container {
+pub fn container(name: &str, image: &str, resources: impl Into<ResourceRequirements>) -> Container {
     Container {
         name: name.to_owned(),
         image: Some(image.to_owned()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
-        resources: Some(resources.requirements()),
+        resources: Some(resources.into()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
@@ -62,28 +64,46 @@ pub fn container(name: &str, image: &str, resources: Resources) -> Container {
     }
 }
 
-/// What a container asks for and may use at most. The processor is never limited: that costs
-/// latency and protects nobody.
+/// Fixed amounts, of containers that nobody needs to tune.
 #[derive(Clone, Copy)]
-pub struct Resources {
+pub struct Fixed {
     pub cpu: &'static str,
     pub memory: &'static str,
     pub memory_limit: &'static str,
 }
 
-impl Resources {
-    fn requirements(self) -> ResourceRequirements {
-        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
-            pairs
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), Quantity((*value).to_owned())))
-                .collect()
-        };
-        ResourceRequirements {
-            requests: Some(map(&[("cpu", self.cpu), ("memory", self.memory)])),
-            limits: Some(map(&[("memory", self.memory_limit)])),
-            ..ResourceRequirements::default()
-        }
+impl From<Fixed> for ResourceRequirements {
+    fn from(fixed: Fixed) -> Self {
+        amounts(
+            &[("cpu", fixed.cpu), ("memory", fixed.memory)],
+            &[("memory", fixed.memory_limit)],
+        )
+    }
+}
+
+impl From<&Resources> for ResourceRequirements {
+    fn from(resources: &Resources) -> Self {
+        let mut limits = vec![("memory", resources.memory_limit.as_str())];
+        limits.extend(resources.cpu_limit.as_ref().map(|limit| ("cpu", limit.as_str())));
+        amounts(
+            &[
+                ("cpu", resources.cpu.as_str()),
+                ("memory", resources.memory.as_str()),
+            ],
+            &limits,
+        )
+    }
+}
+
+fn amounts(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> ResourceRequirements {
+    let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
+        let owned = |&(key, value): &(&str, &str)| (key.to_owned(), Quantity(value.to_owned()));
+        pairs.iter().map(owned).collect()
+    };
+    ResourceRequirements {
+        requests: Some(map(requests)),
+        limits: Some(map(limits)),
+        ..ResourceRequirements::default()
     }
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::claims;
-use super::pod::{self, Resources};
+use super::pod::{self, Fixed};
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
 use crate::validate::Environment;
 
@@ -102,11 +102,6 @@ fn postgres(environment: &Environment) -> Container {
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     };
-    let resources = Resources {
-        cpu: "50m",
-        memory: "128Mi",
-        memory_limit: "1Gi",
-    };
     Container {
         env: Some(vec![
             pod::field("PATRONI_NAME", "metadata.name"),
@@ -131,14 +126,18 @@ fn postgres(environment: &Environment) -> Container {
             pod::sub_path(pod::mount(SCRATCH, "/var/run/postgresql"), "run"),
             pod::mount("shm", "/dev/shm"),
         ]),
-        ..pod::container("postgres", &environment.database.image, resources)
+        ..pod::container(
+            "postgres",
+            &environment.database.image,
+            &environment.database.resources,
+        )
     }
 }
 
 fn roles(environment: &Environment) -> Container {
     let applied = ["test", "-f", "/tmp/roles-applied"].map(str::to_owned);
-    let resources = Resources {
-        cpu: "5m",
+    let resources = Fixed {
+        cpu: "1m",
         memory: "16Mi",
         memory_limit: "128Mi",
     };

@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Resources;
+
 /// The rates API of an environment: the Deployment NAME-api behind the Service NAME-api, port 80.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +32,10 @@ pub struct Api {
     /// How API pods are replaced.
     #[serde(default)]
     pub rollout: Rollout,
+
+    /// What an API pod asks for and may use. Default: by profile; Preview 5m and 24Mi, at most 256Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
 }
 
 /// A HorizontalPodAutoscaler (autoscaling/v2) for the API.

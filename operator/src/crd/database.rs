@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Seed;
+use super::{Resources, Seed};
 
 /// The PostgreSQL of an environment.
 #[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -34,6 +34,11 @@ pub struct Database {
     #[serde(default)]
     pub storage: Storage,
 
+    /// What the PostgreSQL container asks for and may use. Default: by profile; Preview 20m and
+    /// 96Mi, at most 1Gi. A change restarts the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
     /// What the new database holds: exactly one of bundled and configMap. Without it, the
     /// database is empty, with the API's tables. It may change until status.database.seed
     /// says that it was loaded. Example: "seed: {bundled: {}}".
@@ -48,6 +53,7 @@ impl Default for Database {
             image: None,
             instances: one(),
             storage: Storage::default(),
+            resources: None,
             seed: None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod api;
 mod database;
+mod resources;
 mod rules;
 mod schema;
 mod seed;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use api::{Api, Autoscaling, Rollout};
 pub use database::{Database, Storage};
+pub use resources::{Amounts, Resources};
 pub use seed::{Bundled, ConfigMapSource, Seed};
 pub use status::{
     ApiStatus, DatabaseStatus, Phase, RatesEnvironmentStatus, SchemaStatus, SeedStatus, StorageStatus,

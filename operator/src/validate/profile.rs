@@ -1,0 +1,69 @@
+//! What a profile stands for: the defaults of everything that the spec leaves out.
+
+use crate::crd::Profile;
+
+/// The defaults of a profile.
+pub struct Defaults {
+    /// API pods.
+    pub replicas: i32,
+    /// The size of the database's volume.
+    pub volume: &'static str,
+    pub api: Amounts,
+    pub database: Amounts,
+}
+
+/// What a container asks for, and the memory it may use at most. The processor is not limited:
+/// that costs latency and protects nobody.
+pub struct Amounts {
+    pub cpu: &'static str,
+    pub memory: &'static str,
+    pub memory_limit: &'static str,
+}
+
+pub const fn defaults(profile: Profile) -> Defaults {
+    match profile {
+        Profile::Production => Defaults {
+            replicas: 3,
+            volume: "20Gi",
+            api: Amounts {
+                cpu: "100m",
+                memory: "64Mi",
+                memory_limit: "512Mi",
+            },
+            database: Amounts {
+                cpu: "500m",
+                memory: "1Gi",
+                memory_limit: "2Gi",
+            },
+        },
+        Profile::Staging => Defaults {
+            replicas: 2,
+            volume: "5Gi",
+            api: Amounts {
+                cpu: "50m",
+                memory: "48Mi",
+                memory_limit: "256Mi",
+            },
+            database: Amounts {
+                cpu: "100m",
+                memory: "256Mi",
+                memory_limit: "1Gi",
+            },
+        },
+        // Small enough for dozens of them beside each other on a small machine.
+        Profile::Preview => Defaults {
+            replicas: 1,
+            volume: "1Gi",
+            api: Amounts {
+                cpu: "5m",
+                memory: "24Mi",
+                memory_limit: "256Mi",
+            },
+            database: Amounts {
+                cpu: "20m",
+                memory: "96Mi",
+                memory_limit: "1Gi",
+            },
+        },
+    }
+}

@@ -1,0 +1,130 @@
+//! What a container asks for and may use: the spec's amounts, and the profile's where it is silent.
+
+use super::Invalid;
+use super::profile::Amounts;
+use crate::crd;
+use crate::quantity::Quantity;
+
+/// What a container asks for and may use at most.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resources {
+    pub cpu: Quantity,
+    pub memory: Quantity,
+    /// Only where the spec sets one.
+    pub cpu_limit: Option<Quantity>,
+    pub memory_limit: Quantity,
+}
+
+impl Resources {
+    /// `field` names the place in the spec. A default gives way to what was set: a limit is never
+    /// below the request beside it, whichever of the two the spec names.
+    pub(super) fn of(
+        spec: Option<&crd::Resources>,
+        field: &'static str,
+        defaults: &Amounts,
+    ) -> Result<Self, Invalid> {
+        let requests = spec.and_then(|spec| spec.requests.as_ref());
+        let limits = spec.and_then(|spec| spec.limits.as_ref());
+        let set = |amount: Option<&String>, example| -> Result<Option<Quantity>, Invalid> {
+            amount.map(|text| parse(text, field, example)).transpose()
+        };
+        let cpu = set(requests.and_then(|amounts| amounts.cpu.as_ref()), "250m")?;
+        let memory = set(requests.and_then(|amounts| amounts.memory.as_ref()), "256Mi")?;
+        let cpu_limit = set(limits.and_then(|amounts| amounts.cpu.as_ref()), "2")?;
+        let memory_limit = set(limits.and_then(|amounts| amounts.memory.as_ref()), "1Gi")?;
+        let default_cpu = parse(defaults.cpu, field, "250m")?;
+        let default_memory = parse(defaults.memory, field, "256Mi")?;
+        let default_limit = parse(defaults.memory_limit, field, "1Gi")?;
+        let memory = memory.unwrap_or_else(|| lower(default_memory, memory_limit.as_ref()));
+        Ok(Self {
+            cpu: cpu.unwrap_or_else(|| lower(default_cpu, cpu_limit.as_ref())),
+            memory_limit: memory_limit.unwrap_or_else(|| default_limit.max(memory.clone())),
+            memory,
+            cpu_limit,
+        })
+    }
+}
+
+fn lower(amount: Quantity, limit: Option<&Quantity>) -> Quantity {
+    match limit {
+        Some(limit) if *limit < amount => limit.clone(),
+        Some(_) | None => amount,
+    }
+}
+
+fn parse(text: &str, field: &'static str, example: &'static str) -> Result<Quantity, Invalid> {
+    Quantity::parse(text).ok_or_else(|| Invalid::Quantity {
+        field,
+        value: text.to_owned(),
+        example,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::Amounts as Set;
+
+    const DEFAULTS: Amounts = Amounts {
+        cpu: "20m",
+        memory: "96Mi",
+        memory_limit: "1Gi",
+    };
+
+    fn set(cpu: Option<&str>, memory: Option<&str>) -> Option<Set> {
+        Some(Set {
+            cpu: cpu.map(str::to_owned),
+            memory: memory.map(str::to_owned),
+        })
+    }
+
+    fn texts(resources: &Resources) -> [&str; 4] {
+        [
+            resources.cpu.as_str(),
+            resources.memory.as_str(),
+            resources.cpu_limit.as_ref().map_or("", Quantity::as_str),
+            resources.memory_limit.as_str(),
+        ]
+    }
+
+    #[test]
+    fn the_profile_gives_what_the_spec_leaves_out() {
+        let of = |spec: Option<&crd::Resources>| Resources::of(spec, "api.resources", &DEFAULTS).unwrap();
+        assert_eq!(texts(&of(None)), ["20m", "96Mi", "", "1Gi"]);
+        let spec = crd::Resources {
+            requests: set(Some("1"), None),
+            limits: None,
+        };
+        assert_eq!(texts(&of(Some(&spec))), ["1", "96Mi", "", "1Gi"]);
+    }
+
+    #[test]
+    fn a_default_never_contradicts_what_was_set() {
+        let of = |spec: crd::Resources| Resources::of(Some(&spec), "api.resources", &DEFAULTS).unwrap();
+        let large = of(crd::Resources {
+            requests: set(None, Some("4Gi")),
+            limits: None,
+        });
+        assert_eq!(texts(&large), ["20m", "4Gi", "", "4Gi"]);
+        let small = of(crd::Resources {
+            requests: None,
+            limits: set(Some("10m"), Some("64Mi")),
+        });
+        assert_eq!(texts(&small), ["10m", "64Mi", "10m", "64Mi"]);
+    }
+
+    #[test]
+    fn an_amount_that_is_no_quantity_is_told_with_its_place() {
+        let spec = crd::Resources {
+            requests: set(Some("many"), None),
+            limits: None,
+        };
+        let invalid = Resources::of(Some(&spec), "api.resources", &DEFAULTS).unwrap_err();
+        assert!(
+            invalid
+                .to_string()
+                .starts_with("spec.api.resources \"many\" is no quantity"),
+            "{invalid}"
+        );
+    }
+}
