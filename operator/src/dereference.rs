@@ -1,7 +1,4 @@
-//! All that a reconcile reads, at once and straight from the API server.
-//!
-//! Nothing is cached but the environments themselves: what is compared and decided is what is,
-//! also right after a write. Watches only say when to look again.
+//! All that a reconcile reads: from the store, and by name what the store cannot hold.
 
 use std::collections::BTreeSet;
 
@@ -11,19 +8,19 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::ListParams;
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt};
 use sha2::{Digest, Sha256};
 
 use crate::crd::{ConfigMapSource, RatesEnvironment};
 use crate::identity::Identity;
+use crate::store::{self, Held, Store};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read {what}")]
     Read { what: String, source: kube::Error },
+    #[error("cannot read the {what} that are held")]
+    Stored { what: String, source: store::Error },
 }
 
 /// An environment and everything that exists under its labels. Not `Debug`: it holds Secrets.
@@ -90,66 +87,56 @@ pub enum Dump {
     },
 }
 
-/// Reads everything; `None` if the environment is gone, or another one has its name.
-pub async fn dereference(client: &Client, identity: Identity) -> Result<Option<Observed>, Error> {
-    let environments: Api<RatesEnvironment> = Api::namespaced(client.clone(), &identity.namespace);
-    let found = environments.get_opt(&identity.name).await;
-    let found = found.map_err(|source| Error::Read {
-        what: "the environment".to_owned(),
-        source,
-    })?;
-    let Some(environment) = found.filter(|e| e.metadata.uid.as_ref() == Some(&identity.uid)) else {
+/// Takes everything of an environment, `NAMESPACE/NAME`; `None` if it is gone.
+///
+/// What has our labels is in the store. What has none is asked for by name where something is missing.
+pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Option<Observed>, Error> {
+    let environment = all::<RatesEnvironment>(store, key)?.pop();
+    let Some(environment) = environment else {
+        return Ok(None);
+    };
+    let Some(identity) = Identity::of(&environment) else {
         return Ok(None);
     };
     let reader = Reader {
         client,
         namespace: &identity.namespace,
-        selector: identity.everything(),
+        secrets: all(store, key)?,
     };
     let names = [identity.postgres(), identity.postgres_admin(), identity.api()];
     let [postgres, admin, api] = &names;
-    let secrets =
-        async { tokio::try_join!(reader.secret(postgres), reader.secret(admin), reader.secret(api)) };
-    let (secrets, config_maps, service_accounts, roles, role_bindings, claims, services) = tokio::try_join!(
-        secrets,
-        reader.list(),
-        reader.list(),
-        reader.list(),
-        reader.list(),
-        reader.list(),
-        reader.list(),
-    )?;
-    let (app_secret, admin_secret, token_secret) = secrets;
+    let (app_secret, admin_secret, token_secret) =
+        tokio::try_join!(reader.secret(postgres), reader.secret(admin), reader.secret(api))?;
+    let claims = all(store, key)?;
     let source = unloaded_config_map(&environment, &claims, &identity.claim(0));
-    let (stateful_sets, jobs, deployments, autoscalers, disruption_budgets, pods, dump) = tokio::try_join!(
-        reader.list(),
-        reader.list(),
-        reader.list(),
-        reader.list(),
-        reader.list(),
-        reader.list(),
-        reader.dump(source),
-    )?;
+    let dump = reader.dump(source).await?;
     Ok(Some(Observed {
-        identity,
-        environment,
         app_secret,
         admin_secret,
         token_secret,
-        config_maps,
-        service_accounts,
-        roles,
-        role_bindings,
+        config_maps: all(store, key)?,
+        service_accounts: all(store, key)?,
+        roles: all(store, key)?,
+        role_bindings: all(store, key)?,
         claims,
-        services,
-        stateful_sets,
-        jobs,
-        deployments,
-        autoscalers,
-        disruption_budgets,
-        pods,
+        services: all(store, key)?,
+        stateful_sets: all(store, key)?,
+        jobs: all(store, key)?,
+        deployments: all(store, key)?,
+        autoscalers: all(store, key)?,
+        disruption_budgets: all(store, key)?,
+        pods: all(store, key)?,
         dump,
+        identity,
+        environment,
     }))
+}
+
+fn all<K: Held>(store: &Store, key: &str) -> Result<Vec<K>, Error> {
+    store.of(key).map_err(|source| Error::Stored {
+        what: K::plural(&()).into_owned(),
+        source,
+    })
 }
 
 /// The `ConfigMap` that a seed still needs: none once it was loaded into the claim that is there.
@@ -173,26 +160,16 @@ fn unloaded_config_map<'a>(
 struct Reader<'a> {
     client: &'a Client,
     namespace: &'a str,
-    selector: String,
+    /// Those with our labels.
+    secrets: Vec<Secret>,
 }
 
 impl Reader<'_> {
-    async fn list<K>(&self) -> Result<Vec<K>, Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
-        let api: Api<K> = Api::namespaced(self.client.clone(), self.namespace);
-        let list = api.list(&ListParams::default().labels(&self.selector)).await;
-        list.map(|list| list.items).map_err(|source| Error::Read {
-            what: K::plural(&()).into_owned(),
-            source,
-        })
-    }
-
+    /// A Secret, also a foreign one: it is somebody's password, and nothing is made beside it.
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Error> {
+        if let Some(secret) = self.secrets.iter().find(|secret| secret.name_any() == name) {
+            return Ok(Some(secret.clone()));
+        }
         let api: Api<Secret> = Api::namespaced(self.client.clone(), self.namespace);
         api.get_opt(name).await.map_err(|source| Error::Read {
             what: format!("Secret {name}"),

@@ -1,12 +1,19 @@
-//! `/livez` and `/readyz` for the kubelet; the latter names what is waited for.
+//! `/livez` and `/readyz` for the kubelet, the latter naming what is waited for, and `/metrics`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What the operator is waiting for, if anything.
 #[derive(Clone)]
@@ -35,18 +42,40 @@ impl Readiness {
     }
 }
 
+/// What is answered from.
+#[derive(Clone)]
+pub struct Sources {
+    pub readiness: Readiness,
+    pub metrics: Arc<Metrics>,
+    /// Set once this process leads.
+    pub store: Arc<OnceLock<Arc<Store>>>,
+}
+
 /// Answers until the process ends.
-pub async fn serve(listener: TcpListener, readiness: Readiness) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, sources: Sources) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .with_state(readiness);
+        .route("/metrics", get(metrics))
+        .with_state(sources);
     axum::serve(listener, router).await
 }
 
-async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    match readiness.get() {
+async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
+    match sources.readiness.get() {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {what}\n")),
+    }
+}
+
+async fn metrics(State(sources): State<Sources>) -> Response {
+    let phases = sources
+        .store
+        .get()
+        .map(|store| store.phases())
+        .unwrap_or_default();
+    match sources.metrics.text(&phases) {
+        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    FieldsV1, ManagedFieldsEntry, ObjectMeta, OwnerReference,
+};
 use kube::Resource;
 
 use crate::crd::RatesEnvironment;
@@ -262,6 +264,30 @@ pub fn applies(metadata: &ObjectMeta, path: &[&str]) -> bool {
                 .flatten()
                 .is_some()
         })
+}
+
+/// The fields of which it decides something whether the operator applied them.
+const ASKED_FOR: [&[&str]; 2] = [&["f:spec", "f:replicas"], &["f:spec", "f:storageClassName"]];
+
+/// Drops all of `managedFields`, often half of an object, that [`applies`] is not asked about.
+pub fn only_what_we_apply(metadata: &mut ObjectMeta) {
+    let mut fields = serde_json::Map::new();
+    for path in ASKED_FOR.iter().filter(|path| applies(metadata, path)) {
+        let mut level = &mut fields;
+        for step in *path {
+            let next = level.entry(*step).or_insert_with(|| serde_json::json!({}));
+            let Some(next) = next.as_object_mut() else { break };
+            level = next;
+        }
+    }
+    metadata.managed_fields = (!fields.is_empty()).then(|| {
+        vec![ManagedFieldsEntry {
+            manager: Some(MANAGER.to_owned()),
+            operation: Some("Apply".to_owned()),
+            fields_v1: Some(FieldsV1(fields.into())),
+            ..ManagedFieldsEntry::default()
+        }]
+    });
 }
 
 /// How an existing object under a child's name stands to an environment.

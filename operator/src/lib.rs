@@ -11,6 +11,8 @@ pub mod settings;
 
 pub mod reconcile;
 
+pub mod store;
+
 pub mod dereference;
 
 pub mod credentials;
@@ -26,4 +28,5 @@ pub mod status;
 pub mod controller;
 pub mod health;
 pub mod leader;
+pub mod metrics;
 pub mod run;

@@ -50,7 +50,7 @@ struct Run {
     #[arg(long, env = "RATES_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
-    /// Where /livez and /readyz answer
+    /// Where /livez, /readyz and /metrics answer
     #[arg(
         long,
         env = "RATES_LISTEN",

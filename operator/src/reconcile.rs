@@ -1,5 +1,6 @@
 //! One environment, once: read, check, build, apply, report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,9 +15,11 @@ use crate::build::build;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::Fresh;
 use crate::dereference::{self, Observed, dereference};
-use crate::identity::{Identity, MANAGER};
+use crate::identity::MANAGER;
+use crate::metrics::Metrics;
 use crate::settings::Images;
 use crate::status::{self, Problem};
+use crate::store::Store;
 use crate::validate::{Environment, Migration, Seeding, validate};
 
 /// Watches tell of every change; this is for what they might miss.
@@ -40,19 +43,31 @@ pub enum Error {
 /// What a reconcile needs.
 pub struct Context {
     pub client: Client,
+    pub store: Arc<Store>,
+    pub metrics: Arc<Metrics>,
     pub images: Images,
     pub recorder: Recorder,
 }
 
-/// Brings one environment a step further; returns when to look again if nothing happens.
-/// `None`: there is nothing to look at any more.
-pub async fn reconcile(identity: Identity, context: &Context) -> Result<Option<Duration>, Error> {
-    let Some(observed) = Box::pin(dereference(&context.client, identity)).await? else {
-        return Ok(None);
+/// When to look at an environment again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// There is nothing to look at any more, or nothing to be done until something changes.
+    Gone,
+    /// After this time, unless something changes.
+    Settled(Duration),
+    /// At once: what was written may make more possible, and no watch tells of one's own writes.
+    Wrote,
+}
+
+/// Brings one environment, `NAMESPACE/NAME`, a step further.
+pub async fn reconcile(key: &str, context: &Context) -> Result<Next, Error> {
+    let Some(observed) = Box::pin(dereference(&context.client, &context.store, key)).await? else {
+        return Ok(Next::Gone);
     };
     if observed.environment.metadata.deletion_timestamp.is_some() {
         report(context, &observed, status::terminating(&observed)).await?;
-        return Ok(None);
+        return Ok(Next::Gone);
     }
     let now = Timestamp::now();
     let environment = match validate(&observed, &context.images, Fresh::generate()?, now) {
@@ -60,14 +75,21 @@ pub async fn reconcile(identity: Identity, context: &Context) -> Result<Option<D
         Err(invalid) => {
             let problem = Problem::from(&invalid);
             report(context, &observed, status::invalid(&observed, &problem, now)).await?;
-            return Ok(Some(BLOCKED));
+            return Ok(Next::Settled(BLOCKED));
         }
     };
     let children = build(&environment);
-    let (applied, outcome) = Box::pin(apply(&context.client, &environment, &observed, children)).await;
+    let (applied, outcome) = Box::pin(apply(
+        &context.client,
+        &context.store,
+        &environment,
+        &observed,
+        children,
+    ))
+    .await;
     let problem = match outcome {
         Ok(()) => environment.ingest_token.as_ref().err().map(Problem::from),
-        Err(apply::Error::NamespaceEnding) => return Ok(None),
+        Err(apply::Error::NamespaceEnding | apply::Error::Gone) => return Ok(Next::Gone),
         Err(error) => match error.reason() {
             Some(reason) => Some(Problem {
                 reason,
@@ -76,10 +98,14 @@ pub async fn reconcile(identity: Identity, context: &Context) -> Result<Option<D
             None => return Err(error.into()),
         },
     };
-    let again = look_again(&environment, problem.as_ref(), now);
+    let again = if applied.writes > 0 {
+        Next::Wrote
+    } else {
+        Next::Settled(look_again(&environment, problem.as_ref(), now))
+    };
     let status = status::status(&environment, &observed, &applied, problem, now);
     report(context, &observed, status).await?;
-    Ok(Some(again))
+    Ok(again)
 }
 
 fn look_again(environment: &Environment, problem: Option<&Problem>, now: Timestamp) -> Duration {
@@ -125,7 +151,7 @@ async fn report(context: &Context, observed: &Observed, status: RatesEnvironment
         .patch_status(&identity.name, &parameters, &Patch::Apply(patch))
         .await
     {
-        Ok(_) => {}
+        Ok(written) => context.store.put(&written),
         // Deleted, or deleted and created anew.
         Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => return Ok(()),
         Err(source) => return Err(Error::Status(source)),

@@ -1,20 +1,25 @@
 //! The process: everything that runs beside each other, supervised. What ends unasked ends all.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::controller::{self, Scope};
-use crate::health::{self, Readiness};
+use crate::controller::{Scope, controller, until_listed};
+use crate::health::{self, Readiness, Sources};
 use crate::identity::MANAGER;
 use crate::leader::{self, Candidate};
+use crate::metrics::{CountRequests, Metrics};
 use crate::reconcile::Context;
 use crate::settings::Images;
+use crate::store;
 
 /// Everything the process was started with.
 #[derive(Clone, Debug)]
@@ -54,7 +59,11 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let mut configuration = Config::infer().await.map_err(Error::Configuration)?;
     // A watch is silent for up to five minutes; the server ends it earlier.
     configuration.read_timeout = Some(Duration::from_secs(330));
-    let client = Client::try_from(configuration).map_err(Error::Client)?;
+    let metrics = Arc::new(Metrics::default());
+    let client = ClientBuilder::try_from(configuration)
+        .map_err(Error::Client)?
+        .with_layer(&CountRequests(metrics.clone()))
+        .build();
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|source| Error::Listen {
@@ -62,12 +71,17 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
             source,
         })?;
     let readiness = Readiness::waiting("the lease");
+    let sources = Sources {
+        readiness: readiness.clone(),
+        metrics,
+        store: Arc::default(),
+    };
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
 
-    let health = tokio::spawn(health::serve(listener, readiness.clone()));
-    let leading = tokio::spawn(lead(settings, client, readiness, stop.clone()));
+    let health = tokio::spawn(health::serve(listener, sources.clone()));
+    let leading = tokio::spawn(lead(settings, client, sources, stop.clone()));
     tokio::pin!(leading);
     tokio::select! {
         ended = health => match ended {
@@ -86,9 +100,14 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 async fn lead(
     settings: Settings,
     client: Client,
-    readiness: Readiness,
+    sources: Sources,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let Sources {
+        readiness,
+        metrics,
+        store: led,
+    } = sources;
     let candidate = settings
         .lease_namespace
         .as_ref()
@@ -99,23 +118,35 @@ async fn lead(
             () = stop.cancelled() => return Ok(()),
         }
     }
-    readiness.wait_for("the first list of environments; is the definition in crds/ installed?".to_owned());
+    metrics.leads();
     let reporter = Reporter {
         controller: MANAGER.to_owned(),
         instance: Some(settings.identity.clone()),
     };
+    let (store, triggered, following) =
+        store::follow(&client, settings.scope.namespace.as_deref(), metrics.clone());
+    // The only one to set it.
+    let _ = led.set(store.clone());
     let context = Context {
         client: client.clone(),
+        store: store.clone(),
+        metrics,
         images: settings.images,
         recorder: Recorder::new(client, reporter),
     };
-    let (mut listed, controller) = controller::controller(context, &settings.scope, stop.clone());
-    let mut controller = tokio::spawn(controller);
+    let mut following = AbortOnDropHandle::new(tokio::spawn(following));
+    let mut controller = tokio::spawn(controller(context, settings.scope, triggered, stop.clone()));
     let listed = async {
-        if listed.wait_for(|all| *all).await.is_ok() {
-            tracing::info!("leading");
-            readiness.ready();
-        }
+        until_listed(&store, |missing| match missing.first() {
+            Some(first) if first == "ratesenvironments" => readiness.wait_for(format!(
+                "the first list of {}; is the definition in crds/ installed?",
+                missing.join(", ")
+            )),
+            Some(_) => readiness.wait_for(format!("the first list of {}", missing.join(", "))),
+            None => readiness.ready(),
+        })
+        .await;
+        tracing::info!("leading");
         // The controller tells of its end itself.
         std::future::pending::<()>().await;
     };
@@ -132,6 +163,7 @@ async fn lead(
                 Ok(()) | Err(_) => Err(Error::Ended("the controller")),
             }
         }
+        _ = &mut following => Err(Error::Ended("a watch")),
         lost = keeping => Err(lost.into()),
         () = listed => Ok(()),
     };

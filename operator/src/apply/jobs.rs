@@ -1,7 +1,7 @@
 //! Jobs, which are created and deleted but never changed.
 
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 
 use super::{Error, Writer, compare, named, write_error};
@@ -12,11 +12,7 @@ use crate::validate::{Environment, Judgement, Migration, Seeding, judge};
 
 impl Writer<'_> {
     /// Starts a Job, or the attempt that takes the place of a lost one.
-    pub(super) async fn run_job(
-        &mut self,
-        child: Option<JobChild>,
-        observed: &Observed,
-    ) -> Result<(), Error> {
+    pub(super) async fn run_job(&self, child: Option<JobChild>, observed: &Observed) -> Result<(), Error> {
         let Some(JobChild {
             mut job,
             replaces,
@@ -31,7 +27,7 @@ impl Writer<'_> {
             if replaces.is_none() || existing.uid() != replaces {
                 return Ok(());
             }
-            self.delete_job(existing).await?;
+            self.delete(existing).await?;
         }
         if !due {
             return Ok(());
@@ -46,10 +42,12 @@ impl Writer<'_> {
             field_manager: Some(MANAGER.to_owned()),
             ..PostParams::default()
         };
+        self.still_there().await?;
         let created = api.create(&parameters, &job).await;
-        self.writes += 1;
+        self.count();
         match created {
-            Ok(_) => {
+            Ok(created) => {
+                self.store.put(&created);
                 tracing::info!(kind = "Job", name, "created");
                 Ok(())
             }
@@ -66,7 +64,7 @@ impl Writer<'_> {
 
     /// Removes Jobs with inputs of the past. The newest that did its work stays for its log.
     pub(super) async fn remove_stale_jobs(
-        &mut self,
+        &self,
         environment: &Environment,
         observed: &Observed,
     ) -> Result<(), Error> {
@@ -92,7 +90,7 @@ impl Writer<'_> {
                 let done = !kept && matches!(judge(job, &observed.pods), Judgement::Succeeded(_));
                 kept |= done;
                 if !done && Some(job.name_any()) != current && job.metadata.deletion_timestamp.is_none() {
-                    self.delete_job(job).await?;
+                    self.delete(job).await?;
                 }
             }
         }
@@ -101,27 +99,6 @@ impl Writer<'_> {
 
     fn is_ours(&self, job: &Job) -> bool {
         self.identity.claim_on(&job.metadata) == Claim::Ours
-    }
-
-    async fn delete_job(&mut self, job: &Job) -> Result<(), Error> {
-        let name = job.name_any();
-        let api: Api<Job> = self.api();
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: job.uid(),
-                resource_version: None,
-            }),
-            ..DeleteParams::background()
-        };
-        let deleted = api.delete(&name, &parameters).await;
-        self.writes += 1;
-        tracing::info!(kind = "Job", name, "deleted");
-        match deleted {
-            Ok(_) => Ok(()),
-            // Somebody was faster.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(source) => Err(write_error::<Job>(&name, source)),
-        }
     }
 }
 

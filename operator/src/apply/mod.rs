@@ -1,23 +1,31 @@
-//! Makes the cluster hold what was built: in a fixed order, each object only if it differs, and
-//! what is no longer wanted removed by label. Nobody else's object is ever touched.
+//! Makes the cluster hold what was built: what needs each other in a fixed order and the rest at
+//! once, each object only if it differs, and what is no longer wanted removed by label. Nobody
+//! else's object is ever touched. Every answer goes into the store.
 
 mod compare;
 mod jobs;
 mod orphans;
 mod replicas;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::future::join_all;
+use futures::join;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::api::{Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
+use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 
 use crate::build::Children;
+use crate::crd::RatesEnvironment;
 use crate::dereference::Observed;
 use crate::identity::{Claim, Identity, MANAGER};
+use crate::store::{Held, Store};
 use crate::validate::Environment;
+
+pub use compare::DIGEST;
 
 /// Why something could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +44,8 @@ pub enum Error {
     },
     #[error("the namespace is being deleted")]
     NamespaceEnding,
+    #[error("the environment is gone")]
+    Gone,
     #[error("cannot write {kind} {name}")]
     Write {
         kind: String,
@@ -58,7 +68,7 @@ impl Error {
             Self::NameTaken { .. } => Some("NameTaken"),
             Self::Leaving { .. } => Some("WaitingForDeletion"),
             Self::Refused { .. } => Some("Refused"),
-            Self::NamespaceEnding | Self::Write { .. } | Self::Serialise { .. } => None,
+            Self::NamespaceEnding | Self::Gone | Self::Write { .. } | Self::Serialise { .. } => None,
         }
     }
 }
@@ -77,15 +87,18 @@ pub struct Applied {
 /// Applies all children. The second part is what stopped it half-way.
 pub async fn apply(
     client: &Client,
+    store: &Store,
     environment: &Environment,
     observed: &Observed,
     children: Children,
 ) -> (Applied, Result<(), Error>) {
     let identity = &environment.identity;
-    let mut writer = Writer {
+    let writer = Writer {
         client,
+        store,
         identity,
-        writes: 0,
+        writes: AtomicU32::new(0),
+        exists: OnceCell::new(),
     };
     let mut applied = Applied {
         claims: observed.claims.clone(),
@@ -94,19 +107,22 @@ pub async fn apply(
         ..Applied::default()
     };
     let result = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
-    applied.writes = writer.writes;
+    applied.writes = writer.writes.into_inner();
     (applied, result)
 }
 
 struct Writer<'a> {
     client: &'a Client,
+    store: &'a Store,
     identity: &'a Identity,
-    writes: u32,
+    writes: AtomicU32,
+    /// Whether the environment still is there, once it was asked.
+    exists: OnceCell<bool>,
 }
 
 impl Writer<'_> {
     async fn all(
-        &mut self,
+        &self,
         environment: &Environment,
         observed: &Observed,
         children: Children,
@@ -130,22 +146,52 @@ impl Writer<'_> {
             autoscaler,
             disruption_budget,
         } = children;
-        self.ensure(app_secret, observed.app_secret.as_ref()).await?;
-        self.ensure(admin_secret, observed.admin_secret.as_ref()).await?;
-        if let Some(token_secret) = token_secret {
-            self.ensure(token_secret, observed.token_secret.as_ref()).await?;
+        // None of these needs another one, but for a RoleBinding its Role. All of them are needed by pods.
+        let config_maps = patroni_state
+            .into_iter()
+            .map(|config_map| self.ensure_among(config_map, &observed.config_maps));
+        let services = services
+            .into_iter()
+            .map(|service| self.ensure_among(service, &observed.services));
+        let secrets = [Some(app_secret), Some(admin_secret), token_secret]
+            .into_iter()
+            .flatten()
+            .zip([
+                &observed.app_secret,
+                &observed.admin_secret,
+                &observed.token_secret,
+            ])
+            .map(|(secret, existing)| self.ensure_looked_for(secret, existing.as_ref()));
+        let access = async {
+            self.ensure_among(role, &observed.roles).await?;
+            self.ensure_among(role_binding, &observed.role_bindings).await
+        };
+        // All are waited for, as an answer that nobody takes would be news later.
+        let (secrets, config_maps, account, access, services, claims, budget) = Box::pin(async {
+            join!(
+                join_all(secrets),
+                join_all(config_maps),
+                self.ensure_among(service_account, &observed.service_accounts),
+                access,
+                join_all(services),
+                self.claims(claims, observed, &mut applied.notice),
+                self.ensure_among(disruption_budget, &observed.disruption_budgets),
+            )
+        })
+        .await;
+        applied.claims = claims?;
+        for result in secrets {
+            result?;
         }
-        for config_map in patroni_state {
-            self.ensure_among(config_map, &observed.config_maps).await?;
+        for result in config_maps {
+            result?;
         }
-        self.ensure_among(service_account, &observed.service_accounts)
-            .await?;
-        self.ensure_among(role, &observed.roles).await?;
-        self.ensure_among(role_binding, &observed.role_bindings).await?;
-        applied.claims = self.claims(claims, observed, &mut applied.notice).await?;
-        for service in services {
-            self.ensure_among(service, &observed.services).await?;
+        account?;
+        access?;
+        for result in services {
+            result?;
         }
+        budget?;
         applied.stateful_set = Some(self.ensure_among(stateful_set, &observed.stateful_sets).await?);
         // Before their successors, which must not meet them.
         self.remove_stale_jobs(environment, observed).await?;
@@ -160,14 +206,12 @@ impl Writer<'_> {
         if let Some(autoscaler) = autoscaler {
             self.ensure_among(autoscaler, &observed.autoscalers).await?;
         }
-        self.ensure_among(disruption_budget, &observed.disruption_budgets)
-            .await?;
         Ok(())
     }
 
     /// Claims; one that cannot grow stays as it is, and the rest goes on.
     async fn claims(
-        &mut self,
+        &self,
         claims: Vec<PersistentVolumeClaim>,
         observed: &Observed,
         notice: &mut Option<String>,
@@ -187,13 +231,25 @@ impl Writer<'_> {
         Ok(applied)
     }
 
-    async fn ensure_among<K: Child>(&mut self, desired: K, existing: &[K]) -> Result<K, Error> {
+    async fn ensure_among<K: Held>(&self, desired: K, existing: &[K]) -> Result<K, Error> {
         let existing = named(existing, &desired.name_any());
-        self.ensure(desired, existing).await
+        Box::pin(self.ensure(desired, existing)).await
     }
 
     /// Applies an object unless it is there already as it should be.
-    async fn ensure<K: Child>(&mut self, mut desired: K, existing: Option<&K>) -> Result<K, Error> {
+    async fn ensure<K: Held>(&self, desired: K, existing: Option<&K>) -> Result<K, Error> {
+        if existing.is_some() {
+            return self.ensure_looked_for(desired, existing).await;
+        }
+        // What does not have our labels is not in the store.
+        let name = desired.name_any();
+        let found = self.api::<K>().get_opt(&name).await;
+        let found = found.map_err(|source| write_error::<K>(&name, source))?;
+        self.ensure_looked_for(desired, found.as_ref()).await
+    }
+
+    /// The same, where it is known that what is not given does not exist under any label.
+    async fn ensure_looked_for<K: Held>(&self, mut desired: K, existing: Option<&K>) -> Result<K, Error> {
         let name = desired.name_any();
         let serialise = |source| Error::Serialise {
             kind: K::kind(&()).into_owned(),
@@ -201,18 +257,6 @@ impl Writer<'_> {
             source,
         };
         compare::sign(&mut desired).map_err(serialise)?;
-        let api: Api<K> = self.api();
-        let found;
-        let existing = if let Some(existing) = existing {
-            Some(existing)
-        } else {
-            // What does not have our labels was not listed.
-            found = api
-                .get_opt(&name)
-                .await
-                .map_err(|source| write_error::<K>(&name, source))?;
-            found.as_ref()
-        };
         if let Some(existing) = existing {
             self.check::<K>(existing)?;
             let live = serde_json::to_value(existing).map_err(serialise)?;
@@ -220,12 +264,34 @@ impl Writer<'_> {
             if compare::holds(&live, &wanted) {
                 return Ok(existing.clone());
             }
+        } else {
+            self.still_there().await?;
         }
-        self.patch(&api, MANAGER, &name, &desired).await
+        self.patch(MANAGER, &name, &desired).await
+    }
+
+    /// Refuses to make anything for an environment that was deleted meanwhile: nothing would come
+    /// and take away what is to outlive it.
+    async fn still_there(&self) -> Result<(), Error> {
+        let ask = async || {
+            let api: Api<RatesEnvironment> = Api::namespaced(self.client.clone(), &self.identity.namespace);
+            let name = &self.identity.name;
+            let found = api.get_metadata_opt(name).await;
+            let found = found.map_err(|source| write_error::<RatesEnvironment>(name, source))?;
+            let same = |metadata: &ObjectMeta| {
+                metadata.uid.as_ref() == Some(&self.identity.uid) && metadata.deletion_timestamp.is_none()
+            };
+            Ok::<_, Error>(found.is_some_and(|found| same(&found.metadata)))
+        };
+        if *self.exists.get_or_try_init(ask).await? {
+            Ok(())
+        } else {
+            Err(Error::Gone)
+        }
     }
 
     /// Refuses what is not ours to change.
-    fn check<K: Child>(&self, existing: &K) -> Result<(), Error> {
+    fn check<K: Held>(&self, existing: &K) -> Result<(), Error> {
         let (kind, name) = (K::kind(&()).into_owned(), existing.name_any());
         match self.identity.claim_on(existing.meta()) {
             Claim::Ours | Claim::Retained => Ok(()),
@@ -234,42 +300,29 @@ impl Writer<'_> {
         }
     }
 
-    async fn patch<K: Child, T: Serialize + std::fmt::Debug>(
-        &mut self,
-        api: &Api<K>,
+    async fn patch<K: Held, T: Serialize + std::fmt::Debug>(
+        &self,
         manager: &str,
         name: &str,
         object: &T,
     ) -> Result<K, Error> {
         let parameters = PatchParams::apply(manager).force();
+        let api: Api<K> = self.api();
         let applied = api.patch(name, &parameters, &Patch::Apply(object)).await;
-        self.writes += 1;
+        self.count();
+        let applied = applied.map_err(|source| write_error::<K>(name, source))?;
+        self.store.put(&applied);
         tracing::info!(kind = %K::kind(&()), name, manager, "applied");
-        applied.map_err(|source| write_error::<K>(name, source))
+        Ok(applied)
     }
 
-    fn api<K: Child>(&self) -> Api<K> {
+    fn count(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn api<K: Held>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.identity.namespace)
     }
-}
-
-/// What the operator applies.
-trait Child:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + std::fmt::Debug
-    + Serialize
-    + DeserializeOwned
-{
-}
-
-impl<K> Child for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + Serialize
-        + DeserializeOwned
-{
 }
 
 fn named<'a, K: Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {
@@ -278,7 +331,7 @@ fn named<'a, K: Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {
         .find(|object| object.meta().name.as_deref() == Some(name))
 }
 
-fn write_error<K: Child>(name: &str, source: kube::Error) -> Error {
+fn write_error<K: Held>(name: &str, source: kube::Error) -> Error {
     let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
     match &source {
         kube::Error::Api(status)

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 
-use super::{Child, Error, Writer, write_error};
+use super::{Error, Writer, write_error};
 use crate::build::Children;
 use crate::dereference::Observed;
 use crate::identity::Claim;
+use crate::store::Held;
 
 /// The names that are wanted, by kind.
 pub struct Wanted(BTreeSet<(String, String)>);
@@ -39,7 +40,7 @@ impl Wanted {
 }
 
 impl Writer<'_> {
-    pub(super) async fn remove_orphans(&mut self, wanted: &Wanted, observed: &Observed) -> Result<(), Error> {
+    pub(super) async fn remove_orphans(&self, wanted: &Wanted, observed: &Observed) -> Result<(), Error> {
         self.remove_unless(wanted, &observed.autoscalers).await?;
         self.remove_unless(wanted, &observed.deployments).await?;
         self.remove_unless(wanted, &observed.disruption_budgets).await?;
@@ -51,29 +52,36 @@ impl Writer<'_> {
         self.remove_unless(wanted, &observed.config_maps).await
     }
 
-    async fn remove_unless<K: Child>(&mut self, wanted: &Wanted, existing: &[K]) -> Result<(), Error> {
+    async fn remove_unless<K: Held>(&self, wanted: &Wanted, existing: &[K]) -> Result<(), Error> {
         for object in existing {
             let ours = self.identity.claim_on(object.meta()) == Claim::Ours;
             if !ours || wanted.has(object) {
                 continue;
             }
-            let name = object.name_any();
-            let api: Api<K> = self.api();
-            let parameters = DeleteParams {
-                preconditions: Some(Preconditions {
-                    uid: object.uid(),
-                    resource_version: None,
-                }),
-                ..DeleteParams::background()
-            };
-            let deleted = api.delete(&name, &parameters).await;
-            self.writes += 1;
-            tracing::info!(kind = %K::kind(&()), name, "deleted, as it is no longer wanted");
-            match deleted {
-                Ok(_) => {}
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-                Err(source) => return Err(write_error::<K>(&name, source)),
-            }
+            self.delete(object).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes this very object, and in the background what it owns.
+    pub(super) async fn delete<K: Held>(&self, object: &K) -> Result<(), Error> {
+        let name = object.name_any();
+        let api: Api<K> = self.api();
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: object.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::background()
+        };
+        let deleted = api.delete(&name, &parameters).await;
+        self.count();
+        tracing::info!(kind = %K::kind(&()), name, "deleted, as it is no longer wanted");
+        match deleted {
+            Ok(answer) => self.store.deleted(object, answer.left().as_ref()),
+            // Somebody was faster, and the watch tells.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            Err(source) => return Err(write_error::<K>(&name, source)),
         }
         Ok(())
     }

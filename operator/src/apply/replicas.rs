@@ -18,7 +18,7 @@ const KEEPER: &str = "rates-operator-replicas";
 
 impl Writer<'_> {
     pub(super) async fn deployment(
-        &mut self,
+        &self,
         desired: Deployment,
         scale: &Scale,
         observed: &Observed,
@@ -41,7 +41,7 @@ impl Writer<'_> {
     }
 
     /// Takes the number over as it is.
-    async fn keep(&mut self, deployment: &Deployment) -> Result<Deployment, Error> {
+    async fn keep(&self, deployment: &Deployment) -> Result<Deployment, Error> {
         let name = deployment.name_any();
         let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
         let number = json!({
@@ -50,8 +50,7 @@ impl Writer<'_> {
             "metadata": {"name": name},
             "spec": {"replicas": replicas},
         });
-        let api = self.api();
-        self.patch(&api, KEEPER, &name, &number).await
+        self.patch(KEEPER, &name, &number).await
     }
 }
 

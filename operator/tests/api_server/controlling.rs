@@ -36,9 +36,8 @@ async fn watches_bring_every_change_to_a_reconcile() {
         namespace: Some(stage.namespace.clone()),
         concurrency: 2,
     };
-    let (mut listed, running) = controller(stage.take_context(), &scope, stop.clone());
-    let running = tokio::spawn(running);
-    listed.wait_for(|all| *all).await.unwrap();
+    let (context, triggered) = stage.take_context();
+    let running = tokio::spawn(controller(context, scope, triggered, stop.clone()));
 
     stage.specify(&json!({"database": {"seed": {"configMap": {"name": "dump", "key": "rates.sql"}}}}));
     until("the StatefulSet is made", || {

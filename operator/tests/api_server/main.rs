@@ -7,10 +7,14 @@
 )]
 
 mod admission;
+mod catching_up;
 mod controlling;
 mod explain;
 mod ingest_token;
+mod killed;
 mod leaving;
+mod mortal;
 mod reconciling;
+mod restored;
 mod server;
 mod stage;

@@ -21,27 +21,29 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
     let stage = Stage::new(server, "in-order").await;
     stage.specify(&bundled());
 
-    let first = stage.reconcile().await;
+    let mut first = stage.reconcile().await;
+    // What needs nothing of each other is made at once.
+    first[..16].sort();
     assert_eq!(
         first,
         [
+            "PATCH configmaps/harbour-postgres-config",
+            "PATCH configmaps/harbour-postgres-failover",
+            "PATCH configmaps/harbour-postgres-leader",
+            "PATCH configmaps/harbour-postgres-sync",
+            "PATCH persistentvolumeclaims/data-harbour-postgres-0",
+            "PATCH poddisruptionbudgets/harbour-api",
+            "PATCH rolebindings/harbour-postgres",
+            "PATCH roles/harbour-postgres",
+            "PATCH secrets/harbour-api",
             "PATCH secrets/harbour-postgres",
             "PATCH secrets/harbour-postgres-admin",
-            "PATCH secrets/harbour-api",
-            "PATCH configmaps/harbour-postgres-config",
-            "PATCH configmaps/harbour-postgres-leader",
-            "PATCH configmaps/harbour-postgres-failover",
-            "PATCH configmaps/harbour-postgres-sync",
             "PATCH serviceaccounts/harbour-postgres",
-            "PATCH roles/harbour-postgres",
-            "PATCH rolebindings/harbour-postgres",
-            "PATCH persistentvolumeclaims/data-harbour-postgres-0",
-            "PATCH services/harbour-postgres",
-            "PATCH services/harbour-postgres-ro",
-            "PATCH services/harbour-postgres-headless",
             "PATCH services/harbour-api",
+            "PATCH services/harbour-postgres",
+            "PATCH services/harbour-postgres-headless",
+            "PATCH services/harbour-postgres-ro",
             "PATCH statefulsets/harbour-postgres",
-            "PATCH poddisruptionbudgets/harbour-api",
             "PATCH ratesenvironments/harbour/status",
         ]
     );

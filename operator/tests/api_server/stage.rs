@@ -2,6 +2,7 @@
 //! identity, each write recorded. There is no kubelet and no scheduler: the tests play their part
 //! and write the status that those would.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use k8s_openapi::api::batch::v1::Job;
@@ -13,66 +14,127 @@ use kube::discovery::ApiResource;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use rates_operator::crd::RatesEnvironment;
-use rates_operator::identity::Identity;
+use rates_operator::metrics::Metrics;
 use rates_operator::reconcile::{Context, reconcile};
 use rates_operator::settings::Images;
+use rates_operator::store::{self, Key};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::task::AbortOnDropHandle;
+use tower::layer::layer_fn;
 use tower::util::MapRequestLayer;
 
+use crate::catching_up::caught_up;
+use crate::mortal::{Life, Mortal, is_write};
 use crate::server::Server;
 
 pub struct Stage {
     pub server: &'static Server,
     pub namespace: String,
     pub admin: Client,
-    context: Option<Context>,
+    pub context: Option<Context>,
+    triggered: Option<UnboundedReceiver<Key>>,
+    following: AbortOnDropHandle<()>,
+    life: Arc<Life>,
     writes: Arc<Mutex<Vec<String>>>,
+    restarted: bool,
 }
 
 pub const NAME: &str = "harbour";
 
+/// An operator of its own: what reconciles, and what keeps its store.
+async fn operator(
+    server: &Server,
+    namespace: &str,
+    writes: &Arc<Mutex<Vec<String>>>,
+    life: &Arc<Life>,
+) -> (Context, UnboundedReceiver<Key>, AbortOnDropHandle<()>) {
+    let recorded = writes.clone();
+    let record = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
+        if is_write(&request) {
+            recorded
+                .lock()
+                .unwrap()
+                .push(format!("{} {}", request.method(), request.uri().path()));
+        }
+        request
+    });
+    let life = life.clone();
+    let client = ClientBuilder::try_from(server.operator_config().await)
+        .unwrap()
+        .with_layer(&record)
+        .with_layer(&layer_fn(move |inner| Mortal {
+            inner,
+            life: life.clone(),
+        }))
+        .build();
+    let reporter = Reporter {
+        controller: "tests".to_owned(),
+        instance: None,
+    };
+    let postgres = ["13.5=pg:thirteen", "17=pg:seventeen"].map(str::to_owned);
+    let metrics = Arc::new(Metrics::default());
+    let (store, triggered, following) = store::follow(&client, Some(namespace), metrics.clone());
+    let context = Context {
+        client: client.clone(),
+        store,
+        metrics,
+        images: Images::new("api:first".to_owned(), &postgres).unwrap(),
+        recorder: Recorder::new(client, reporter),
+    };
+    (
+        context,
+        triggered,
+        AbortOnDropHandle::new(tokio::spawn(following)),
+    )
+}
+
 impl Stage {
     pub async fn new(server: &'static Server, namespace: &str) -> Self {
         let namespace = server.namespace(namespace).await;
-        let writes: Arc<Mutex<Vec<String>>> = Arc::default();
-        let recorded = writes.clone();
-        let record = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
-            // Events tell, they change nothing.
-            if request.method() != http::Method::GET && !request.uri().path().contains("/events") {
-                recorded
-                    .lock()
-                    .unwrap()
-                    .push(format!("{} {}", request.method(), request.uri().path()));
-            }
-            request
-        });
-        let client = ClientBuilder::try_from(server.operator_config().await)
-            .unwrap()
-            .with_layer(&record)
-            .build();
-        let reporter = Reporter {
-            controller: "tests".to_owned(),
-            instance: None,
-        };
-        let postgres = ["13.5=pg:thirteen", "17=pg:seventeen"].map(str::to_owned);
-        let context = Context {
-            client: client.clone(),
-            images: Images::new("api:first".to_owned(), &postgres).unwrap(),
-            recorder: Recorder::new(client, reporter),
-        };
+        let (writes, life) = (Arc::default(), Arc::default());
+        let (context, triggered, following) = operator(server, &namespace, &writes, &life).await;
         Self {
             server,
             namespace,
             admin: server.client().await,
             context: Some(context),
+            triggered: Some(triggered),
+            following,
             writes,
+            life,
+            restarted: false,
         }
     }
 
+    /// Lets the operator die with the answer to one of its next writes: 1 is the first of them.
+    pub fn dies_with_write(&self, number: i64) {
+        self.life.writes_left.store(number, Ordering::SeqCst);
+    }
+
+    pub fn writes_left(&self) -> i64 {
+        self.life.writes_left.load(Ordering::SeqCst)
+    }
+
+    pub fn restarted(&self) -> bool {
+        self.restarted
+    }
+
+    /// Another operator takes over, which knows nothing.
+    pub async fn restart(&mut self) {
+        self.restarted = true;
+        self.life = Arc::default();
+        let (context, triggered, following) =
+            operator(self.server, &self.namespace, &self.writes, &self.life).await;
+        self.context = Some(context);
+        self.triggered = Some(triggered);
+        self.following = following;
+    }
+
     /// For a controller that is to reconcile by itself.
-    pub fn take_context(&mut self) -> Context {
-        self.context.take().unwrap()
+    pub fn take_context(&mut self) -> (Context, UnboundedReceiver<Key>) {
+        (self.context.take().unwrap(), self.triggered.take().unwrap())
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -96,11 +158,24 @@ impl Stage {
         self.api().get(NAME).await.unwrap()
     }
 
+    /// Reconciles once; false if the operator died.
+    pub async fn lives_through_a_reconcile(&self) -> bool {
+        let context = self.context.as_ref().unwrap();
+        caught_up(&self.admin, &self.namespace, &context.store).await;
+        let key = format!("{}/{NAME}", self.namespace);
+        let outcome = reconcile(&key, context).await;
+        let dead = self.life.writes_left.load(Ordering::SeqCst) <= 0;
+        assert!(dead || outcome.is_ok(), "{:?}", outcome.err());
+        !dead
+    }
+
     /// One reconcile; gives what it wrote, as `METHOD name-of-kind/name`.
     pub async fn reconcile(&self) -> Vec<String> {
+        let context = self.context.as_ref().unwrap();
+        caught_up(&self.admin, &self.namespace, &context.store).await;
         self.writes.lock().unwrap().clear();
-        let identity = Identity::of(&self.environment().await).unwrap();
-        reconcile(identity, self.context.as_ref().unwrap()).await.unwrap();
+        let key = format!("{}/{NAME}", self.namespace);
+        reconcile(&key, context).await.unwrap();
         let writes = std::mem::take(&mut *self.writes.lock().unwrap());
         let marker = format!("/namespaces/{}/", self.namespace);
         writes
@@ -232,6 +307,14 @@ impl Stage {
     pub async fn until_ready(&self, spec: &Value) {
         self.specify(spec);
         self.settle().await;
+        self.until_the_api_is_due().await;
+        self.deployment_rolls_out().await;
+        self.settle().await;
+        assert_eq!(self.field("renv/harbour", "{.status.phase}"), "Ready");
+    }
+
+    /// Plays what has to happen until the API can run.
+    pub async fn until_the_api_is_due(&self) {
         self.database_runs().await;
         let seeded = json!({"outcome": "succeeded", "source": "bundled", "checksum": "sha256:00", "rows": 3, "seconds": 0.5, "schemaVersion": 1});
         self.job_ends("seed", "publish", "Succeeded", &seeded).await;
@@ -239,9 +322,6 @@ impl Stage {
         let migrated = json!({"outcome": "succeeded", "schemaVersion": 1, "applied": []});
         self.job_ends("migrate", "migrate", "Succeeded", &migrated).await;
         self.reconcile().await;
-        self.deployment_rolls_out().await;
-        self.settle().await;
-        assert_eq!(self.field("renv/harbour", "{.status.phase}"), "Ready");
     }
 
     async fn pod(&self, name: &str, component: &str, more: &Value, owner: Option<&Job>) {

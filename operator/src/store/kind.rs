@@ -1,0 +1,394 @@
+//! The objects of one kind, as they were last seen or written.
+//!
+//! Two tell of an object: the watch, in order but late, and the answers to the operator's own
+//! writes, at once but beside each other. Versions decide between them: they are numbers that grow
+//! with every write to a kind.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::Resource;
+
+use super::compact::{Error, Packer};
+use super::matters::Held;
+use crate::crd::Phase;
+
+/// `NAMESPACE/NAME` of an object, or of the environment that it is of.
+pub type Key = Arc<str>;
+
+/// For how long an answer to a write may come after the news that its object is gone.
+const LATE: Duration = Duration::from_mins(10);
+/// How many of what is gone are remembered before the first are looked through.
+const MANY: usize = 1024;
+
+/// What is held of a kind.
+pub struct Kind<K> {
+    objects: Mutex<Objects>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Default for Kind<K> {
+    fn default() -> Self {
+        Self {
+            objects: Mutex::default(),
+            kind: PhantomData,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Objects {
+    packer: Packer,
+    by_name: HashMap<Key, Entry>,
+    /// The names by environment.
+    of: HashMap<Key, Vec<Key>>,
+    gone: HashMap<Key, Gone>,
+    /// How many of `gone` were left when they were last looked through.
+    recent: usize,
+    /// The version of the last list, unless another one is under way.
+    listed: Option<u64>,
+    /// All were listed once.
+    complete: bool,
+}
+
+struct Entry {
+    environment: Key,
+    version: u64,
+    /// Of what matters of the object.
+    digest: u64,
+    refers_to: Box<[Box<str>]>,
+    phase: Option<Phase>,
+    packed: Box<[u8]>,
+}
+
+/// An object that was removed, so that what is told of it later is known to be of the past.
+struct Gone {
+    version: u64,
+    /// Set where the object itself is gone, and not only its label.
+    uid: Option<String>,
+    at: Instant,
+}
+
+/// The environments to look at again.
+pub type Changed = Vec<Key>;
+
+impl<K: Held> Kind<K> {
+    /// Takes an object as the watch or the answer to a write has it, unless something newer is known.
+    pub fn put(&self, mut object: K) -> Changed {
+        object.slim();
+        let mut objects = self.lock();
+        let Some(name) = name_of(&object) else {
+            return Changed::new();
+        };
+        let version = version_of(object.meta().resource_version.as_deref());
+        if objects.knows_newer(&name, version, object.meta().uid.as_deref()) {
+            return Changed::new();
+        }
+        let Some(environment) = object.environment() else {
+            return objects.forget(&name);
+        };
+        let packed = match objects.packer.pack(&object) {
+            Ok(packed) => packed,
+            Err(error) => {
+                tracing::error!(%error, kind = %K::kind(&()), %name, "cannot be stored");
+                return Changed::new();
+            }
+        };
+        let entry = Entry {
+            environment: Key::from(environment),
+            version,
+            digest: object.digest(),
+            refers_to: object.refers_to().into_iter().map(Into::into).collect(),
+            phase: object.phase(),
+            packed,
+        };
+        objects.insert(name, entry)
+    }
+
+    /// Takes note that an object is gone, or no longer has the label, as of a version.
+    pub fn remove<R: Resource>(&self, object: &R) -> Changed {
+        let Some(name) = name_of(object) else {
+            return Changed::new();
+        };
+        let version = version_of(object.meta().resource_version.as_deref());
+        let mut objects = self.lock();
+        if objects
+            .by_name
+            .get(&name)
+            .is_some_and(|entry| entry.version > version)
+        {
+            return Changed::new();
+        }
+        objects.bury(&name, version, None);
+        objects.forget(&name)
+    }
+
+    /// Takes note that a delete was answered, and the object is gone.
+    pub fn deleted(&self, namespace: &str, name: &str, uid: Option<String>) {
+        let name = Key::from(format!("{namespace}/{name}"));
+        let mut objects = self.lock();
+        let version = objects.by_name.get(&name).map_or(0, |entry| entry.version);
+        objects.bury(&name, version, uid);
+        objects.forget(&name);
+    }
+
+    /// Begins a list.
+    pub fn listing(&self) {
+        self.lock().listed = None;
+    }
+
+    /// Ends a list that was taken at a version: what is older and was not met in it is gone.
+    pub fn listed(&self, met: &HashSet<Key>, version: Option<&str>) -> Changed {
+        let version = version_of(version);
+        let mut objects = self.lock();
+        let gone: Vec<Key> = objects
+            .by_name
+            .iter()
+            .filter(|(name, entry)| entry.version <= version && !met.contains(*name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        objects.listed = Some(version);
+        objects.complete = true;
+        gone.iter().flat_map(|name| objects.forget(name)).collect()
+    }
+
+    /// Whether all were listed once.
+    pub fn is_listed(&self) -> bool {
+        self.lock().complete
+    }
+
+    /// The objects of an environment, by name.
+    pub fn of(&self, environment: &str) -> Result<Vec<K>, Error> {
+        let objects = self.lock();
+        let mut names: Vec<&Key> = objects.of.get(environment).into_iter().flatten().collect();
+        names.sort_unstable();
+        names
+            .into_iter()
+            .filter_map(|name| objects.by_name.get(name))
+            .map(|entry| objects.packer.unpack(&entry.packed))
+            .collect()
+    }
+
+    /// The environments of which an object refers to something.
+    pub fn referring_to(&self, what: &str) -> Changed {
+        let objects = self.lock();
+        let refers = |entry: &&Entry| entry.refers_to.iter().any(|other| &**other == what);
+        let entries = objects.by_name.values().filter(refers);
+        entries.map(|entry| entry.environment.clone()).collect()
+    }
+
+    /// How many are in each phase.
+    pub fn phases(&self) -> BTreeMap<String, usize> {
+        let mut phases = BTreeMap::new();
+        for entry in self.lock().by_name.values() {
+            let phase = entry
+                .phase
+                .map_or_else(|| "None".to_owned(), |phase| format!("{phase:?}"));
+            *phases.entry(phase).or_default() += 1;
+        }
+        phases
+    }
+
+    /// The versions by name of what is held in a namespace.
+    pub fn versions(&self, namespace: &str) -> BTreeMap<String, u64> {
+        let objects = self.lock();
+        let within = objects.by_name.iter().filter_map(|(name, entry)| {
+            let (place, name) = name.split_once('/')?;
+            (place == namespace).then(|| (name.to_owned(), entry.version))
+        });
+        within.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Objects {
+    fn knows_newer(&self, name: &str, version: u64, uid: Option<&str>) -> bool {
+        if let Some(entry) = self.by_name.get(name) {
+            return version <= entry.version && version != 0;
+        }
+        let of_the_past = self.gone.get(name).is_some_and(|gone| {
+            version <= gone.version || (gone.uid.is_some() && gone.uid.as_deref() == uid)
+        });
+        // It was there before the last list, and not in it.
+        let missed = self.listed.is_some_and(|listed| version <= listed);
+        version != 0 && (of_the_past || missed)
+    }
+
+    fn insert(&mut self, name: Key, entry: Entry) -> Changed {
+        let environment = entry.environment.clone();
+        let digest = entry.digest;
+        // One copy of each name: with thousands of objects they are a good part of all.
+        let (name, before) = match self.by_name.remove_entry(&name) {
+            Some((known, before)) => (known, Some(before)),
+            None => (name, None),
+        };
+        let mut changed = Changed::new();
+        match &before {
+            Some(before) if before.environment == environment => {
+                if before.digest != digest {
+                    changed.push(environment.clone());
+                }
+                let kept = Entry {
+                    environment: before.environment.clone(),
+                    ..entry
+                };
+                self.by_name.insert(name, kept);
+                return changed;
+            }
+            Some(before) => {
+                self.unlist(&before.environment, &name);
+                changed.push(before.environment.clone());
+            }
+            None => {}
+        }
+        changed.push(environment.clone());
+        let shared = self
+            .of
+            .get_key_value(&environment)
+            .map_or(environment, |(known, _)| known.clone());
+        self.of.entry(shared.clone()).or_default().push(name.clone());
+        self.by_name.insert(
+            name,
+            Entry {
+                environment: shared,
+                ..entry
+            },
+        );
+        changed
+    }
+
+    fn forget(&mut self, name: &str) -> Changed {
+        let Some(entry) = self.by_name.remove(name) else {
+            return Changed::new();
+        };
+        self.unlist(&entry.environment, name);
+        vec![entry.environment]
+    }
+
+    fn unlist(&mut self, environment: &str, name: &str) {
+        if let Some(names) = self.of.get_mut(environment) {
+            names.retain(|other| &**other != name);
+            if names.is_empty() {
+                self.of.remove(environment);
+            }
+        }
+    }
+
+    fn bury(&mut self, name: &Key, version: u64, uid: Option<String>) {
+        let at = Instant::now();
+        if self.gone.len() >= MANY.max(self.recent * 2) {
+            self.gone.retain(|_, gone| at.duration_since(gone.at) < LATE);
+            self.recent = self.gone.len();
+        }
+        self.gone.insert(name.clone(), Gone { version, uid, at });
+    }
+}
+
+/// `NAMESPACE/NAME` of an object.
+pub fn name_of<K: Resource>(object: &K) -> Option<Key> {
+    let metadata = object.meta();
+    let (namespace, name) = (metadata.namespace.as_ref()?, metadata.name.as_ref()?);
+    Some(Key::from(format!("{namespace}/{name}")))
+}
+
+/// Versions of one kind compare as numbers. A server whose versions are none is taken at its word,
+/// in the order in which it speaks.
+fn version_of(version: Option<&str>) -> u64 {
+    version.and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::core::ObjectMeta;
+
+    use super::*;
+    use crate::identity::INSTANCE_LABEL;
+
+    fn object(uid: &str, version: &str) -> ConfigMap {
+        let metadata = ObjectMeta {
+            namespace: Some("quay".to_owned()),
+            name: Some("a".to_owned()),
+            uid: Some(uid.to_owned()),
+            resource_version: Some(version.to_owned()),
+            labels: Some([(INSTANCE_LABEL.to_owned(), "pier".to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        ConfigMap {
+            metadata,
+            data: Some([("version".to_owned(), version.to_owned())].into()),
+            ..ConfigMap::default()
+        }
+    }
+
+    fn held(kind: &Kind<ConfigMap>) -> Vec<String> {
+        let objects = kind.of("quay/pier").unwrap();
+        let version = |object: ConfigMap| object.metadata.resource_version.unwrap();
+        objects.into_iter().map(version).collect()
+    }
+
+    #[test]
+    fn a_watch_that_lags_brings_no_older_state_back() {
+        let kind = Kind::default();
+        assert_eq!(kind.put(object("u", "9")), ["quay/pier".into()]);
+        assert!(kind.put(object("u", "8")).is_empty());
+        assert_eq!(held(&kind), ["9"]);
+        assert!(kind.put(object("u", "9")).is_empty(), "its own write is no news");
+        assert_eq!(kind.put(object("u", "10")).len(), 1);
+        assert_eq!(held(&kind), ["10"], "they compare as numbers");
+    }
+
+    #[test]
+    fn what_was_deleted_does_not_come_back_and_what_is_made_anew_does() {
+        let kind = Kind::default();
+        kind.put(object("u", "5"));
+        kind.deleted("quay", "a", Some("u".to_owned()));
+        kind.put(object("u", "6"));
+        assert!(held(&kind).is_empty(), "the watch told of an earlier change");
+        kind.put(object("other", "8"));
+        kind.remove(&object("u", "7"));
+        assert_eq!(held(&kind), ["8"], "the watch told of the earlier one's end");
+        kind.remove(&object("other", "9"));
+        kind.put(object("other", "8"));
+        assert!(held(&kind).is_empty(), "the answer to a write came late");
+        kind.put(object("other", "10"));
+        assert_eq!(held(&kind), ["10"], "only its label was gone");
+    }
+
+    #[test]
+    fn a_list_removes_what_is_gone_and_not_what_is_newer_than_itself() {
+        let kind = Kind::default();
+        kind.put(object("u", "5"));
+        assert!(!kind.is_listed());
+        kind.listing();
+        kind.listed(&HashSet::new(), Some("4"));
+        assert_eq!(held(&kind), ["5"]);
+        kind.listing();
+        assert_eq!(kind.listed(&HashSet::new(), Some("6")), ["quay/pier".into()]);
+        assert!(held(&kind).is_empty() && kind.is_listed());
+        kind.put(object("u", "6"));
+        assert!(held(&kind).is_empty(), "older than the list, and was not in it");
+        kind.put(object("u", "7"));
+        assert_eq!(held(&kind), ["7"]);
+    }
+
+    #[test]
+    fn both_environments_are_told_when_an_object_moves_between_them() {
+        let kind = Kind::default();
+        kind.put(object("u", "1"));
+        let mut moved = object("u", "2");
+        moved.metadata.labels = Some([(INSTANCE_LABEL.to_owned(), "mole".to_owned())].into());
+        assert_eq!(kind.put(moved.clone()), ["quay/pier".into(), "quay/mole".into()]);
+        assert!(held(&kind).is_empty());
+        assert_eq!(kind.of("quay/mole").unwrap().len(), 1);
+        moved.metadata.labels = None;
+        moved.metadata.resource_version = Some("3".to_owned());
+        assert_eq!(kind.put(moved), ["quay/mole".into()]);
+        assert!(kind.versions("quay").is_empty());
+    }
+}

@@ -1,0 +1,207 @@
+//! What is kept of each kind, and what of it is a reason to look at its environment again.
+//!
+//! Patroni writes to its `ConfigMaps` and its pods every few seconds, and controllers write status.
+
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::apply::DIGEST;
+use crate::crd::{Phase, RatesEnvironment};
+use crate::identity::{INSTANCE_LABEL, only_what_we_apply};
+
+/// The annotation under which Patroni keeps the configuration of a cluster.
+const PATRONI_CONFIG: &str = "config";
+
+/// A kind of which objects are held.
+pub trait Held:
+    super::HeldIn
+    + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// A number that changes with whatever is a reason to look again.
+    fn digest(&self) -> u64;
+
+    /// Drops what nobody reads.
+    fn slim(&mut self) {
+        only_what_we_apply(self.meta_mut());
+    }
+
+    /// `NAMESPACE/NAME` of the environment that it is of.
+    fn environment(&self) -> Option<String> {
+        let instance = self.meta().labels.as_ref()?.get(INSTANCE_LABEL)?;
+        Some(format!("{}/{instance}", self.meta().namespace.as_ref()?))
+    }
+
+    /// The phase of an environment.
+    fn phase(&self) -> Option<Phase> {
+        None
+    }
+
+    /// What of people's own it names, as `KIND/NAMESPACE/NAME`.
+    fn refers_to(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Kinds of which every write counts.
+macro_rules! any_write {
+    ($($kind:ty),+) => {$(
+        impl Held for $kind {
+            fn digest(&self) -> u64 {
+                hash(&(&self.metadata.uid, &self.metadata.resource_version))
+            }
+        }
+    )+};
+}
+
+any_write!(
+    StatefulSet,
+    Deployment,
+    Job,
+    PersistentVolumeClaim,
+    Secret,
+    Service,
+    ServiceAccount,
+    Role,
+    RoleBinding
+);
+
+impl Held for HorizontalPodAutoscaler {
+    fn digest(&self) -> u64 {
+        specification(&self.metadata)
+    }
+}
+
+impl Held for PodDisruptionBudget {
+    fn digest(&self) -> u64 {
+        specification(&self.metadata)
+    }
+}
+
+impl Held for ConfigMap {
+    fn digest(&self) -> u64 {
+        let metadata = &self.metadata;
+        let data = self.data.iter().flatten();
+        hash(&(
+            ownership(metadata),
+            &metadata.annotations,
+            data.collect::<Vec<_>>(),
+        ))
+    }
+
+    /// Patroni keeps its state in annotations, which are written every few seconds.
+    fn slim(&mut self) {
+        only_what_we_apply(&mut self.metadata);
+        let configuration = self.name_any().ends_with("-postgres-config");
+        if let Some(annotations) = &mut self.metadata.annotations {
+            annotations.retain(|key, _| key == DIGEST || (configuration && key == PATRONI_CONFIG));
+        }
+    }
+}
+
+impl Held for Pod {
+    /// How it stands, without what only its owner reads.
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let metadata = &self.metadata;
+        let leaving = metadata.deletion_timestamp.is_some();
+        (&metadata.uid, &metadata.labels, leaving).hash(&mut hasher);
+        let Some(status) = &self.status else {
+            return hasher.finish();
+        };
+        status.phase.hash(&mut hasher);
+        for condition in status.conditions.iter().flatten() {
+            let what = (&condition.type_, &condition.status);
+            (what, &condition.reason, &condition.message).hash(&mut hasher);
+        }
+        let containers = status
+            .init_container_statuses
+            .iter()
+            .chain(&status.container_statuses)
+            .flatten();
+        for container in containers {
+            let how = (container.ready, container.started, container.restart_count);
+            (&container.name, how).hash(&mut hasher);
+            let Some(state) = &container.state else { continue };
+            state.running.is_some().hash(&mut hasher);
+            let waiting = state.waiting.as_ref();
+            waiting.map(|waiting| &waiting.reason).hash(&mut hasher);
+            let ended = state.terminated.as_ref();
+            ended.map(|end| (end.exit_code, &end.message)).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+impl Held for RatesEnvironment {
+    /// What people write; the status is the operator's own.
+    fn digest(&self) -> u64 {
+        hash(&(specification(&self.metadata), &self.metadata.annotations))
+    }
+
+    fn environment(&self) -> Option<String> {
+        let metadata = &self.metadata;
+        Some(format!(
+            "{}/{}",
+            metadata.namespace.as_ref()?,
+            metadata.name.as_ref()?
+        ))
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        self.status.as_ref()?.phase
+    }
+
+    fn refers_to(&self) -> Vec<String> {
+        let seed = self.spec.database.seed.as_ref();
+        let source = seed.and_then(|seed| seed.config_map.as_ref());
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        source
+            .map(|source| format!("ConfigMap/{namespace}/{}", source.name))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// What is specified counts, the status does not.
+fn specification(metadata: &ObjectMeta) -> u64 {
+    let annotations = metadata.annotations.as_ref();
+    let applied = annotations.and_then(|annotations| annotations.get(DIGEST));
+    hash(&(ownership(metadata), metadata.generation, applied))
+}
+
+/// Whose it is counts, what it holds does not.
+fn ownership(metadata: &ObjectMeta) -> u64 {
+    let owners: Vec<&String> = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .map(|owner| &owner.uid)
+        .collect();
+    let leaving = metadata.deletion_timestamp.is_some();
+    hash(&(&metadata.uid, &metadata.labels, leaving, owners))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

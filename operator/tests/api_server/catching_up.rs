@@ -1,0 +1,71 @@
+//! Waits until the operator's store holds what the API server has, so that a test that changed
+//! something can ask for the next reconcile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+use rates_operator::crd::RatesEnvironment;
+use rates_operator::store::{Held, Store};
+
+/// Returns when the store holds every environment and child of the namespace at its current version.
+pub async fn caught_up(client: &Client, namespace: &str, store: &Store) {
+    let ours = ListParams::default().labels("app.kubernetes.io/managed-by=rates-operator");
+    let all = async {
+        kind::<RatesEnvironment>(client, namespace, store, &ListParams::default()).await;
+        kind::<Secret>(client, namespace, store, &ours).await;
+        kind::<ConfigMap>(client, namespace, store, &ours).await;
+        kind::<ServiceAccount>(client, namespace, store, &ours).await;
+        kind::<Role>(client, namespace, store, &ours).await;
+        kind::<RoleBinding>(client, namespace, store, &ours).await;
+        kind::<PersistentVolumeClaim>(client, namespace, store, &ours).await;
+        kind::<Service>(client, namespace, store, &ours).await;
+        kind::<StatefulSet>(client, namespace, store, &ours).await;
+        kind::<Job>(client, namespace, store, &ours).await;
+        kind::<Deployment>(client, namespace, store, &ours).await;
+        kind::<HorizontalPodAutoscaler>(client, namespace, store, &ours).await;
+        kind::<PodDisruptionBudget>(client, namespace, store, &ours).await;
+        kind::<Pod>(client, namespace, store, &ours).await;
+        listed(store).await;
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), all).await;
+    assert!(waited.is_ok(), "the store lacks something after 30 s");
+}
+
+async fn kind<K: Held>(client: &Client, namespace: &str, store: &Store, which: &ListParams) {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let mut news = store.news();
+    loop {
+        let there: BTreeMap<String, u64> = api
+            .list_metadata(which)
+            .await
+            .unwrap()
+            .iter()
+            .map(|object| {
+                (
+                    object.name_any(),
+                    object.resource_version().unwrap().parse().unwrap(),
+                )
+            })
+            .collect();
+        if store.versions::<K>(namespace) == there {
+            return;
+        }
+        // What is written meanwhile, by a controller for instance, is looked for again.
+        let _ = tokio::time::timeout(Duration::from_secs(1), news.changed()).await;
+    }
+}
+
+async fn listed(store: &Store) {
+    let mut news = store.news();
+    while !store.waiting_for().is_empty() {
+        news.changed().await.unwrap();
+    }
+}
