@@ -28,7 +28,7 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
         spec: Some(DeploymentSpec {
             replicas,
             // What the proxies of the nodes need to notice a pod.
-            min_ready_seconds: Some(2),
+            min_ready_seconds: Some(1),
             revision_history_limit: Some(3),
             selector: LabelSelector {
                 match_labels: Some(identity.selector(Component::Api)),

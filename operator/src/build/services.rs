@@ -18,17 +18,19 @@ pub fn build(environment: &Environment) -> Vec<Service> {
         publish_not_ready_addresses: Some(true),
         ..spec(instances.clone(), "postgres", 5432)
     };
+    // Patroni's label says which pod takes writes, as soon as it does; a probe would only add its period, and
+    // there is no other pod to turn to.
+    let writable = ServiceSpec {
+        publish_not_ready_addresses: Some(true),
+        ..spec(primary, "postgres", 5432)
+    };
     let service = |name, component, spec| Service {
         metadata: identity.metadata(name, component),
         spec: Some(spec),
         ..Service::default()
     };
     vec![
-        service(
-            identity.postgres(),
-            Component::Postgres,
-            spec(primary, "postgres", 5432),
-        ),
+        service(identity.postgres(), Component::Postgres, writable),
         service(
             identity.postgres_ro(),
             Component::Postgres,

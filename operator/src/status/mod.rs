@@ -82,7 +82,7 @@ pub fn status(
         database: database::said(environment, observed, applied),
         seeded: progress::seeded(environment, observed),
         migrated: progress::migrated(environment, observed),
-        api: progress::api_available(applied.deployment.as_ref(), counts, observed),
+        api: progress::api_available(environment, applied.deployment.as_ref(), counts, observed),
         counts,
         problem,
     };

@@ -137,8 +137,15 @@ impl Pods {
     }
 }
 
-pub fn api_available(deployment: Option<&Deployment>, counts: Pods, observed: &Observed) -> Said {
-    if deployment.is_none() {
+pub fn api_available(
+    environment: &Environment,
+    deployment: Option<&Deployment>,
+    counts: Pods,
+    observed: &Observed,
+) -> Said {
+    // The first pods start beside the load, and wait.
+    let loaded = matches!(environment.seeding, Seeding::Done(_));
+    if deployment.is_none() || (counts.available == 0 && !loaded) {
         return Said::no("Waiting", "waiting for the tables");
     }
     let Pods {
@@ -148,9 +155,12 @@ pub fn api_available(deployment: Option<&Deployment>, counts: Pods, observed: &O
     let problem = pods::of(observed, Component::Api)
         .filter(|pod| !pods::is_ready(pod))
         .find_map(|pod| pods::problem(pod).or_else(|| pods::unscheduled(pod).map(str::to_owned)));
+    let starting = problem.is_none() && !counts.rolled_out && !counts.stuck;
     let message = problem.map_or(message.clone(), |problem| format!("{message}; {problem}"));
     if available > 0 {
         Said::yes("Available", message)
+    } else if starting {
+        Said::no("Starting", message)
     } else {
         Said::no("ApiUnavailable", message)
     }

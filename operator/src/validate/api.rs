@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 
 use super::profile::defaults;
-use super::{Invalid, Migration, Resources, follows_images};
+use super::{Invalid, Migration, Resources, Seeding, follows_images};
 use crate::crd::{Api, ApiStatus, Autoscaling};
 use crate::dereference::Observed;
 use crate::settings::Images;
@@ -20,7 +20,7 @@ pub struct ApiPlan {
     pub image: String,
     /// The operator's default for this environment.
     pub default_image: String,
-    /// The image that runs until the new one's migrations are done; `None`: no Deployment yet.
+    /// The image that runs: until the new one's migrations are done, the old one; `None`: no Deployment yet.
     pub rollout_image: Option<String>,
     pub scale: Scale,
     pub propagation_seconds: i32,
@@ -51,14 +51,16 @@ impl ApiPlan {
         observed: &Observed,
         image: String,
         default_image: String,
-        migration: &Migration,
+        (seeding, migration): (&Seeding, &Migration),
     ) -> Result<Self, Invalid> {
         let environment = &observed.environment.spec;
         let spec = &environment.api;
         let defaults = defaults(environment.profile);
         let rollout_image = match migration {
             Migration::Done(_) => Some(image.clone()),
-            Migration::Waiting | Migration::Run { .. } => running_image(observed),
+            Migration::Waiting | Migration::Run { .. } => {
+                running_image(observed).or_else(|| loads_soon(seeding).then(|| image.clone()))
+            }
         };
         let propagation_seconds = spec.rollout.propagation_seconds;
         Ok(Self {
@@ -71,6 +73,15 @@ impl ApiPlan {
             grace_seconds: propagation_seconds + DRAIN_SECONDS + MARGIN_SECONDS,
             resources: Resources::of(spec.resources.as_ref(), "api.resources", &defaults.api)?,
         })
+    }
+}
+
+/// Whether the first pods may start beside the load, and wait for the tables: they are not ready
+/// before, and start by the time that the data are there. A Job that runs for long is waited for.
+fn loads_soon(seeding: &Seeding) -> bool {
+    match seeding {
+        Seeding::Run { source, run } => run.attempt == 1 && source.is_small(),
+        Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => false,
     }
 }
 

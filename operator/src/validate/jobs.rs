@@ -41,6 +41,14 @@ impl SeedSource {
         }
     }
 
+    /// Whether it is loaded within seconds: the project's own dump, and what fits into a `ConfigMap`.
+    #[must_use]
+    pub const fn is_small(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Bundled | Self::ConfigMap { .. } => true,
+        }
+    }
+
     /// As the marker in the database and the status name it.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -103,7 +103,7 @@ pub fn validate(
     };
     let seeding = progress.seeding();
     let migration = progress.migration(&seeding);
-    let api = ApiPlan::plan(observed, image, default_image, &migration)?;
+    let api = ApiPlan::plan(observed, image, default_image, (&seeding, &migration))?;
     Ok(Environment {
         identity,
         database,

@@ -15,8 +15,8 @@ use crate::database::{
 use crate::readiness::Readiness;
 use crate::report::chain;
 
-/// A first wait between attempts to connect, and the longest: service is back within a second of the database.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// A first wait between attempts to connect, and the longest: service is back within half a second of the database.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
 /// How often a connection is asked whether it, and the schema behind it, are still good.
 const HEARTBEAT: Duration = Duration::from_secs(1);

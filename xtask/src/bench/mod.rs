@@ -18,6 +18,7 @@ mod pgbench;
 mod plan;
 mod post;
 mod postgres;
+mod previews;
 mod reads;
 mod report;
 mod service;
@@ -37,6 +38,8 @@ use crate::{packages, preflight};
 pub enum Command {
     /// Measure reads and batches against PostgreSQL itself; takes ten to twelve minutes of an otherwise idle machine
     Api(Arguments),
+    /// Measure how soon a Preview is Ready on a local cluster, what it takes, and how many are Ready at once; some five minutes
+    Previews(previews::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -51,7 +54,13 @@ pub struct Arguments {
 
 /// Measures, prints a table, and writes the figures to a file. A goal that is missed is no failure.
 pub fn run(command: &Command) -> Result<()> {
-    let Command::Api(arguments) = command;
+    match command {
+        Command::Api(arguments) => api(arguments),
+        Command::Previews(arguments) => previews::run(arguments),
+    }
+}
+
+fn api(arguments: &Arguments) -> Result<()> {
     preflight::root()?;
     packages::install()?;
     let machine = Machine::prepare()?;
