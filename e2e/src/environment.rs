@@ -119,7 +119,8 @@ impl Environment {
     pub fn objects(&self) -> Result<Vec<String>> {
         let kinds = "statefulsets,deployments,replicasets,jobs,pods,services,secrets,configmaps,\
                      persistentvolumeclaims,serviceaccounts,roles,rolebindings,\
-                     horizontalpodautoscalers,poddisruptionbudgets,endpointslices";
+                     horizontalpodautoscalers,poddisruptionbudgets,endpointslices,\
+                     networkpolicies,ingresses";
         let selector = format!("app.kubernetes.io/instance={}", self.name);
         Ok(self.kubectl.list(kinds, &selector)?.iter().map(label).collect())
     }

@@ -6,11 +6,13 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{Api, Client, ResourceExt};
 use sha2::{Digest, Sha256};
 
+use crate::build::HTTPRoute;
 use crate::crd::{ConfigMapSource, RatesEnvironment};
 use crate::identity::Identity;
 use crate::store::{self, Held, Store};
@@ -42,6 +44,9 @@ pub struct Observed {
     pub deployments: Vec<Deployment>,
     pub autoscalers: Vec<HorizontalPodAutoscaler>,
     pub disruption_budgets: Vec<PodDisruptionBudget>,
+    pub network_policies: Vec<NetworkPolicy>,
+    pub ingresses: Vec<Ingress>,
+    pub routes: Routes,
     pub pods: Vec<Pod>,
     pub dump: Dump,
 }
@@ -67,10 +72,21 @@ impl Observed {
             deployments: Vec::new(),
             autoscalers: Vec::new(),
             disruption_budgets: Vec::new(),
+            network_policies: Vec::new(),
+            ingresses: Vec::new(),
+            routes: Routes::Found(Vec::new()),
             pods: Vec::new(),
             dump: Dump::NotNeeded,
         }
     }
+}
+
+/// What is known of the routes through a Gateway, a kind that a cluster need not have.
+#[derive(Clone, Debug)]
+pub enum Routes {
+    /// The cluster has no such kind.
+    NoSuchKind,
+    Found(Vec<HTTPRoute>),
 }
 
 /// What is known of the dump that a seed names.
@@ -125,6 +141,13 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
         deployments: all(store, key)?,
         autoscalers: all(store, key)?,
         disruption_budgets: all(store, key)?,
+        network_policies: all(store, key)?,
+        ingresses: all(store, key)?,
+        routes: if store.has::<HTTPRoute>() {
+            Routes::Found(all(store, key)?)
+        } else {
+            Routes::NoSuchKind
+        },
         pods: all(store, key)?,
         dump,
         identity,

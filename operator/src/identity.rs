@@ -110,10 +110,17 @@ impl Identity {
         format!("data-{}", self.postgres_pod(ordinal))
     }
 
-    /// The API's Deployment, Service, autoscaler, disruption budget and Secret.
+    /// The API's Deployment, Service, autoscaler, disruption budget, Secret, account, network
+    /// policy, and way in from outside.
     #[must_use]
     pub fn api(&self) -> String {
         format!("{}-api", self.name)
+    }
+
+    /// The Jobs' account and network policy.
+    #[must_use]
+    pub fn jobs(&self) -> String {
+        format!("{}-jobs", self.name)
     }
 
     #[must_use]

@@ -98,17 +98,19 @@ pub async fn reconcile(key: &str, context: &Context) -> Result<Next, Error> {
             None => return Err(error.into()),
         },
     };
+    let unexposed = applied.unexposed.as_ref().and_then(apply::Error::reason);
+    let blocked = problem.as_ref().map(|problem| problem.reason).or(unexposed);
     let again = if applied.writes > 0 {
         Next::Wrote
     } else {
-        Next::Settled(look_again(&environment, problem.as_ref(), now))
+        Next::Settled(look_again(&environment, blocked, now))
     };
     let status = status::status(&environment, &observed, &applied, problem, now);
     report(context, &observed, status).await?;
     Ok(again)
 }
 
-fn look_again(environment: &Environment, problem: Option<&Problem>, now: Timestamp) -> Duration {
+fn look_again(environment: &Environment, problem: Option<&str>, now: Timestamp) -> Duration {
     let seed = match &environment.seeding {
         Seeding::Run { run, .. } => run.not_before,
         Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => None,
@@ -122,7 +124,7 @@ fn look_again(environment: &Environment, problem: Option<&Problem>, now: Timesta
         wait + Duration::from_millis(50)
     });
     let blocked = problem.map(|problem| {
-        if problem.reason == "WaitingForDeletion" {
+        if problem == "WaitingForDeletion" {
             LEAVING
         } else {
             BLOCKED
@@ -203,7 +205,9 @@ async fn tell(context: &Context, observed: &Observed, before: &[Condition], afte
 
 /// The reasons that a person should hear of.
 fn is_bad(reason: &str) -> bool {
-    const BAD: [&str; 10] = [
+    const BAD: [&str; 12] = [
+        "GatewayApiMissing",
+        "RouteRefused",
         "SeedFailed",
         "SourceMissing",
         "Retrying",

@@ -13,14 +13,15 @@ use futures::future::join_all;
 use futures::join;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use crate::build::Children;
+use crate::build::{Children, HTTPRoute};
 use crate::crd::RatesEnvironment;
-use crate::dereference::Observed;
+use crate::dereference::{Observed, Routes};
 use crate::identity::{Claim, Identity, MANAGER};
 use crate::store::{Held, Store};
 use crate::validate::Environment;
@@ -42,6 +43,10 @@ pub enum Error {
         name: String,
         message: String,
     },
+    #[error(
+        "the cluster has no HTTPRoute of gateway.networking.k8s.io/v1: install the Gateway API, or set spec.expose.ingress in place of spec.expose.gateway"
+    )]
+    NoGatewayApi,
     #[error("the namespace is being deleted")]
     NamespaceEnding,
     #[error("the environment is gone")]
@@ -68,17 +73,21 @@ impl Error {
             Self::NameTaken { .. } => Some("NameTaken"),
             Self::Leaving { .. } => Some("WaitingForDeletion"),
             Self::Refused { .. } => Some("Refused"),
+            Self::NoGatewayApi => Some("GatewayApiMissing"),
             Self::NamespaceEnding | Self::Gone | Self::Write { .. } | Self::Serialise { .. } => None,
         }
     }
 }
 
 /// What is there after applying, as the API server answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Applied {
     pub claims: Vec<PersistentVolumeClaim>,
     pub stateful_set: Option<StatefulSet>,
     pub deployment: Option<Deployment>,
+    pub route: Option<HTTPRoute>,
+    /// Why the API could not be exposed, which does not stop the rest.
+    pub unexposed: Option<Error>,
     /// What could not be done and does not stop the rest.
     pub notice: Option<String>,
     pub writes: u32,
@@ -134,9 +143,10 @@ impl Writer<'_> {
             admin_secret,
             token_secret,
             patroni_state,
-            service_account,
+            service_accounts,
             role,
             role_binding,
+            network_policies,
             claims,
             services,
             stateful_set,
@@ -145,6 +155,8 @@ impl Writer<'_> {
             deployment,
             autoscaler,
             disruption_budget,
+            ingress,
+            route,
         } = children;
         // None of these needs another one, but for a RoleBinding its Role. All of them are needed by pods.
         let config_maps = patroni_state
@@ -166,12 +178,19 @@ impl Writer<'_> {
             self.ensure_among(role, &observed.roles).await?;
             self.ensure_among(role_binding, &observed.role_bindings).await
         };
+        let accounts = service_accounts
+            .into_iter()
+            .map(|account| self.ensure_among(account, &observed.service_accounts));
+        let policies = network_policies
+            .into_iter()
+            .map(|policy| self.ensure_among(policy, &observed.network_policies));
         // All are waited for, as an answer that nobody takes would be news later.
-        let (secrets, config_maps, account, access, services, claims, budget) = Box::pin(async {
+        let (secrets, config_maps, accounts, policies, access, services, claims, budget) = Box::pin(async {
             join!(
                 join_all(secrets),
                 join_all(config_maps),
-                self.ensure_among(service_account, &observed.service_accounts),
+                join_all(accounts),
+                join_all(policies),
                 access,
                 join_all(services),
                 self.claims(claims, observed, &mut applied.notice),
@@ -186,7 +205,12 @@ impl Writer<'_> {
         for result in config_maps {
             result?;
         }
-        account?;
+        for result in accounts {
+            result?;
+        }
+        for result in policies {
+            result?;
+        }
         access?;
         for result in services {
             result?;
@@ -206,7 +230,29 @@ impl Writer<'_> {
         if let Some(autoscaler) = autoscaler {
             self.ensure_among(autoscaler, &observed.autoscalers).await?;
         }
+        match self.exposure(ingress, route, observed).await {
+            Ok(route) => applied.route = route,
+            Err(error) if error.reason().is_some() => applied.unexposed = Some(error),
+            Err(error) => return Err(error),
+        }
         Ok(())
+    }
+
+    /// The way in from outside.
+    async fn exposure(
+        &self,
+        ingress: Option<Ingress>,
+        route: Option<HTTPRoute>,
+        observed: &Observed,
+    ) -> Result<Option<HTTPRoute>, Error> {
+        if let Some(ingress) = ingress {
+            self.ensure_among(ingress, &observed.ingresses).await?;
+        }
+        match (route, &observed.routes) {
+            (None, _) => Ok(None),
+            (Some(route), Routes::Found(routes)) => self.ensure_among(route, routes).await.map(Some),
+            (Some(_), Routes::NoSuchKind) => Err(Error::NoGatewayApi),
+        }
     }
 
     /// Claims; one that cannot grow stays as it is, and the rest goes on.

@@ -7,7 +7,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::{Error, Writer, write_error};
 use crate::build::Children;
-use crate::dereference::Observed;
+use crate::dereference::{Observed, Routes};
 use crate::identity::Claim;
 use crate::store::Held;
 
@@ -20,11 +20,20 @@ impl Wanted {
         let mut wanted = Self(BTreeSet::new());
         children.patroni_state.iter().for_each(|child| wanted.add(child));
         children.services.iter().for_each(|child| wanted.add(child));
-        wanted.add(&children.service_account);
+        children
+            .service_accounts
+            .iter()
+            .for_each(|child| wanted.add(child));
+        children
+            .network_policies
+            .iter()
+            .for_each(|child| wanted.add(child));
         wanted.add(&children.role);
         wanted.add(&children.role_binding);
         wanted.add(&children.stateful_set);
         wanted.add(&children.disruption_budget);
+        children.ingress.iter().for_each(|child| wanted.add(child));
+        children.route.iter().for_each(|child| wanted.add(child));
         children.deployment.iter().for_each(|child| wanted.add(child));
         children.autoscaler.iter().for_each(|child| wanted.add(child));
         wanted
@@ -41,11 +50,16 @@ impl Wanted {
 
 impl Writer<'_> {
     pub(super) async fn remove_orphans(&self, wanted: &Wanted, observed: &Observed) -> Result<(), Error> {
+        if let Routes::Found(routes) = &observed.routes {
+            self.remove_unless(wanted, routes).await?;
+        }
+        self.remove_unless(wanted, &observed.ingresses).await?;
         self.remove_unless(wanted, &observed.autoscalers).await?;
         self.remove_unless(wanted, &observed.deployments).await?;
         self.remove_unless(wanted, &observed.disruption_budgets).await?;
         self.remove_unless(wanted, &observed.stateful_sets).await?;
         self.remove_unless(wanted, &observed.services).await?;
+        self.remove_unless(wanted, &observed.network_policies).await?;
         self.remove_unless(wanted, &observed.role_bindings).await?;
         self.remove_unless(wanted, &observed.roles).await?;
         self.remove_unless(wanted, &observed.service_accounts).await?;

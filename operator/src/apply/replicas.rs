@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Error, Writer, named};
 use crate::dereference::Observed;
 use crate::identity::applies;
-use crate::validate::Scale;
+use crate::validate::{Autoscaler, Scale};
 
 /// The field manager that holds the number for the autoscaler.
 const KEEPER: &str = "rates-operator-replicas";
@@ -24,11 +24,11 @@ impl Writer<'_> {
         observed: &Observed,
     ) -> Result<Deployment, Error> {
         let existing = named(&observed.deployments, &desired.name_any());
-        let Scale::Automatic { min, .. } = *scale else {
+        let Scale::Automatic(Autoscaler { min, .. }) = scale else {
             return self.ensure(desired, existing).await;
         };
         let Some(existing) = existing else {
-            let created = self.ensure(with_replicas(&desired, min), None).await?;
+            let created = self.ensure(with_replicas(&desired, *min), None).await?;
             let kept = self.keep(&created).await?;
             return self.ensure(desired, Some(&kept)).await;
         };

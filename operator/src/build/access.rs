@@ -1,4 +1,5 @@
-//! What database pods may do with the Kubernetes API: keep Patroni's state, and label themselves.
+//! What pods may do with the Kubernetes API. Those of the database: keep Patroni's state, and label
+//! themselves. The others nothing: their accounts have no rights, and no token is mounted.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
@@ -6,13 +7,18 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject
 use crate::identity::Component;
 use crate::validate::Environment;
 
-pub fn service_account(environment: &Environment) -> ServiceAccount {
+pub fn service_accounts(environment: &Environment) -> Vec<ServiceAccount> {
     let identity = &environment.identity;
-    ServiceAccount {
-        metadata: identity.metadata(identity.postgres(), Component::Postgres),
+    let account = |name, component| ServiceAccount {
+        metadata: identity.metadata(name, component),
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
-    }
+    };
+    vec![
+        account(identity.postgres(), Component::Postgres),
+        account(identity.jobs(), Component::Seed),
+        account(identity.api(), Component::Api),
+    ]
 }
 
 /// Patroni lists and watches by label, which RBAC cannot narrow to names; what it changes is.

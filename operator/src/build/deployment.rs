@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, SleepAction,
+    Container, ContainerPort, EnvVar, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, SleepAction,
     TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::pod;
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
-use crate::validate::{Environment, Scale};
+use crate::validate::{ApiPlan, Environment, Scale};
 
 /// `None` until there are tables to serve.
 pub fn build(environment: &Environment) -> Option<Deployment> {
@@ -21,7 +21,7 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
     let replicas = match environment.api.scale {
         Scale::Fixed(replicas) => Some(replicas),
         // The autoscaler's.
-        Scale::Automatic { .. } => None,
+        Scale::Automatic(_) => None,
     };
     Some(Deployment {
         metadata: identity.metadata(identity.api(), Component::Api),
@@ -37,7 +37,7 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
+                    max_surge: Some(environment.api.max_surge.clone()),
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
@@ -57,18 +57,10 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
 fn pod_spec(environment: &Environment, image: &str) -> PodSpec {
     let identity = &environment.identity;
     PodSpec {
+        service_account_name: Some(identity.api()),
         containers: vec![container(environment, image)],
         termination_grace_period_seconds: Some(i64::from(environment.api.grace_seconds)),
-        topology_spread_constraints: Some(vec![TopologySpreadConstraint {
-            max_skew: 1,
-            topology_key: "kubernetes.io/hostname".to_owned(),
-            when_unsatisfiable: "ScheduleAnyway".to_owned(),
-            label_selector: Some(LabelSelector {
-                match_labels: Some(identity.selector(Component::Api)),
-                ..LabelSelector::default()
-            }),
-            ..TopologySpreadConstraint::default()
-        }]),
+        topology_spread_constraints: Some(spread(environment)),
         // The digest alone, and nothing of it in the template: the API reads the file for every batch.
         volumes: Some(vec![
             pod::secret("app", identity.postgres()),
@@ -78,6 +70,27 @@ fn pod_spec(environment: &Environment, image: &str) -> PodSpec {
     }
 }
 
+/// Over nodes, and over zones where that is asked for. Of one revision each, or the pods of the old
+/// one decide where the new ones go.
+fn spread(environment: &Environment) -> Vec<TopologySpreadConstraint> {
+    let over = |key: &str| TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: key.to_owned(),
+        // A pod in a crowded place is better than none.
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(environment.identity.selector(Component::Api)),
+            ..LabelSelector::default()
+        }),
+        match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
+        ..TopologySpreadConstraint::default()
+    };
+    let zones = environment.api.zones.then(|| over("topology.kubernetes.io/zone"));
+    std::iter::once(over("kubernetes.io/hostname"))
+        .chain(zones)
+        .collect()
+}
+
 fn port(name: &str, number: i32) -> ContainerPort {
     ContainerPort {
         name: Some(name.to_owned()),
@@ -85,6 +98,20 @@ fn port(name: &str, number: i32) -> ContainerPort {
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     }
+}
+
+/// What every release knows, and then what the spec sets.
+fn variables(api: &ApiPlan) -> Vec<EnvVar> {
+    let mut variables = vec![
+        pod::variable("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri"),
+        pod::variable("RATES_DRAIN_SECONDS", &api.drain_seconds.to_string()),
+        pod::variable(
+            "RATES_INGEST_TOKEN_DIGESTS_FILE",
+            &format!("{}/{TOKEN_SHA256}", pod::INGEST_PATH),
+        ),
+    ];
+    variables.extend(api.variables.iter().cloned());
+    variables
 }
 
 fn container(environment: &Environment, image: &str) -> Container {
@@ -97,14 +124,7 @@ fn container(environment: &Environment, image: &str) -> Container {
     };
     Container {
         args: Some(vec!["serve".to_owned()]),
-        env: Some(vec![
-            pod::variable("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri"),
-            pod::variable("RATES_DRAIN_SECONDS", &api.drain_seconds.to_string()),
-            pod::variable(
-                "RATES_INGEST_TOKEN_DIGESTS_FILE",
-                &format!("{}/{TOKEN_SHA256}", pod::INGEST_PATH),
-            ),
-        ]),
+        env: Some(variables(api)),
         // The second is for whoever collects metrics from pods; the Service has it not.
         ports: Some(vec![port("http", 8080), port("metrics", 9090)]),
         // Nothing to wait for: and before 1.33 a sleep of nothing is refused.

@@ -1,19 +1,24 @@
 //! The API's disruption budget: one pod at a time, which also lets a single pod go, so that no
-//! drain waits for ever; and a pod that does not work is never in the way.
+//! drain waits for ever, and all of them where nobody counts on it; a pod that does not work is
+//! never in the way.
 
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::Component;
-use crate::validate::Environment;
+use crate::validate::{Disruption, Environment};
 
 pub fn build(environment: &Environment) -> PodDisruptionBudget {
     let identity = &environment.identity;
+    let at_once = match environment.api.disruption {
+        Disruption::One => IntOrString::Int(1),
+        Disruption::All => IntOrString::String("100%".to_owned()),
+    };
     PodDisruptionBudget {
         metadata: identity.metadata(identity.api(), Component::Api),
         spec: Some(PodDisruptionBudgetSpec {
-            max_unavailable: Some(IntOrString::Int(1)),
+            max_unavailable: Some(at_once),
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             selector: Some(LabelSelector {
                 match_labels: Some(identity.selector(Component::Api)),

@@ -53,6 +53,7 @@ pub fn seed(environment: &Environment) -> Option<JobChild> {
     ];
     volumes.extend(source_volume(source));
     let pod_spec = PodSpec {
+        service_account_name: Some(identity.jobs()),
         init_containers: Some(init),
         containers: vec![publish(environment)],
         volumes: Some(volumes),
@@ -82,6 +83,7 @@ pub fn migrate(environment: &Environment) -> Option<JobChild> {
         ..pod::container("migrate", &environment.api.image, API_RESOURCES)
     };
     let pod_spec = PodSpec {
+        service_account_name: Some(identity.jobs()),
         containers: vec![migrate],
         volumes: Some(vec![pod::secret("app", identity.postgres())]),
         termination_grace_period_seconds: Some(10),

@@ -1,9 +1,10 @@
 //! `spec.api`.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Resources;
+use super::{Autoscaling, Config, EnvVar, Resources};
 
 /// The rates API of an environment: the Deployment NAME-api behind the Service NAME-api, port 80.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -18,14 +19,17 @@ pub struct Api {
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
     pub image: Option<String>,
 
-    /// How many API pods run, 1 to 100. Default: by profile, 3, 2 or 1. Not together with
+    /// How many API pods run, 1 to 100. Default: by profile: Staging 2, Preview 1; Production
+    /// scales by itself from 3 to 10, which a number here turns off. Not together with
     /// autoscaling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: Option<i32>,
 
     /// Let the number of API pods follow the load, with a HorizontalPodAutoscaler
-    /// (autoscaling/v2). Not together with replicas. Example: {minReplicas: 2, maxReplicas: 6}.
+    /// (autoscaling/v2). Not together with replicas. Default: Production from 3 to 10 pods at 80
+    /// percent of their CPU request; the others have a fixed number.
+    /// Example: {minReplicas: 2, maxReplicas: 6}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 
@@ -33,31 +37,22 @@ pub struct Api {
     #[serde(default)]
     pub rollout: Rollout,
 
+    /// The API's own settings: deadlines, limits of batches, the log.
+    #[serde(default)]
+    pub config: Config,
+
+    /// Variables for the API's containers beside its settings, at most 64, by name. Example:
+    /// [{name: TZ, value: Europe/Tallinn}].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub env: Vec<EnvVar>,
+
     /// What an API pod asks for and may use. Default: by profile; Preview 5m and 24Mi, at most 256Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-}
-
-/// A HorizontalPodAutoscaler (autoscaling/v2) for the API.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.minReplicas) || self.minReplicas <= self.maxReplicas")
-    .message("api.autoscaling.minReplicas must not exceed maxReplicas: lower the one or raise the other"))]
-pub struct Autoscaling {
-    /// The fewest pods, 1 to 100. Default: the profile's number of replicas, or maxReplicas
-    /// where that is lower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100))]
-    pub min_replicas: Option<i32>,
-
-    /// The most pods, 1 to 100. Leave room in quotas for one more during a rollout.
-    #[schemars(range(min = 1, max = 100))]
-    pub max_replicas: i32,
-
-    /// The CPU use to aim at, in percent of what the pods request, 1 to 1000. Default: 80.
-    #[serde(rename = "targetCPUUtilizationPercentage", default = "eighty")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub target_cpu_utilization_percentage: i32,
 }
 
 /// How API pods are replaced.
@@ -70,12 +65,20 @@ pub struct Rollout {
     #[serde(default = "five")]
     #[schemars(range(min = 0, max = 300))]
     pub propagation_seconds: i32,
+
+    /// How many pods a rollout starts beside those that serve, 1 to 100 or a percentage of them,
+    /// "1%" to "100%"; no pod goes before its successor is ready. Default: 1.
+    #[serde(default = "one_pod")]
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 && self <= 100 : self.matches('^([1-9][0-9]?|100)%$')")
+        .message("api.rollout.maxSurge must be a number of pods from 1 to 100, or a percentage from \"1%\" to \"100%\""))]
+    pub max_surge: IntOrString,
 }
 
 impl Default for Rollout {
     fn default() -> Self {
         Self {
             propagation_seconds: five(),
+            max_surge: one_pod(),
         }
     }
 }
@@ -84,6 +87,6 @@ fn five() -> i32 {
     5
 }
 
-fn eighty() -> i32 {
-    80
+fn one_pod() -> IntOrString {
+    IntOrString::Int(1)
 }

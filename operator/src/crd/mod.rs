@@ -4,7 +4,10 @@
 //! Knows nothing of what an environment becomes in the cluster; that begins in `validate`.
 
 mod api;
+mod autoscaling;
+mod config;
 mod database;
+mod expose;
 mod resources;
 mod rules;
 mod schema;
@@ -16,12 +19,20 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use api::{Api, Autoscaling, Rollout};
+pub use api::{Api, Rollout};
+pub use autoscaling::{
+    Autoscaling, Behavior, ContainerMetric, DescribedObject, ExternalMetric, Label, Metric, MetricIdentifier,
+    MetricKind, ObjectMetric, PodsMetric, PolicyKind, ResourceMetric, ResourceName, ScalingPolicy,
+    ScalingRules, SelectPolicy, Selector, Target, TargetKind,
+};
+pub use config::{Config, EnvVar, EnvVarSource, KeyRef};
 pub use database::{Database, Storage};
+pub use expose::{Expose, Gateway, Ingress};
 pub use resources::{Amounts, Resources};
 pub use seed::{Bundled, ConfigMapSource, Seed};
 pub use status::{
-    ApiStatus, DatabaseStatus, Phase, RatesEnvironmentStatus, SchemaStatus, SeedStatus, StorageStatus,
+    ApiStatus, AutoscalingStatus, DatabaseStatus, Phase, RatesEnvironmentStatus, SchemaStatus, SeedStatus,
+    StorageStatus,
 };
 
 /// The PostgreSQL version of an environment that names none: the one the company runs.
@@ -29,7 +40,7 @@ pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
 
 /// What the environment is to be. Everything has a default; a useful beginning is
 /// "database: {seed: {bundled: {}}}", which brings data.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[kube(
     group = "rates.internal",
     version = "v1alpha1",
@@ -87,8 +98,9 @@ pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RatesEnvironmentSpec {
-    /// What the environment is for: the defaults of what follows. Production: 3 API replicas
-    /// and a 20Gi volume; Staging: 2 and 5Gi; Preview: 1 and 1Gi. Default: Preview.
+    /// What the environment is for: the defaults of what follows. Production: 3 to 10 API
+    /// replicas by their load, spread over zones, and a 20Gi volume; Staging: 2 and 5Gi;
+    /// Preview: 1 and 1Gi. Default: Preview.
     /// A later change touches only what can still change: the size of an existing volume
     /// stays, the number of replicas follows.
     #[serde(default)]
@@ -104,6 +116,35 @@ pub struct RatesEnvironmentSpec {
     /// ingest-token.
     #[serde(default)]
     pub api: Api,
+
+    /// Where the API answers outside of the cluster: a host, with a gateway or an ingress.
+    /// Default: inside the cluster alone, at the Service NAME-api.
+    /// Example: {host: pr-42.rates.example, gateway: {name: public, namespace: gateways}}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<Expose>,
+
+    /// Whether NetworkPolicies are made: the database is reached by this environment's API and
+    /// Jobs alone, and pods reach only what they need. Others can be allowed with policies of
+    /// one's own beside these. false: none, for a cluster whose rules are made elsewhere.
+    /// Default: true.
+    #[serde(default = "yes")]
+    pub network_policies: bool,
+}
+
+impl Default for RatesEnvironmentSpec {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            database: Database::default(),
+            api: Api::default(),
+            expose: None,
+            network_policies: yes(),
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What an environment is for.

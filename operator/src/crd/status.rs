@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Profile, Resources};
+
 /// What is, as the operator last saw it.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,9 +21,14 @@ pub struct RatesEnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 
-    /// Where the API answers.
+    /// Where the API answers: spec.expose's host, else the Service. https only where a
+    /// certificate is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+
+    /// The profile whose defaults are in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
 
     /// The metadata.generation this status belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +43,8 @@ pub struct RatesEnvironmentStatus {
     pub api: Option<ApiStatus>,
 
     /// Ready: the environment serves requests. Progressing: a change is on its way. The others
-    /// tell of the database, its data, its tables and the API. To wait for one:
+    /// tell of the database, its data, its tables, the API, and, with spec.expose, the way in
+    /// from outside. To wait for one:
     /// kubectl wait --for=condition=Ready renv/NAME.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -167,7 +175,7 @@ pub struct ApiStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image: Option<String>,
 
-    /// How many pods there are.
+    /// How many pods there are; how many there are to be is in message while it differs.
     #[serde(default)]
     pub replicas: i32,
 
@@ -179,6 +187,14 @@ pub struct ApiStatus {
     #[serde(default)]
     pub updated_replicas: i32,
 
+    /// The autoscaler that is in force; absent where the number of pods is fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingStatus>,
+
+    /// What each pod asks for and may use: the spec's amounts, completed by the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
     /// The label selector of the API's pods, for autoscalers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
@@ -186,4 +202,15 @@ pub struct ApiStatus {
     /// Seconds that a pod has to finish what it is doing once it is told to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_budget_seconds: Option<i32>,
+}
+
+/// The range that the autoscaler keeps to.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoscalingStatus {
+    /// The fewest pods.
+    pub min_replicas: i32,
+
+    /// The most pods.
+    pub max_replicas: i32,
 }

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod database;
+mod exposed;
 mod pods;
 mod progress;
 
@@ -9,10 +10,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::apply::Applied;
-use crate::crd::{ApiStatus, Phase, RatesEnvironmentStatus};
+use crate::crd::{ApiStatus, AutoscalingStatus, Phase, RatesEnvironmentStatus};
 use crate::dereference::Observed;
 use crate::identity::Component;
-use crate::validate::{Environment, Invalid, Migration, Seeding};
+use crate::validate::{Environment, Invalid, Migration, Scale, Seeding};
 
 use conditions::{Said, condition, one_line};
 use progress::Pods;
@@ -83,6 +84,7 @@ pub fn status(
         seeded: progress::seeded(environment, observed),
         migrated: progress::migrated(environment, observed),
         api: progress::api_available(environment, applied.deployment.as_ref(), counts, observed),
+        exposed: exposed::said(environment, applied),
         counts,
         problem,
     };
@@ -91,7 +93,7 @@ pub fn status(
     let phase = parts.phase(environment, ready.holds, progressing.holds);
     let message = parts.message(environment, applied);
     let said = |kind, said| condition(&previous.conditions, kind, said, generation, now);
-    let conditions = vec![
+    let mut conditions = vec![
         said("Ready", ready),
         said("DatabaseReady", parts.database),
         said("Seeded", parts.seeded),
@@ -99,10 +101,12 @@ pub fn status(
         said("ApiAvailable", parts.api),
         said("Progressing", progressing),
     ];
+    conditions.extend(parts.exposed.map(|exposed| said("Exposed", exposed)));
     RatesEnvironmentStatus {
         phase: Some(phase),
         message: Some(one_line(&message)),
-        url: Some(environment.identity.url()),
+        url: Some(environment.exposure.url(&environment.identity)),
+        profile: Some(observed.environment.spec.profile),
         observed_generation: generation,
         database: Some(database::status(
             environment,
@@ -123,6 +127,7 @@ fn order(kind: &str) -> usize {
         "Migrated",
         "ApiAvailable",
         "Progressing",
+        "Exposed",
     ]
     .iter()
     .position(|known| *known == kind)
@@ -137,6 +142,14 @@ fn api(environment: &Environment, counts: Pods) -> ApiStatus {
         replicas: counts.total,
         ready_replicas: counts.ready,
         updated_replicas: counts.updated,
+        autoscaling: match &api.scale {
+            Scale::Automatic(autoscaler) => Some(AutoscalingStatus {
+                min_replicas: autoscaler.min,
+                max_replicas: autoscaler.max,
+            }),
+            Scale::Fixed(_) => None,
+        },
+        resources: Some(api.resources.shown()),
         selector: Some(environment.identity.selector_text(Component::Api)),
         drain_budget_seconds: Some(api.drain_seconds),
     }
@@ -148,6 +161,7 @@ struct Parts {
     seeded: Said,
     migrated: Said,
     api: Said,
+    exposed: Option<Said>,
     counts: Pods,
     problem: Option<Problem>,
 }
@@ -163,9 +177,13 @@ impl Parts {
             ("seed", &self.seeded),
             ("api", &self.api),
         ];
-        match parts.iter().find(|(_, said)| !said.holds) {
+        let exposed = self.exposed.iter().map(|said| ("expose", said));
+        match parts.into_iter().chain(exposed).find(|(_, said)| !said.holds) {
             Some((part, said)) => Said::no(said.reason, format!("{part}: {}", said.message)),
-            None => Said::yes("Serving", format!("serving at {}", environment.identity.url())),
+            None => Said::yes(
+                "Serving",
+                format!("serving at {}", environment.exposure.url(&environment.identity)),
+            ),
         }
     }
 
@@ -242,6 +260,8 @@ impl Parts {
             format!("api: {}", self.api.message)
         } else if !self.counts.rolled_out {
             format!("api: {}", self.rollout())
+        } else if let Some(exposed) = self.exposed.as_ref().filter(|exposed| !exposed.holds) {
+            format!("expose: {}", exposed.message)
         } else if let Some(notice) = &applied.notice {
             format!("database: {notice}")
         } else {

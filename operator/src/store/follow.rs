@@ -18,6 +18,13 @@ use super::matters::Held;
 const PAGE: u32 = 100;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two looks for a kind that the cluster does not have.
+const MISSING_PAUSE: Duration = Duration::from_secs(10);
+
+/// Whether the cluster does not know the kind, or no longer.
+fn is_missing(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
 
 /// A kind as it is read: itself, or what may turn out not to be one.
 pub trait Read<K>: Resource + Clone + Debug + DeserializeOwned + Send + 'static {
@@ -59,6 +66,15 @@ impl<R> Follower<'_, R> {
         loop {
             let version = match self.list(kind).await {
                 Ok(version) => version,
+                Err(error) if K::OPTIONAL && is_missing(&error) => {
+                    if !kind.is_missing() {
+                        tracing::info!(kind = %K::kind(&()), "the cluster has no such kind; looked for again and again");
+                    }
+                    kind.missed();
+                    self.tell(Changed::new());
+                    sleep(MISSING_PAUSE).await;
+                    continue;
+                }
                 Err(error) => {
                     self.failed::<K>("list", &error, &mut pause).await;
                     continue;
@@ -133,6 +149,7 @@ impl<R> Follower<'_, R> {
                     }
                 }
                 Err(kube::Error::Api(status)) if status.code == 410 => return,
+                Err(error) if K::OPTIONAL && is_missing(&error) => return,
                 Err(error) => Some(error),
             };
             if let Some(error) = error {

@@ -51,6 +51,8 @@ struct Objects {
     listed: Option<u64>,
     /// All were listed once.
     complete: bool,
+    /// The cluster has no such kind.
+    missing: bool,
 }
 
 struct Entry {
@@ -151,7 +153,22 @@ impl<K: Held> Kind<K> {
             .collect();
         objects.listed = Some(version);
         objects.complete = true;
+        objects.missing = false;
         gone.iter().flat_map(|name| objects.forget(name)).collect()
+    }
+
+    /// Takes note that the cluster has no such kind: then that is all there is to know of it.
+    pub fn missed(&self) {
+        let mut objects = self.lock();
+        objects.complete = true;
+        objects.missing = true;
+        objects.by_name.clear();
+        objects.of.clear();
+    }
+
+    /// Whether the cluster has no such kind.
+    pub fn is_missing(&self) -> bool {
+        self.lock().missing
     }
 
     /// Whether all were listed once.

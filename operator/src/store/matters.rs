@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::apply::DIGEST;
+use crate::build::HTTPRoute;
 use crate::crd::{Phase, RatesEnvironment};
 use crate::identity::{INSTANCE_LABEL, only_what_we_apply};
 
@@ -36,6 +38,9 @@ pub trait Held:
     + Sync
     + 'static
 {
+    /// Whether a cluster need not have the kind.
+    const OPTIONAL: bool = false;
+
     /// A number that changes with whatever is a reason to look again.
     fn digest(&self) -> u64;
 
@@ -81,8 +86,18 @@ any_write!(
     Service,
     ServiceAccount,
     Role,
-    RoleBinding
+    RoleBinding,
+    NetworkPolicy
 );
+
+/// Of the Gateway API; gateways tell in its status whether they take it.
+impl Held for HTTPRoute {
+    const OPTIONAL: bool = true;
+
+    fn digest(&self) -> u64 {
+        hash(&(&self.metadata.uid, &self.metadata.resource_version))
+    }
+}
 
 impl Held for HorizontalPodAutoscaler {
     fn digest(&self) -> u64 {
@@ -91,6 +106,12 @@ impl Held for HorizontalPodAutoscaler {
 }
 
 impl Held for PodDisruptionBudget {
+    fn digest(&self) -> u64 {
+        specification(&self.metadata)
+    }
+}
+
+impl Held for Ingress {
     fn digest(&self) -> u64 {
         specification(&self.metadata)
     }

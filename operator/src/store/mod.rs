@@ -17,12 +17,14 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::build::HTTPRoute;
 use crate::crd::RatesEnvironment;
 use crate::metrics::Metrics;
 
@@ -105,6 +107,9 @@ kinds! {
     deployments: Deployment,
     autoscalers: HorizontalPodAutoscaler,
     disruption_budgets: PodDisruptionBudget,
+    network_policies: NetworkPolicy,
+    ingresses: Ingress,
+    routes: HTTPRoute,
     pods: Pod,
 }
 
@@ -179,6 +184,12 @@ impl Store {
     /// The objects of an environment, `NAMESPACE/NAME`.
     pub fn of<K: Held>(&self, environment: &str) -> Result<Vec<K>, Error> {
         K::held_in(self).of(environment)
+    }
+
+    /// Whether the cluster has the kind at all.
+    #[must_use]
+    pub fn has<K: Held>(&self) -> bool {
+        !K::held_in(self).is_missing()
     }
 
     /// Takes what the API server answered to a write.

@@ -1,11 +1,13 @@
 //! The API as it is to be: its image, how many pods run, how they are replaced, and what they may use.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use super::profile::defaults;
-use super::{Invalid, Migration, Resources, Seeding, follows_images};
-use crate::crd::{Api, ApiStatus, Autoscaling};
+use super::profile::{Disruption, defaults};
+use super::{Invalid, Migration, Resources, Scale, Seeding, follows_images, variables};
+use crate::crd::ApiStatus;
 use crate::dereference::Observed;
 use crate::settings::Images;
 
@@ -27,13 +29,13 @@ pub struct ApiPlan {
     pub drain_seconds: i32,
     pub grace_seconds: i32,
     pub resources: Resources,
-}
-
-/// Who decides how many API pods run.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Scale {
-    Fixed(i32),
-    Automatic { min: i32, max: i32, cpu_percent: i32 },
+    /// Settings and variables that the spec sets.
+    pub variables: Vec<EnvVar>,
+    /// How many pods a rollout adds.
+    pub max_surge: IntOrString,
+    pub disruption: Disruption,
+    /// Whether the pods are spread over zones too.
+    pub zones: bool,
 }
 
 /// The image that is to run, and the operator's default for this environment.
@@ -67,11 +69,15 @@ impl ApiPlan {
             image,
             default_image,
             rollout_image,
-            scale: scale(spec, defaults.replicas),
+            scale: Scale::of(spec, &defaults),
             propagation_seconds,
             drain_seconds: DRAIN_SECONDS,
             grace_seconds: propagation_seconds + DRAIN_SECONDS + MARGIN_SECONDS,
             resources: Resources::of(spec.resources.as_ref(), "api.resources", &defaults.api)?,
+            variables: variables::of(spec),
+            max_surge: spec.rollout.max_surge.clone(),
+            disruption: defaults.disruption,
+            zones: defaults.zones,
         })
     }
 }
@@ -82,21 +88,6 @@ fn loads_soon(seeding: &Seeding) -> bool {
     match seeding {
         Seeding::Run { source, run } => run.attempt == 1 && source.is_small(),
         Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => false,
-    }
-}
-
-fn scale(spec: &Api, replicas: i32) -> Scale {
-    match &spec.autoscaling {
-        Some(Autoscaling {
-            min_replicas,
-            max_replicas,
-            target_cpu_utilization_percentage,
-        }) => Scale::Automatic {
-            min: min_replicas.unwrap_or(replicas).min(*max_replicas),
-            max: *max_replicas,
-            cpu_percent: *target_cpu_utilization_percentage,
-        },
-        None => Scale::Fixed(spec.replicas.unwrap_or(replicas)),
     }
 }
 

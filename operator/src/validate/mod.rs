@@ -3,11 +3,14 @@
 //! field decides anything behind it.
 
 mod api;
+mod autoscaling;
 mod database;
+mod exposure;
 mod jobs;
 mod judging;
 mod profile;
 mod resources;
+mod variables;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -18,10 +21,13 @@ use crate::identity::{Claim, Identity};
 use crate::ingest_token::{IngestToken, Malformed, TOKEN};
 use crate::settings::Images;
 
-pub use api::{ApiPlan, Scale};
+pub use api::ApiPlan;
+pub use autoscaling::{Autoscaler, Scale};
 pub use database::{Database, VolumeTemplate};
+pub use exposure::Exposure;
 pub use jobs::{ATTEMPT, JobRun, LOAD, Migration, SeedSource, Seeding};
 pub use judging::{Judgement, judge};
+pub use profile::Disruption;
 pub use resources::Resources;
 
 /// An annotation whose value "true" makes an environment follow the operator's default images
@@ -70,6 +76,8 @@ pub struct Environment {
     pub identity: Identity,
     pub database: Database,
     pub api: ApiPlan,
+    pub exposure: Exposure,
+    pub network_policies: bool,
     pub seeding: Seeding,
     pub migration: Migration,
     /// What is wrong with the Secret's token is told, and stops nothing else.
@@ -108,6 +116,8 @@ pub fn validate(
         identity,
         database,
         api,
+        exposure: Exposure::of(observed.environment.spec.expose.as_ref()),
+        network_policies: observed.environment.spec.network_policies,
         seeding,
         migration,
         ingest_token,

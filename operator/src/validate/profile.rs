@@ -4,12 +4,25 @@ use crate::crd::Profile;
 
 /// The defaults of a profile.
 pub struct Defaults {
-    /// API pods.
+    /// API pods; where they scale by themselves, the fewest.
     pub replicas: i32,
+    /// The most API pods where their number follows the load.
+    pub most_replicas: Option<i32>,
+    /// API pods that a drain of nodes may take at once.
+    pub disruption: Disruption,
+    /// Whether API pods are spread over zones as well as over nodes.
+    pub zones: bool,
     /// The size of the database's volume.
     pub volume: &'static str,
     pub api: Amounts,
     pub database: Amounts,
+}
+
+/// How many API pods a drain of nodes may take at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Disruption {
+    One,
+    All,
 }
 
 /// What a container asks for, and the memory it may use at most. The processor is not limited:
@@ -24,6 +37,9 @@ pub const fn defaults(profile: Profile) -> Defaults {
     match profile {
         Profile::Production => Defaults {
             replicas: 3,
+            most_replicas: Some(10),
+            disruption: Disruption::One,
+            zones: true,
             volume: "20Gi",
             api: Amounts {
                 cpu: "100m",
@@ -38,6 +54,9 @@ pub const fn defaults(profile: Profile) -> Defaults {
         },
         Profile::Staging => Defaults {
             replicas: 2,
+            most_replicas: None,
+            disruption: Disruption::One,
+            zones: false,
             volume: "5Gi",
             api: Amounts {
                 cpu: "50m",
@@ -53,6 +72,9 @@ pub const fn defaults(profile: Profile) -> Defaults {
         // Small enough for dozens of them beside each other on a small machine.
         Profile::Preview => Defaults {
             replicas: 1,
+            most_replicas: None,
+            disruption: Disruption::All,
+            zones: false,
             volume: "1Gi",
             api: Amounts {
                 cpu: "5m",

@@ -45,6 +45,24 @@ impl Resources {
     }
 }
 
+impl Resources {
+    /// As the status shows them.
+    #[must_use]
+    pub fn shown(&self) -> crd::Resources {
+        let text = |amount: &Quantity| Some(amount.as_str().to_owned());
+        crd::Resources {
+            requests: Some(crd::Amounts {
+                cpu: text(&self.cpu),
+                memory: text(&self.memory),
+            }),
+            limits: Some(crd::Amounts {
+                cpu: self.cpu_limit.as_ref().and_then(text),
+                memory: text(&self.memory_limit),
+            }),
+        }
+    }
+}
+
 fn lower(amount: Quantity, limit: Option<&Quantity>) -> Quantity {
     match limit {
         Some(limit) if *limit < amount => limit.clone(),
@@ -71,11 +89,11 @@ mod tests {
         memory_limit: "1Gi",
     };
 
-    fn set(cpu: Option<&str>, memory: Option<&str>) -> Option<Set> {
-        Some(Set {
+    fn set(cpu: Option<&str>, memory: Option<&str>) -> Set {
+        Set {
             cpu: cpu.map(str::to_owned),
             memory: memory.map(str::to_owned),
-        })
+        }
     }
 
     fn texts(resources: &Resources) -> [&str; 4] {
@@ -92,7 +110,7 @@ mod tests {
         let of = |spec: Option<&crd::Resources>| Resources::of(spec, "api.resources", &DEFAULTS).unwrap();
         assert_eq!(texts(&of(None)), ["20m", "96Mi", "", "1Gi"]);
         let spec = crd::Resources {
-            requests: set(Some("1"), None),
+            requests: Some(set(Some("1"), None)),
             limits: None,
         };
         assert_eq!(texts(&of(Some(&spec))), ["1", "96Mi", "", "1Gi"]);
@@ -102,13 +120,13 @@ mod tests {
     fn a_default_never_contradicts_what_was_set() {
         let of = |spec: crd::Resources| Resources::of(Some(&spec), "api.resources", &DEFAULTS).unwrap();
         let large = of(crd::Resources {
-            requests: set(None, Some("4Gi")),
+            requests: Some(set(None, Some("4Gi"))),
             limits: None,
         });
         assert_eq!(texts(&large), ["20m", "4Gi", "", "4Gi"]);
         let small = of(crd::Resources {
             requests: None,
-            limits: set(Some("10m"), Some("64Mi")),
+            limits: Some(set(Some("10m"), Some("64Mi"))),
         });
         assert_eq!(texts(&small), ["10m", "64Mi", "10m", "64Mi"]);
     }
@@ -116,7 +134,7 @@ mod tests {
     #[test]
     fn an_amount_that_is_no_quantity_is_told_with_its_place() {
         let spec = crd::Resources {
-            requests: set(Some("many"), None),
+            requests: Some(set(Some("many"), None)),
             limits: None,
         };
         let invalid = Resources::of(Some(&spec), "api.resources", &DEFAULTS).unwrap_err();

@@ -30,12 +30,12 @@ fn try_apply(server: &Server, name: &str, spec: &Value) -> server::Answer {
     )
 }
 
-fn accepts(server: &Server, spec: &Value) {
+pub fn accepts(server: &Server, spec: &Value) {
     let answer = try_apply(server, "harbour-7", spec);
     assert!(answer.ok, "should be accepted: {spec}\n{}", answer.text);
 }
 
-fn refuses(server: &Server, spec: &Value, says: &str) {
+pub fn refuses(server: &Server, spec: &Value, says: &str) {
     let answer = try_apply(server, "harbour-7", spec);
     assert!(
         !answer.ok && answer.text.contains(says),

@@ -8,10 +8,12 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use rates_operator::build::HTTPRoute;
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::store::{Held, Store};
 
@@ -19,6 +21,8 @@ use rates_operator::store::{Held, Store};
 pub async fn caught_up(client: &Client, namespace: &str, store: &Store) {
     let ours = ListParams::default().labels("app.kubernetes.io/managed-by=rates-operator");
     let all = async {
+        // Before, it does not know which kinds there are.
+        listed(store).await;
         kind::<RatesEnvironment>(client, namespace, store, &ListParams::default()).await;
         kind::<Secret>(client, namespace, store, &ours).await;
         kind::<ConfigMap>(client, namespace, store, &ours).await;
@@ -32,8 +36,12 @@ pub async fn caught_up(client: &Client, namespace: &str, store: &Store) {
         kind::<Deployment>(client, namespace, store, &ours).await;
         kind::<HorizontalPodAutoscaler>(client, namespace, store, &ours).await;
         kind::<PodDisruptionBudget>(client, namespace, store, &ours).await;
+        kind::<NetworkPolicy>(client, namespace, store, &ours).await;
+        kind::<Ingress>(client, namespace, store, &ours).await;
+        if store.has::<HTTPRoute>() {
+            kind::<HTTPRoute>(client, namespace, store, &ours).await;
+        }
         kind::<Pod>(client, namespace, store, &ours).await;
-        listed(store).await;
     };
     let waited = tokio::time::timeout(Duration::from_secs(30), all).await;
     assert!(waited.is_ok(), "the store lacks something after 30 s");

@@ -12,7 +12,8 @@ use crate::server::{self, Server};
 use crate::stage::{NAME, Stage};
 
 const KINDS: &str = "secrets,configmaps,serviceaccounts,roles,rolebindings,persistentvolumeclaims,services,\
-statefulsets,jobs,deployments,horizontalpodautoscalers,poddisruptionbudgets";
+statefulsets,jobs,deployments,horizontalpodautoscalers,poddisruptionbudgets,\
+networkpolicies";
 
 /// Makes an environment, and plays everybody else until it is Ready. Gives how often the operator
 /// reconciled to the end of its life, which is once.
@@ -128,7 +129,7 @@ async fn the_next_operator_finishes_what_one_that_was_killed_at_any_write_began(
     let writes = 1000 - undisturbed.writes_left();
     assert!(writes > 20, "{writes}");
     let expected = children(server, &undisturbed.namespace);
-    assert_eq!(expected.len(), 21);
+    assert_eq!(expected.len(), 26);
 
     for write in 1..=writes {
         let mut stage = Stage::new(server, &format!("killed-at-{write}")).await;

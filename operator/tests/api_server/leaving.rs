@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
@@ -35,6 +36,8 @@ async fn everything(stage: &Stage) -> Vec<String> {
     names.extend(stage.names::<Deployment>().await);
     names.extend(stage.names::<HorizontalPodAutoscaler>().await);
     names.extend(stage.names::<PodDisruptionBudget>().await);
+    names.extend(stage.names::<NetworkPolicy>().await);
+    names.extend(stage.names::<Ingress>().await);
     names.extend(stage.names::<Job>().await);
     names
 }
@@ -81,7 +84,7 @@ async fn deleting_an_environment_leaves_nothing() {
     );
     assert_eq!(
         everything(&stage).await.len(),
-        3 + 4 + 3 + 1 + 4 + 1 + 1 + 1 + 1 + 2
+        3 + 4 + 5 + 1 + 4 + 1 + 1 + 1 + 1 + 3 + 2
     );
     delete(&stage, &[]).await;
 }

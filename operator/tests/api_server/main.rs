@@ -7,14 +7,17 @@
 )]
 
 mod admission;
+mod admission_api;
 mod catching_up;
 mod controlling;
 mod explain;
+mod exposing;
 mod ingest_token;
 mod killed;
 mod leaving;
 mod mortal;
 mod reconciling;
 mod restored;
+mod restricted;
 mod server;
 mod stage;

@@ -23,7 +23,7 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
 
     let mut first = stage.reconcile().await;
     // What needs nothing of each other is made at once.
-    first[..16].sort();
+    first[..21].sort();
     assert_eq!(
         first,
         [
@@ -31,6 +31,9 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
             "PATCH configmaps/harbour-postgres-failover",
             "PATCH configmaps/harbour-postgres-leader",
             "PATCH configmaps/harbour-postgres-sync",
+            "PATCH networkpolicies/harbour-api",
+            "PATCH networkpolicies/harbour-jobs",
+            "PATCH networkpolicies/harbour-postgres",
             "PATCH persistentvolumeclaims/data-harbour-postgres-0",
             "PATCH poddisruptionbudgets/harbour-api",
             "PATCH rolebindings/harbour-postgres",
@@ -38,6 +41,8 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
             "PATCH secrets/harbour-api",
             "PATCH secrets/harbour-postgres",
             "PATCH secrets/harbour-postgres-admin",
+            "PATCH serviceaccounts/harbour-api",
+            "PATCH serviceaccounts/harbour-jobs",
             "PATCH serviceaccounts/harbour-postgres",
             "PATCH services/harbour-api",
             "PATCH services/harbour-postgres",

@@ -50,6 +50,9 @@ const CHILDREN: &str = r#"
   name: harbour-postgres
   change: {automountServiceAccountToken: true}
   field: /automountServiceAccountToken
+- {apiVersion: v1, kind: ServiceAccount, name: harbour-api, change: {automountServiceAccountToken: true}, field: /automountServiceAccountToken}
+- {apiVersion: v1, kind: ServiceAccount, name: harbour-jobs, change: {automountServiceAccountToken: true}, field: /automountServiceAccountToken}
+- {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, name: harbour-postgres, change: {spec: {ingress: []}}, field: /spec/ingress}
 - {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, name: harbour-postgres, change: {rules: []}, field: /rules}
 - apiVersion: rbac.authorization.k8s.io/v1
   kind: RoleBinding
@@ -116,6 +119,7 @@ impl Child {
         let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a", "image": "b"}]}});
         let spec = match self.kind.as_str() {
             "Service" => json!({"ports": [{"port": 1}]}),
+            "NetworkPolicy" => json!({"podSelector": {}}),
             "PodDisruptionBudget" => json!({"maxUnavailable": 1, "selector": {"matchLabels": {"a": "b"}}}),
             "StatefulSet" | "Deployment" => {
                 json!({"selector": {"matchLabels": {"a": "b"}}, "template": template})

@@ -17,7 +17,7 @@ use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
 use rates_operator::reconcile::{Context, reconcile};
 use rates_operator::settings::Images;
-use rates_operator::store::{self, Key};
+use rates_operator::store::{self, Held, Key};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -154,6 +154,15 @@ impl Stage {
         assert!(answer.ok, "{}", answer.text);
     }
 
+    /// Waits until the operator has noticed a kind that was installed.
+    pub async fn knows<K: Held>(&self) {
+        let store = &self.context.as_ref().unwrap().store;
+        let mut news = store.news();
+        while !store.has::<K>() {
+            news.changed().await.unwrap();
+        }
+    }
+
     pub async fn environment(&self) -> RatesEnvironment {
         self.api().get(NAME).await.unwrap()
     }
@@ -163,7 +172,7 @@ impl Stage {
         let context = self.context.as_ref().unwrap();
         caught_up(&self.admin, &self.namespace, &context.store).await;
         let key = format!("{}/{NAME}", self.namespace);
-        let outcome = reconcile(&key, context).await;
+        let outcome = Box::pin(reconcile(&key, context)).await;
         let dead = self.life.writes_left.load(Ordering::SeqCst) <= 0;
         assert!(dead || outcome.is_ok(), "{:?}", outcome.err());
         !dead
@@ -175,7 +184,7 @@ impl Stage {
         caught_up(&self.admin, &self.namespace, &context.store).await;
         self.writes.lock().unwrap().clear();
         let key = format!("{}/{NAME}", self.namespace);
-        reconcile(&key, context).await.unwrap();
+        Box::pin(reconcile(&key, context)).await.unwrap();
         let writes = std::mem::take(&mut *self.writes.lock().unwrap());
         let marker = format!("/namespaces/{}/", self.namespace);
         writes

@@ -33,3 +33,42 @@ fn one_that_is_being_migrated() {
 fn one_that_runs_with_an_autoscaler_on_a_retained_volume() {
     insta::assert_yaml_snapshot!(children(include_str!("fixtures/running.yaml")));
 }
+
+/// The API of an environment whose specification leaves nothing of it out.
+fn everything() -> serde_yaml::Value {
+    children(include_str!("fixtures/everything.yaml"))
+}
+
+#[test]
+fn an_autoscaler_with_metrics_and_a_behaviour_of_its_own() {
+    insta::assert_yaml_snapshot!(everything()["autoscaler"]);
+}
+
+#[test]
+fn an_api_with_every_setting() {
+    insta::assert_yaml_snapshot!(everything()["deployment"]);
+}
+
+#[test]
+fn one_that_is_exposed_by_a_gateway() {
+    let mut observed = fixture::observed(include_str!("fixtures/everything.yaml"));
+    let expose = serde_yaml::from_str(
+        "{host: slipway.example, gateway: {name: lock, namespace: gates, sectionName: web}}",
+    );
+    observed.environment.spec.expose = Some(expose.unwrap());
+    let children = serde_yaml::to_value(build(&fixture::environment(&observed))).unwrap();
+    assert!(children["ingress"].is_null());
+    insta::assert_yaml_snapshot!(children["route"]);
+}
+
+#[test]
+fn one_that_is_exposed_by_an_ingress() {
+    let mut observed = fixture::observed(include_str!("fixtures/everything.yaml"));
+    let expose = serde_yaml::from_str(
+        "{host: slipway.example, ingress: {className: sluice, tlsSecretName: slipway-tls}}",
+    );
+    observed.environment.spec.expose = Some(expose.unwrap());
+    let children = serde_yaml::to_value(build(&fixture::environment(&observed))).unwrap();
+    assert!(children["route"].is_null());
+    insta::assert_yaml_snapshot!(children["ingress"]);
+}

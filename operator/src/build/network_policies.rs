@@ -1,0 +1,156 @@
+//! Who may talk to whom: the database is reached by the API and the Jobs alone, and pods reach
+//! only what they need. A cluster's network has to enforce it; not every one does.
+//!
+//! Policies add up, so whoever wants to allow more writes another one beside these. DNS and the
+//! Kubernetes API cannot be named portably (the one may answer on the node, the other is behind an
+//! address outside of the pods' network), so they are allowed by port.
+
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::identity::{COMPONENT_LABEL, Component};
+use crate::validate::Environment;
+
+const POSTGRES: i32 = 5432;
+const PATRONI: i32 = 8008;
+const HTTP: i32 = 8080;
+const METRICS: i32 = 9090;
+const DNS: i32 = 53;
+const HTTPS: i32 = 443;
+/// Where the Kubernetes API listens behind its Service.
+const KUBERNETES: i32 = 6443;
+
+/// None where the spec says so.
+pub fn build(environment: &Environment) -> Vec<NetworkPolicy> {
+    if !environment.network_policies {
+        return Vec::new();
+    }
+    vec![postgres(environment), api(environment), jobs(environment)]
+}
+
+fn postgres(environment: &Environment) -> NetworkPolicy {
+    let identity = &environment.identity;
+    let own = || peers(environment, &[Component::Postgres]);
+    let clients = &[Component::Api, Component::Seed, Component::Migrate];
+    policy(
+        environment,
+        identity.postgres(),
+        &[Component::Postgres],
+        vec![
+            from(peers(environment, clients), &[tcp(POSTGRES)]),
+            from(own(), &[tcp(POSTGRES), tcp(PATRONI)]),
+        ],
+        vec![
+            to(Vec::new(), &dns()),
+            // Patroni keeps its state there.
+            to(Vec::new(), &[tcp(HTTPS), tcp(KUBERNETES)]),
+            to(own(), &[tcp(POSTGRES), tcp(PATRONI)]),
+        ],
+    )
+}
+
+fn api(environment: &Environment) -> NetworkPolicy {
+    policy(
+        environment,
+        environment.identity.api(),
+        &[Component::Api],
+        vec![from(Vec::new(), &[tcp(HTTP), tcp(METRICS)])],
+        to_database(environment),
+    )
+}
+
+fn jobs(environment: &Environment) -> NetworkPolicy {
+    policy(
+        environment,
+        environment.identity.jobs(),
+        &[Component::Seed, Component::Migrate],
+        // Nobody calls them.
+        Vec::new(),
+        to_database(environment),
+    )
+}
+
+fn to_database(environment: &Environment) -> Vec<NetworkPolicyEgressRule> {
+    vec![
+        to(Vec::new(), &dns()),
+        to(peers(environment, &[Component::Postgres]), &[tcp(POSTGRES)]),
+    ]
+}
+
+/// A policy for the pods of some components.
+fn policy(
+    environment: &Environment,
+    name: String,
+    components: &[Component],
+    ingress: Vec<NetworkPolicyIngressRule>,
+    egress: Vec<NetworkPolicyEgressRule>,
+) -> NetworkPolicy {
+    let component = components.first().copied().unwrap_or(Component::Api);
+    NetworkPolicy {
+        metadata: environment.identity.metadata(name, component),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(selector(environment, components)),
+            policy_types: Some(["Ingress", "Egress"].map(str::to_owned).into()),
+            ingress: Some(ingress),
+            egress: Some(egress),
+        }),
+    }
+}
+
+fn peers(environment: &Environment, components: &[Component]) -> Vec<NetworkPolicyPeer> {
+    vec![NetworkPolicyPeer {
+        pod_selector: Some(selector(environment, components)),
+        ..NetworkPolicyPeer::default()
+    }]
+}
+
+/// The pods of some components of this environment.
+fn selector(environment: &Environment, components: &[Component]) -> LabelSelector {
+    let names = components.iter().map(|component| component.as_str().to_owned());
+    let mut labels = environment.identity.selector(Component::Api);
+    labels.remove(COMPONENT_LABEL);
+    LabelSelector {
+        match_labels: Some(labels),
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: COMPONENT_LABEL.to_owned(),
+            operator: "In".to_owned(),
+            values: Some(names.collect()),
+        }]),
+    }
+}
+
+/// No peers: from anywhere.
+fn from(peers: Vec<NetworkPolicyPeer>, ports: &[NetworkPolicyPort]) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule {
+        from: (!peers.is_empty()).then_some(peers),
+        ports: Some(ports.to_vec()),
+    }
+}
+
+/// No peers: to anywhere.
+fn to(peers: Vec<NetworkPolicyPeer>, ports: &[NetworkPolicyPort]) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: (!peers.is_empty()).then_some(peers),
+        ports: Some(ports.to_vec()),
+    }
+}
+
+fn dns() -> [NetworkPolicyPort; 2] {
+    ["UDP", "TCP"].map(|protocol| NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(IntOrString::Int(DNS)),
+        end_port: None,
+    })
+}
+
+fn tcp(port: i32) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some("TCP".to_owned()),
+        port: Some(IntOrString::Int(port)),
+        end_port: None,
+    }
+}
