@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use rates_operator::controller::Scope;
-use rates_operator::run::{Settings, run};
-use rates_operator::settings::Images;
+use rates_operator::identity::MANAGER;
+use rates_operator::run::{LeaseName, Settings, run};
+use rates_operator::settings::{Images, Namespaces};
 use tracing_subscriber::EnvFilter;
 
 /// Turns every `RatesEnvironment` of a cluster into a running system.
@@ -22,7 +23,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the controller (the default)
-    Run(Run),
+    Run(Box<Run>),
     /// Print the `CustomResourceDefinition` as YAML
     Crd,
 }
@@ -46,6 +47,15 @@ struct Run {
     #[arg(long, env = "RATES_WATCH_NAMESPACE", value_name = "NAMESPACE")]
     watch_namespace: Option<String>,
 
+    /// Leave these namespaces to operators of their own; repeated, or separated by commas
+    #[arg(
+        long = "exclude-namespace",
+        env = "RATES_EXCLUDE_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE"
+    )]
+    exclude_namespaces: Vec<String>,
+
     /// How many environments are looked at at once
     #[arg(long, env = "RATES_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -68,7 +78,11 @@ struct Run {
     )]
     lease_namespace: String,
 
-    /// The name of this process among several; in a pod, the pod's
+    /// The name of that lease; operators with different names do not reckon with each other
+    #[arg(long, env = "RATES_LEASE_NAME", default_value = MANAGER, value_name = "NAME")]
+    lease_name: String,
+
+    /// The name of this process among several, in a pod the pod's; by default one that no other has
     #[arg(long, env = "RATES_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
 
@@ -82,26 +96,37 @@ impl Run {
         let api = self.api_image.ok_or(
             "no API image was given; set --api-image or RATES_API_IMAGE, such as localhost/rates-api:1",
         )?;
+        let lease = LeaseName {
+            namespace: self.lease_namespace,
+            name: self.lease_name,
+        };
         Ok(Settings {
             images: Images::new(api, &self.postgres_images)?,
             scope: Scope {
-                namespace: self.watch_namespace,
+                namespaces: Namespaces::new(self.watch_namespace, self.exclude_namespaces)?,
                 concurrency: self.concurrency,
             },
             listen: self.listen,
-            lease_namespace: Some(self.lease_namespace).filter(|namespace| !namespace.is_empty()),
-            identity: self
-                .identity
-                .unwrap_or_else(|| format!("process-{}", std::process::id())),
+            lease: Some(lease).filter(|lease| !lease.namespace.is_empty()),
+            identity: match self.identity {
+                Some(identity) => identity,
+                None => unique()?,
+            },
         })
     }
+}
+
+/// Two processes with one name would both take the lease for theirs.
+fn unique() -> Result<String, String> {
+    let number = getrandom::u64().map_err(|error| format!("cannot make a name: {error}; set --identity"))?;
+    Ok(format!("process-{}-{number:016x}", std::process::id()))
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Some(Command::Crd) => print_crd(),
-        Some(Command::Run(run)) => start(run),
+        Some(Command::Run(run)) => start(*run),
         None => start(arguments.run),
     };
     match outcome {
@@ -128,6 +153,8 @@ fn start(arguments: Run) -> Result<(), String> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    // In the log, with where it was, as the rest; the default prints to the terminal.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic")));
     let settings = arguments.settings()?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     runtime

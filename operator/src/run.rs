@@ -1,25 +1,40 @@
-//! The process: everything that runs beside each other, supervised. What ends unasked ends all.
+//! The process: everything that runs beside each other, supervised. What ends unasked, or panics, ends
+//! all, and says why.
+//!
+//! Leading and reconciling are one task. Were the controller stuck in it, the lease would not be
+//! renewed either, another process would take over, and `/livez` would tell the kubelet.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::api::ListParams;
 use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinError;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::controller::{Scope, controller, until_listed};
-use crate::health::{self, Readiness, Sources};
+use crate::crd::RatesEnvironment;
+use crate::health::{self, Health, Sources, Stage};
 use crate::identity::MANAGER;
-use crate::leader::{self, Candidate};
+use crate::leader::{self, Candidate, Held, Timing, Waiting};
 use crate::metrics::{CountRequests, Metrics};
 use crate::reconcile::Context;
 use crate::settings::Images;
 use crate::store;
+
+/// How long what is under way may take once the process was told to end: less than the pod's grace
+/// period, so that the lease is given up in any case.
+const FINISH: Duration = Duration::from_secs(20);
+/// How soon it is tried again whether environments can be listed, and how long that may take.
+const AGAIN: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Everything the process was started with.
 #[derive(Clone, Debug)]
@@ -27,10 +42,17 @@ pub struct Settings {
     pub images: Images,
     pub scope: Scope,
     pub listen: SocketAddr,
-    /// The namespace of the lease; `None`: no other operator is reckoned with.
-    pub lease_namespace: Option<String>,
+    /// `None`: no other operator is reckoned with.
+    pub lease: Option<LeaseName>,
     /// Who this process is among several.
     pub identity: String,
+}
+
+/// Where the lease is by which one operator leads.
+#[derive(Clone, Debug)]
+pub struct LeaseName {
+    pub namespace: String,
+    pub name: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +72,8 @@ pub enum Error {
     Health(#[source] std::io::Error),
     #[error("{0} ended unasked")]
     Ended(&'static str),
+    #[error("{task} panicked: {message}")]
+    Panicked { task: &'static str, message: String },
     #[error(transparent)]
     Leader(#[from] leader::Error),
 }
@@ -70,9 +94,9 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
             address: settings.listen,
             source,
         })?;
-    let readiness = Readiness::waiting("the lease");
+    let health = Health::waiting_for("the start");
     let sources = Sources {
-        readiness: readiness.clone(),
+        health: health.clone(),
         metrics,
         store: Arc::default(),
     };
@@ -80,20 +104,40 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
 
-    let health = tokio::spawn(health::serve(listener, sources.clone()));
+    let serving = tokio::spawn(health::serve(listener, sources.clone()));
+    let mut serving = std::pin::pin!(outcome("the health server", serving));
     let leading = tokio::spawn(lead(settings, client, sources, stop.clone()));
-    tokio::pin!(leading);
+    let mut leading = std::pin::pin!(outcome("the controller", leading));
     tokio::select! {
-        ended = health => match ended {
-            Ok(Err(source)) => return Err(Error::Health(source)),
-            Ok(Ok(())) | Err(_) => return Err(Error::Ended("the health server")),
-        },
-        ended = &mut leading => return ended.unwrap_or(Err(Error::Ended("the controller"))),
+        ended = &mut serving => return Err(match ended? {
+            Ok(()) => Error::Ended("the health server"),
+            Err(source) => Error::Health(source),
+        }),
+        ended = &mut leading => return ended?.and(Err(Error::Ended("the controller"))),
         _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is under way"),
         _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is under way"),
     }
+    health.set(Stage::Ending);
     stop.cancel();
-    leading.await.unwrap_or(Err(Error::Ended("the controller")))
+    leading.await?
+}
+
+/// How a task ended; a panic is an error that holds its message.
+async fn outcome<T>(
+    task: &'static str,
+    running: impl Future<Output = Result<T, JoinError>>,
+) -> Result<T, Error> {
+    running.await.map_err(|failed| match failed.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Error::Panicked {
+                task,
+                message: message.unwrap_or_else(|| "without a message".to_owned()),
+            }
+        }
+        Err(_) => Error::Ended(task),
+    })
 }
 
 /// Waits for the lease, and reconciles for as long as it holds.
@@ -103,28 +147,45 @@ async fn lead(
     sources: Sources,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let health = sources.health.clone();
+    tokio::select! {
+        biased;
+        never = health.beat() => never,
+        ended = stand_and_lead(settings, client, sources, stop) => ended,
+    }
+}
+
+async fn stand_and_lead(
+    settings: Settings,
+    client: Client,
+    sources: Sources,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let Sources {
-        readiness,
+        health,
         metrics,
         store: led,
     } = sources;
-    let candidate = settings
-        .lease_namespace
-        .as_ref()
-        .map(|namespace| Candidate::new(client.clone(), namespace, MANAGER, settings.identity.clone()));
-    if let Some(candidate) = &candidate {
-        tokio::select! {
-            () = candidate.acquire(|what| readiness.wait_for(what)) => {}
-            () = stop.cancelled() => return Ok(()),
-        }
-    }
+    let candidate = settings.lease.as_ref().map(|lease| {
+        let identity = settings.identity.clone();
+        Candidate::new(
+            client.clone(),
+            &lease.namespace,
+            &lease.name,
+            identity,
+            Timing::default(),
+        )
+    });
+    let held = tokio::select! {
+        held = stand(candidate.as_ref(), &client, &settings.scope, &health) => held,
+        () = stop.cancelled() => return Ok(()),
+    };
     metrics.leads();
     let reporter = Reporter {
         controller: MANAGER.to_owned(),
         instance: Some(settings.identity.clone()),
     };
-    let (store, triggered, following) =
-        store::follow(&client, settings.scope.namespace.as_deref(), metrics.clone());
+    let (store, triggered, following) = store::follow(&client, &settings.scope.namespaces, metrics.clone());
     // The only one to set it.
     let _ = led.set(store.clone());
     let context = Context {
@@ -134,16 +195,15 @@ async fn lead(
         images: settings.images,
         recorder: Recorder::new(client, reporter),
     };
-    let mut following = AbortOnDropHandle::new(tokio::spawn(following));
-    let mut controller = tokio::spawn(controller(context, settings.scope, triggered, stop.clone()));
-    let listed = async {
-        until_listed(&store, |missing| match missing.first() {
-            Some(first) if first == "ratesenvironments" => readiness.wait_for(format!(
-                "the first list of {}; is the definition in crds/ installed?",
-                missing.join(", ")
-            )),
-            Some(_) => readiness.wait_for(format!("the first list of {}", missing.join(", "))),
-            None => readiness.ready(),
+    let following = AbortOnDropHandle::new(tokio::spawn(following));
+    let controller = controller(context, settings.scope, triggered, stop.clone());
+    let told = async {
+        until_listed(&store, |missing| {
+            health.set(if missing.is_empty() {
+                Stage::Leading
+            } else {
+                Stage::WaitingFor(format!("the first list of {}", missing.join(", ")))
+            });
         })
         .await;
         tracing::info!("leading");
@@ -151,26 +211,70 @@ async fn lead(
         std::future::pending::<()>().await;
     };
     let keeping = async {
-        match &candidate {
-            Some(candidate) => candidate.keep().await,
+        match candidate.as_ref().zip(held) {
+            Some((candidate, held)) => candidate.keep(held).await,
             None => std::future::pending().await,
         }
     };
-    let ended = tokio::select! {
-        ended = &mut controller => {
-            match ended {
-                Ok(()) if stop.is_cancelled() => Ok(()),
-                Ok(()) | Err(_) => Err(Error::Ended("the controller")),
-            }
-        }
-        _ = &mut following => Err(Error::Ended("a watch")),
-        lost = keeping => Err(lost.into()),
-        () = listed => Ok(()),
+    let overdue = async {
+        stop.cancelled().await;
+        sleep(FINISH).await;
     };
-    if let (Ok(()), Some(candidate)) = (&ended, &candidate) {
+    tokio::select! {
+        // The lease before the controller: who lost it does not begin anything more. All that is not
+        // chosen here is dropped, reconciles under way with it.
+        biased;
+        lost = keeping => return Err(lost.into()),
+        () = overdue => tracing::warn!("what is under way takes too long, and is left to the next one"),
+        () = controller => if !stop.is_cancelled() {
+            return Err(Error::Ended("the controller"));
+        },
+        ended = outcome("a watch", following) => return ended.and(Err(Error::Ended("a watch"))),
+        () = told => {}
+    }
+    if let Some(candidate) = &candidate {
         candidate.release().await;
     }
-    ended
+    Ok(())
+}
+
+/// Waits until this process can lead, then until it may.
+async fn stand(
+    candidate: Option<&Candidate>,
+    client: &Client,
+    scope: &Scope,
+    health: &Health,
+) -> Option<Held> {
+    // Whoever could not list environments would only keep others, an older version perhaps, from it.
+    while let Err(why) = can_list(client, scope).await {
+        tracing::warn!(why, "environments cannot be listed, and it is tried again");
+        let what = format!("environments to be listed: {why}; is the definition in crds/ installed?");
+        health.set(Stage::WaitingFor(what));
+        sleep(AGAIN).await;
+    }
+    let told = |waiting| {
+        health.set(match waiting {
+            Waiting::Holder(leader) => Stage::StandingBy { leader },
+            Waiting::Trouble(what) => Stage::WaitingFor(what),
+        });
+    };
+    match candidate {
+        Some(candidate) => Some(candidate.acquire(told).await),
+        None => None,
+    }
+}
+
+async fn can_list(client: &Client, scope: &Scope) -> Result<(), String> {
+    let environments: Api<RatesEnvironment> = match scope.namespaces.only() {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let one = ListParams::default().limit(1);
+    match timeout(ANSWER, environments.list_metadata(&one)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err("the API server did not answer in time".to_owned()),
+    }
 }
 
 /// An error with its causes on one line.
@@ -186,4 +290,27 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_that_names_the_task_and_holds_the_message() {
+        let panics = tokio::spawn(async { assert_eq!(1, 2, "a claim without a name") });
+        let error = outcome("the controller", panics).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("the controller panicked: ") && error.contains("a claim without a name"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_task_that_was_cut_off_is_an_error_as_well() {
+        let never = tokio::spawn(std::future::pending::<()>());
+        never.abort();
+        let error = outcome("the health server", never).await.unwrap_err();
+        assert_eq!(error.to_string(), "the health server ended unasked");
+    }
 }

@@ -58,9 +58,57 @@ impl Images {
     }
 }
 
+/// The namespaces whose environments are served.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Namespaces {
+    One(String),
+    /// All but these, which have operators of their own.
+    AllBut(Vec<String>),
+}
+
+impl Namespaces {
+    /// From the one to watch, if it is one, and those to leave out.
+    pub fn new(only: Option<String>, excluded: Vec<String>) -> Result<Self, String> {
+        let given = |name: &String| !name.is_empty();
+        let excluded: Vec<String> = excluded.into_iter().filter(given).collect();
+        match only.filter(given) {
+            None => Ok(Self::AllBut(excluded)),
+            Some(only) if excluded.is_empty() => Ok(Self::One(only)),
+            Some(only) => Err(format!(
+                "namespace {only} alone is served, so that none can be left out: set either \
+                 --watch-namespace (RATES_WATCH_NAMESPACE) or --exclude-namespace (RATES_EXCLUDE_NAMESPACES)"
+            )),
+        }
+    }
+
+    /// The one namespace that is asked for; `None`: all of them.
+    #[must_use]
+    pub fn only(&self) -> Option<&str> {
+        match self {
+            Self::One(namespace) => Some(namespace),
+            Self::AllBut(_) => None,
+        }
+    }
+
+    /// The field selector for lists and watches, by which the server leaves namespaces out.
+    #[must_use]
+    pub fn field_selector(&self) -> Option<String> {
+        match self {
+            Self::AllBut(excluded) if !excluded.is_empty() => {
+                let terms: Vec<_> = excluded
+                    .iter()
+                    .map(|name| format!("metadata.namespace!={name}"))
+                    .collect();
+                Some(terms.join(","))
+            }
+            Self::One(_) | Self::AllBut(_) => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Images;
+    use super::{Images, Namespaces};
 
     fn images(pairs: &[&str]) -> Result<Images, String> {
         let pairs: Vec<String> = pairs.iter().map(|&pair| pair.to_owned()).collect();
@@ -81,5 +129,24 @@ mod tests {
     fn a_malformed_pair_is_told_with_an_example() {
         assert!(images(&["13.5"]).unwrap_err().contains("13.5=localhost/"));
         assert!(images(&[]).unwrap_err().contains("at least"));
+    }
+
+    #[test]
+    fn one_namespace_all_of_them_or_all_but_some_are_served() {
+        let new = |only: &str, excluded: &[&str]| {
+            let excluded = excluded.iter().map(|&name| name.to_owned()).collect();
+            Namespaces::new(Some(only.to_owned()), excluded)
+        };
+        let one = new("a", &[""]).unwrap();
+        assert_eq!((one.only(), one.field_selector()), (Some("a"), None));
+        let all = new("", &[]).unwrap();
+        assert_eq!((all.only(), all.field_selector()), (None, None));
+        let some = new("", &["a", "b"]).unwrap();
+        assert_eq!(some.only(), None);
+        assert_eq!(
+            some.field_selector().unwrap(),
+            "metadata.namespace!=a,metadata.namespace!=b"
+        );
+        assert!(new("a", &["b"]).unwrap_err().contains("RATES_EXCLUDE_NAMESPACES"));
     }
 }

@@ -18,14 +18,14 @@ use tracing::Instrument;
 use crate::metrics::Outcome;
 use crate::reconcile::{Context, Error, Next, reconcile};
 use crate::run::chain;
+use crate::settings::Namespaces;
 use crate::store::{Key, Store};
 use queue::Queue;
 
 /// Where and how the controller looks.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// One namespace, or all of them.
-    pub namespace: Option<String>,
+    pub namespaces: Namespaces,
     /// How many environments are looked at at once.
     pub concurrency: u16,
 }

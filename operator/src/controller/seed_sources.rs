@@ -17,11 +17,14 @@ use crate::store::{Key, name_of};
 /// `ConfigMap/NAMESPACE/NAME` of each that changed, appeared or vanished. Errors of the watch are
 /// logged, and it goes on.
 pub fn changes(client: &Client, scope: &Scope) -> impl Stream<Item = String> + Send + use<> {
-    let api: Api<PartialObjectMeta<ConfigMap>> = match &scope.namespace {
+    let api: Api<PartialObjectMeta<ConfigMap>> = match scope.namespaces.only() {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let others = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}!={MANAGER}"));
+    let others = watcher::Config {
+        field_selector: scope.namespaces.field_selector(),
+        ..watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}!={MANAGER}"))
+    };
     let mut seen = Seen::default();
     watcher(api, others)
         .default_backoff()

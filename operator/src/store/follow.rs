@@ -48,6 +48,8 @@ impl<K: Held> Read<K> for K {
 pub struct Follower<'a, R> {
     pub api: Api<R>,
     pub selector: Option<&'static str>,
+    /// What the server is to leave out.
+    pub fields: Option<String>,
     pub store: &'a Store,
 }
 
@@ -95,6 +97,7 @@ impl<R> Follower<'_, R> {
         let mut met = HashSet::new();
         let mut page = ListParams::default().limit(PAGE);
         page.label_selector = self.selector.map(str::to_owned);
+        page.field_selector.clone_from(&self.fields);
         loop {
             let list = self.api.list(&page).await?;
             for object in list.items {
@@ -119,6 +122,7 @@ impl<R> Follower<'_, R> {
     {
         let parameters = WatchParams {
             label_selector: self.selector.map(str::to_owned),
+            field_selector: self.fields.clone(),
             ..WatchParams::default()
         };
         loop {

@@ -27,6 +27,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::build::HTTPRoute;
 use crate::crd::RatesEnvironment;
 use crate::metrics::Metrics;
+use crate::settings::Namespaces;
 
 pub use compact::Error;
 use follow::{Follower, Malformed, OURS, Read};
@@ -71,10 +72,10 @@ macro_rules! kinds {
                 (store, triggered)
             }
 
-            fn followers<'a>(&'a self, client: &Client, namespace: Option<&str>) -> Vec<Following<'a>> {
+            fn followers<'a>(&'a self, client: &Client, namespaces: &Namespaces) -> Vec<Following<'a>> {
                 vec![
-                    self.follower::<RatesEnvironment, DeserializeGuard<RatesEnvironment>>(client, namespace, None),
-                    $(self.follower::<$kind, $kind>(client, namespace, Some(OURS)),)+
+                    self.follower::<RatesEnvironment, DeserializeGuard<RatesEnvironment>>(client, namespaces, None),
+                    $(self.follower::<$kind, $kind>(client, namespaces, Some(OURS)),)+
                 ]
             }
 
@@ -139,7 +140,7 @@ impl Read<RatesEnvironment> for DeserializeGuard<RatesEnvironment> {
 /// long as the store is used.
 pub fn follow(
     client: &Client,
-    namespace: Option<&str>,
+    namespaces: &Namespaces,
     metrics: Arc<Metrics>,
 ) -> (
     Arc<Store>,
@@ -148,10 +149,10 @@ pub fn follow(
 ) {
     let (store, triggered) = Store::new(metrics);
     let store = Arc::new(store);
-    let (client, namespace) = (client.clone(), namespace.map(str::to_owned));
+    let (client, namespaces) = (client.clone(), namespaces.clone());
     let kept = store.clone();
     let keeping = async move {
-        join_all(kept.followers(&client, namespace.as_deref())).await;
+        join_all(kept.followers(&client, &namespaces)).await;
     };
     (store, triggered, keeping)
 }
@@ -160,14 +161,14 @@ impl Store {
     fn follower<'a, K, R>(
         &'a self,
         client: &Client,
-        namespace: Option<&str>,
+        namespaces: &Namespaces,
         selector: Option<&'static str>,
     ) -> Following<'a>
     where
         K: Held,
         R: Read<K> + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        let api: Api<R> = match namespace {
+        let api: Api<R> = match namespaces.only() {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
@@ -175,6 +176,7 @@ impl Store {
             Follower {
                 api,
                 selector,
+                fields: namespaces.field_selector(),
                 store: self,
             }
             .follow::<K>(),

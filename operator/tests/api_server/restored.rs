@@ -9,6 +9,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use rates_operator::controller::{Scope, controller};
+use rates_operator::settings::Namespaces;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -154,7 +155,7 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) -> Duration {
 
 fn run(stage: &mut Stage) -> AbortOnDropHandle<()> {
     let scope = Scope {
-        namespace: Some(stage.namespace.clone()),
+        namespaces: Namespaces::One(stage.namespace.clone()),
         concurrency: 2,
     };
     let (context, triggered) = stage.take_context();

@@ -16,10 +16,15 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig};
 use kube::config::{NamedAuthInfo, NamedCluster, NamedContext};
 use kube::{Client, Config};
+use serde_json::{Value, json};
 
 const ADMIN: &str = "admin-of-the-tests";
 /// The token of the operator's own service account, bound to what `manifests/` grants.
 const OPERATOR: &str = "operator-of-the-tests";
+/// The token of the service account of an operator that serves `NAMESPACED` alone.
+const NAMESPACED_OPERATOR: &str = "operator-of-one-namespace";
+/// The namespace that has an operator of its own; what that one asks for is in the audit log.
+pub const NAMESPACED: &str = "one-namespace";
 
 const KEEPER: &str = r#"
 "$KUBE" etcd --data-dir "$DIR/etcd" --unsafe-no-fsync \
@@ -32,6 +37,7 @@ etcd=$!
   --token-auth-file "$DIR/tokens" --authorization-mode RBAC --service-cluster-ip-range 198.19.255.0/24 \
   --service-account-issuer https://tests --service-account-key-file "$DIR/sa.pub" \
   --service-account-signing-key-file "$DIR/sa.key" --endpoint-reconciler-type none \
+  --audit-policy-file "$DIR/audit.yaml" --audit-log-path "$DIR/audit.log" \
   --disable-admission-plugins ServiceAccount >"$DIR/apiserver.log" 2>&1 &
 api=$!
 "$KUBE" kube-controller-manager --kubeconfig "$DIR/kubeconfig" --secure-port 0 \
@@ -48,6 +54,7 @@ rm -rf "$DIR"
 /// The server, with what a client needs to reach it.
 pub struct Server {
     kubeconfig: PathBuf,
+    dir: PathBuf,
     kubectl: PathBuf,
     url: String,
     _keeper: Child,
@@ -94,10 +101,19 @@ impl Server {
             dir.join("tokens"),
             format!(
                 "{ADMIN},admin,1,system:masters\n\
-                 {OPERATOR},system:serviceaccount:rates-system:rates-operator,2,system:serviceaccounts\n"
+                 {OPERATOR},system:serviceaccount:rates-system:rates-operator,2,system:serviceaccounts\n\
+                 {NAMESPACED_OPERATOR},system:serviceaccount:{NAMESPACED}:rates-operator,3,system:serviceaccounts\n"
             ),
         )
         .unwrap();
+        let policy = json!({
+            "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+            "rules": [
+                {"level": "Metadata", "users": [format!("system:serviceaccount:{NAMESPACED}:rates-operator")]},
+                {"level": "None"},
+            ],
+        });
+        fs::write(dir.join("audit.yaml"), policy.to_string()).unwrap();
         let kubeconfig = dir.join("kubeconfig");
         fs::write(&kubeconfig, serde_yaml::to_string(&config(&url, ADMIN)).unwrap()).unwrap();
         let keeper = Command::new("sh")
@@ -112,6 +128,7 @@ impl Server {
             .unwrap();
         let server = Self {
             kubeconfig,
+            dir: dir.clone(),
             kubectl,
             url,
             _keeper: keeper,
@@ -170,6 +187,42 @@ impl Server {
 
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// A kubeconfig of the operator that serves one namespace.
+    pub fn namespaced_kubeconfig(&self) -> PathBuf {
+        let path = self.dir.join("kubeconfig-namespaced");
+        fs::write(
+            &path,
+            serde_yaml::to_string(&config(&self.url, NAMESPACED_OPERATOR)).unwrap(),
+        )
+        .unwrap();
+        path
+    }
+
+    /// The administrator's kubeconfig and configuration, by way of another port of loopback.
+    pub async fn by_way_of(&self, port: u16) -> (PathBuf, Config) {
+        let config = config(&format!("https://127.0.0.1:{port}"), ADMIN);
+        let path = self.dir.join(format!("kubeconfig-{port}"));
+        fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
+        let options = KubeConfigOptions::default();
+        (
+            path,
+            Config::from_custom_kubeconfig(config, &options).await.unwrap(),
+        )
+    }
+
+    /// `HOST:PORT` of the server.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("https://")
+    }
+
+    /// What the operator of `NAMESPACED` asked for, one event a request.
+    pub fn audited(&self) -> Vec<Value> {
+        let log = fs::read_to_string(self.dir.join("audit.log")).unwrap();
+        log.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// A namespace for one test.

@@ -16,7 +16,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
 use rates_operator::reconcile::{Context, reconcile};
-use rates_operator::settings::Images;
+use rates_operator::settings::{Images, Namespaces};
 use rates_operator::store::{self, Held, Key};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -75,7 +75,8 @@ async fn operator(
     };
     let postgres = ["13.5=pg:thirteen", "17=pg:seventeen"].map(str::to_owned);
     let metrics = Arc::new(Metrics::default());
-    let (store, triggered, following) = store::follow(&client, Some(namespace), metrics.clone());
+    let namespaces = Namespaces::One(namespace.to_owned());
+    let (store, triggered, following) = store::follow(&client, &namespaces, metrics.clone());
     let context = Context {
         client: client.clone(),
         store,

@@ -1,0 +1,176 @@
+//! The operator of one namespace, with nothing but what `manifests/namespaced` gives it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::controlling::until;
+use crate::program::Program;
+use crate::server::{self, NAMESPACED, Server};
+use crate::stage::{NAME, Stage};
+
+const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests");
+
+/// The objects of `manifests/namespaced`, for a namespace, as the overlay that it describes makes them.
+fn rendered(server: &Server) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("manifests");
+    let copied = std::process::Command::new("cp")
+        .args(["-r", MANIFESTS])
+        .arg(&link)
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let overlay = folder.path().join("overlay");
+    fs::create_dir(&overlay).unwrap();
+    let text = format!("namespace: {NAMESPACED}\nresources: [../manifests/namespaced]\n");
+    fs::write(overlay.join("kustomization.yaml"), text).unwrap();
+    let answer = server.kubectl(&["kustomize", overlay.to_str().unwrap()], "");
+    assert!(answer.ok, "{}", answer.text);
+    serde_yaml::Deserializer::from_str(&answer.text)
+        .map(|document| Value::deserialize(document).unwrap())
+        .collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    let mut found = objects.iter().filter(|object| object["kind"] == kind);
+    let object = found.next().unwrap();
+    assert!(found.next().is_none(), "two of kind {kind}");
+    object
+}
+
+/// The environment that the kubelet would give to the container.
+fn environment(objects: &[Value]) -> BTreeMap<String, String> {
+    let container = &of_kind(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let images = &of_kind(objects, "ConfigMap")["data"];
+    let mut environment: BTreeMap<String, String> = serde_json::from_value(images.clone()).unwrap();
+    for variable in container["env"].as_array().unwrap() {
+        let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str().unwrap() {
+            "metadata.namespace" => NAMESPACED,
+            "metadata.name" => "rates-operator-x-y",
+            other => panic!("nothing is known of {other}"),
+        };
+        environment.insert(variable["name"].as_str().unwrap().to_owned(), value.to_owned());
+    }
+    environment
+}
+
+#[tokio::test]
+async fn the_operator_of_one_namespace_works_with_roles_there_and_asks_for_nothing_else() {
+    let Some(server) = server::shared() else { return };
+    let objects = rendered(server);
+    for object in &objects {
+        let kind = object["kind"].as_str().unwrap();
+        assert!(
+            object["metadata"]["namespace"] == NAMESPACED && !kind.starts_with("Cluster"),
+            "{kind} {} is not in the namespace",
+            object["metadata"]["name"]
+        );
+    }
+    let stage = Stage::new(server, NAMESPACED).await;
+    let environment = environment(&objects);
+    let settings = environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let operator = Program::start(&server.namespaced_kubeconfig(), settings);
+    // Without rights it does not take the lease from one that has them.
+    operator
+        .until_readiness(503, "waiting for environments to be listed: ")
+        .await;
+    let denied = server.audited().len();
+
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    let applied = server.kubectl(&["apply", "--server-side", "-f", "-"], &list);
+    assert!(applied.ok, "{}", applied.text);
+    operator.until_readiness(200, "leading").await;
+    let allowed_from = server.audited().len();
+
+    stage.specify(&json!({"database": {"seed": {"bundled": {}}}}));
+    until("the StatefulSet is made", || {
+        stage.exists::<StatefulSet>("harbour-postgres")
+    })
+    .await;
+    stage.database_runs().await;
+    let jobs = stage.api::<Job>();
+    for (component, container, report) in [
+        (
+            "seed",
+            "publish",
+            json!({"outcome": "succeeded", "source": "bundled", "checksum": "sha256:00", "rows": 3, "seconds": 0.5, "schemaVersion": 1}),
+        ),
+        (
+            "migrate",
+            "migrate",
+            json!({"outcome": "succeeded", "schemaVersion": 1, "applied": []}),
+        ),
+    ] {
+        let of = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
+        until("the Job is made", async || {
+            !jobs.list(&of).await.unwrap().items.is_empty()
+        })
+        .await;
+        stage.job_ends(component, container, "Succeeded", &report).await;
+    }
+    until("the Deployment is made", || {
+        stage.exists::<Deployment>("harbour-api")
+    })
+    .await;
+    stage.deployment_rolls_out().await;
+    until("it is Ready", async || stage.condition("Ready").0 == "True").await;
+
+    operator.signal("TERM");
+    let (ended, log) = operator.end().await;
+    assert!(ended.success(), "{log}");
+    let requests = server.audited();
+    assert!(denied > 0 && requests.len() > allowed_from);
+    for request in &requests {
+        let of = &request["objectRef"];
+        let whole = request["requestURI"].as_str().unwrap();
+        assert_eq!(
+            of["namespace"], NAMESPACED,
+            "asked outside of its namespace: {whole}"
+        );
+        let late = requests[allowed_from..]
+            .iter()
+            .any(|later| later["auditID"] == request["auditID"]);
+        assert!(
+            !late || request["responseStatus"]["code"] != 403,
+            "not allowed: {whole}"
+        );
+    }
+    // The retained objects' labels aside, nothing of it is anywhere else.
+    let names: BTreeSet<_> = stage.names::<StatefulSet>().await.into_iter().collect();
+    assert_eq!(names, BTreeSet::from([format!("{NAME}-postgres")]));
+    assert_eq!(stage.environment().await.name_any(), NAME);
+}
+
+/// The rules are written once, and both ways of installing give just these.
+#[test]
+fn both_ways_of_installing_grant_the_same_rules() {
+    let Some(server) = server::shared() else { return };
+    let source: Value =
+        serde_yaml::from_str(&fs::read_to_string(format!("{MANIFESTS}/role/cluster-role.yaml")).unwrap())
+            .unwrap();
+    let namespaced = rendered(server);
+    let role = namespaced
+        .iter()
+        .find(|object| object["kind"] == "Role" && object["metadata"]["name"] == "rates-operator")
+        .unwrap();
+    assert_eq!(role["rules"], source["rules"]);
+    let whole = server.kubectl(&["get", "clusterrole/rates-operator", "-o", "json"], "");
+    let whole: Value = serde_json::from_str(&whole.text).unwrap();
+    assert_eq!(whole["rules"], source["rules"]);
+    for rule in source["rules"].as_array().unwrap() {
+        let parts = [&rule["apiGroups"], &rule["resources"], &rule["verbs"]];
+        let star = parts
+            .iter()
+            .any(|part| part.as_array().unwrap().contains(&json!("*")));
+        assert!(!star, "not minimal: {rule}");
+    }
+}

@@ -1,0 +1,133 @@
+//! The process: what its probes say, how it hands over, and how it ends.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::line::Line;
+use crate::program::Program;
+use crate::server::{self, Server};
+
+async fn lease(server: &Server, namespace: &str) -> Lease {
+    let leases: Api<Lease> = Api::namespaced(server.client().await, namespace);
+    leases.get("rates-operator").await.unwrap()
+}
+
+/// An operator of one namespace, with its lease there.
+fn operator(server: &Server, namespace: &str, identity: &str) -> Program {
+    let settings = [
+        ("RATES_WATCH_NAMESPACE", namespace),
+        ("RATES_LEASE_NAMESPACE", namespace),
+        ("RATES_IDENTITY", identity),
+    ];
+    Program::start(server.kubeconfig(), settings)
+}
+
+#[tokio::test]
+async fn a_planned_end_hands_over_within_two_seconds_and_a_kill_when_the_lease_expires() {
+    let Some(server) = server::shared() else { return };
+    let namespace = server.namespace("handing-over").await;
+    let first = operator(server, &namespace, "first");
+    first.until_readiness(200, "leading").await;
+    assert!(first.get("/livez").unwrap().contains(" 200 "));
+
+    // Ready although it does not lead: a rolling update waits for that.
+    let second = operator(server, &namespace, "second");
+    second.until_readiness(200, "standing by: first leads").await;
+
+    let told = Instant::now();
+    first.signal("TERM");
+    second.until_readiness(200, "leading").await;
+    let took = told.elapsed();
+    println!(
+        "SIGTERM to the next one leading, its environments listed: {} ms",
+        took.as_millis()
+    );
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let (ended, log) = first.end().await;
+    assert!(ended.success(), "{log}");
+
+    let third = operator(server, &namespace, "third");
+    third.until_readiness(200, "standing by: second leads").await;
+    let killed = Instant::now();
+    second.signal("KILL");
+    third.until_readiness(200, "leading").await;
+    let took = killed.elapsed();
+    println!("SIGKILL to the next one leading: {:.1} s", took.as_secs_f64());
+    // Less the period of renewal, by which the last one may have been earlier.
+    assert!(took >= Duration::from_secs(12), "a lease is waited for: {took:?}");
+    assert!(took < Duration::from_secs(18), "{took:?}");
+
+    third.signal("TERM");
+    assert!(third.end().await.0.success());
+    let spec = lease(server, &namespace).await.spec.unwrap();
+    assert_eq!(spec.holder_identity, None, "given up, for the next one");
+    assert_eq!(spec.lease_transitions, Some(2));
+}
+
+#[tokio::test]
+async fn a_process_that_is_cut_off_ends_before_its_lease_does_and_says_why() {
+    let Some(server) = server::shared() else { return };
+    let namespace = server.namespace("cut-off").await;
+    let line = Line::to(server).await;
+    let (kubeconfig, _) = server.by_way_of(line.port).await;
+    let settings = [
+        ("RATES_LEASE_NAMESPACE", namespace.as_str()),
+        ("RATES_WATCH_NAMESPACE", &namespace),
+    ];
+    let process = Program::start(&kubeconfig, settings);
+    process.until_readiness(200, "leading").await;
+    let cut = Instant::now();
+    line.cut();
+    let (ended, log) = process.end().await;
+    let took = cut.elapsed();
+    assert!(
+        took < Duration::from_secs(12),
+        "its lease is of 15 s, and it ended after {took:?}"
+    );
+    assert_eq!(ended.code(), Some(1));
+    assert!(
+        log.contains(
+            "rates-operator: the lease could not be renewed in time: the API server did not answer in time"
+        ),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_process_whose_lease_is_taken_ends_and_says_by_whom() {
+    let Some(server) = server::shared() else { return };
+    let namespace = server.namespace("taken").await;
+    let process = operator(server, &namespace, "me");
+    process.until_readiness(200, "leading").await;
+    let leases: Api<Lease> = Api::namespaced(server.client().await, &namespace);
+    let patch = Patch::Merge(json!({"spec": {"holderIdentity": "a person"}}));
+    leases
+        .patch("rates-operator", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    let (ended, log) = process.end().await;
+    assert_eq!(ended.code(), Some(1));
+    assert!(
+        log.contains("rates-operator: the lease was taken by a person"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_start_without_an_image_says_what_to_set() {
+    let output = Command::new(env!("CARGO_BIN_EXE_rates-operator"))
+        .arg("run")
+        .env_clear()
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && message.contains("set --api-image or RATES_API_IMAGE"),
+        "{message}"
+    );
+}
