@@ -4,6 +4,7 @@
 
 pub mod dump;
 pub mod environment;
+pub mod helm;
 pub mod http;
 pub mod kubectl;
 pub mod wait;

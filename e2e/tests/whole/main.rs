@@ -1,4 +1,4 @@
-//! The tests of the whole. They need `kubectl` on PATH and KUBECONFIG of a cluster
+//! The tests of the whole. They need `kubectl` and `helm` on PATH and KUBECONFIG of a cluster
 //! with the operator installed, whose Service addresses can be reached from here;
 //! `cargo xtask test` provides both.
 //!
@@ -11,6 +11,7 @@ mod autoscaling;
 mod deletion;
 mod faults;
 mod first_environment;
+mod install;
 mod reference_dump;
 mod seeds;
 
@@ -61,6 +62,7 @@ fn all() -> Vec<Trial> {
 fn one_by_one() -> Vec<Trial> {
     let mut trials = first_environment::trials();
     trials.push(deletion::measured());
+    trials.push(install::alone());
     trials
 }
 

@@ -7,15 +7,13 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use kube::api::ListParams;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::controlling::until;
+use crate::installing::documents;
 use crate::program::Program;
-use crate::server::{self, NAMESPACED, Server};
+use crate::server::{self, MANIFESTS, NAMESPACED, Server};
 use crate::stage::{NAME, Stage};
-
-const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests");
 
 /// The objects of `manifests/namespaced`, for a namespace, as the overlay that it describes makes them.
 fn rendered(server: &Server) -> Vec<Value> {
@@ -33,9 +31,7 @@ fn rendered(server: &Server) -> Vec<Value> {
     fs::write(overlay.join("kustomization.yaml"), text).unwrap();
     let answer = server.kubectl(&["kustomize", overlay.to_str().unwrap()], "");
     assert!(answer.ok, "{}", answer.text);
-    serde_yaml::Deserializer::from_str(&answer.text)
-        .map(|document| Value::deserialize(document).unwrap())
-        .collect()
+    documents(&answer.text)
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {

@@ -23,6 +23,8 @@ const ADMIN: &str = "admin-of-the-tests";
 const OPERATOR: &str = "operator-of-the-tests";
 /// The token of the service account of an operator that serves `NAMESPACED` alone.
 const NAMESPACED_OPERATOR: &str = "operator-of-one-namespace";
+/// The kustomization for the whole cluster.
+pub const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests");
 /// The namespace that has an operator of its own; what that one asks for is in the audit log.
 pub const NAMESPACED: &str = "one-namespace";
 
@@ -80,13 +82,24 @@ pub fn shared() -> Option<&'static Server> {
             );
             return None;
         };
-        Some(Server::start(Path::new(&kube), PathBuf::from(kubectl)))
+        Some(Server::start(Path::new(&kube), PathBuf::from(kubectl), &["-k", MANIFESTS]))
     });
     server.as_ref()
 }
 
+/// A server for one test, which installs something else than `manifests/` at first.
+pub fn with(installed: &[&str]) -> Option<&'static Server> {
+    let (kube, kubectl) = (
+        std::env::var_os("RATES_TEST_KUBE")?,
+        std::env::var_os("RATES_TEST_KUBECTL")?,
+    );
+    let server = Server::start(Path::new(&kube), PathBuf::from(kubectl), installed);
+    // Its keeper ends with the test process.
+    Some(Box::leak(Box::new(server)))
+}
+
 impl Server {
-    fn start(kube: &Path, kubectl: PathBuf) -> Self {
+    fn start(kube: &Path, kubectl: PathBuf, installed: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("rates-operator-tests-")
             .tempdir()
@@ -133,16 +146,15 @@ impl Server {
             url,
             _keeper: keeper,
         };
-        server.wait_until_ready(&dir);
+        server.wait_until_ready(&dir, installed);
         server
     }
 
-    /// Installs what `manifests/` installs, as soon as the server takes it.
-    fn wait_until_ready(&self, dir: &Path) {
+    /// Applies what is to be installed as soon as the server takes it.
+    fn wait_until_ready(&self, dir: &Path, installed: &[&str]) {
         let deadline = Instant::now() + Duration::from_secs(90);
-        let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests");
         loop {
-            let answer = self.kubectl(&["apply", "--server-side", "-k", manifests], "");
+            let answer = self.kubectl(&[&["apply", "--server-side"], installed].concat(), "");
             if answer.ok {
                 break;
             }

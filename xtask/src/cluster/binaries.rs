@@ -1,4 +1,4 @@
-//! The programs of the Go module in `local-cluster/`: built once for all clones, by a hash of their sources.
+//! The programs of the Go modules in `local-cluster/`: built once for all clones, by a hash of their sources.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,12 +18,40 @@ use crate::{command, workspace};
 /// What the programs report as their version, as a release build of Kubernetes does.
 const KUBERNETES: (&str, &str, &str) = ("v1.36.3", "1", "36");
 
-/// The packages that are built, by command of `go`. The provisioner spells the path of one of its
-/// dependencies in another case than the rest do, which Go refuses within one command.
-const PROGRAMS: [&[&str]; 2] = [
-    &["./kube", "./kubectl", "./coredns", "./metrics-server"],
-    &["github.com/rancher/local-path-provisioner"],
-];
+/// A Go module and what is built from it.
+struct Module {
+    /// Where it is in the clone.
+    sources: &'static str,
+    /// Where its programs are, of all versions that are kept, in what outlives a clone.
+    programs_in: &'static str,
+    name: &'static str,
+    takes: &'static str,
+    /// The packages that are built, by command of `go`.
+    packages: &'static [&'static [&'static str]],
+}
+
+/// The provisioner spells the path of one of its dependencies in another case than the rest do,
+/// which Go refuses within one command.
+const CLUSTER: Module = Module {
+    sources: "local-cluster",
+    programs_in: "bin",
+    name: "Kubernetes",
+    takes: "about 12 minutes on two cores the first time",
+    packages: &[
+        &["./kube", "./kubectl", "./coredns", "./metrics-server"],
+        &["github.com/rancher/local-path-provisioner"],
+    ],
+};
+
+/// Of the tests alone, so that `up` does not wait for it. It needs the same Kubernetes libraries as
+/// kubectl, of the same versions, which are compiled once for both.
+const HELM: Module = Module {
+    sources: "local-cluster/helm",
+    programs_in: "helm",
+    name: "Helm",
+    takes: "about a minute on two cores the first time",
+    packages: &[&["helm.sh/helm/v4/cmd/helm"]],
+};
 
 /// What a folder is called while its programs are built.
 const UNFINISHED: &str = "unfinished";
@@ -56,24 +84,83 @@ impl KubeBinaries {
     }
 }
 
-/// Builds the programs unless a clone has built the same ones before, and says where they are.
+/// The cluster's programs, built unless a clone has built the same ones before.
 pub fn binaries() -> Result<KubeBinaries> {
-    let sources = workspace::root().join("local-cluster");
-    let all = Path::new(state::ROOT).join("bin");
-    let folder = all.join(hash(&sources)?);
-    if !folder.is_dir() {
-        // Two clones that build at once take turns; the second may find its programs built by the first.
-        let _lock = lock()?;
+    Ok(KubeBinaries::in_folder(&CLUSTER.built()?))
+}
+
+/// Helm, likewise.
+pub fn helm() -> Result<PathBuf> {
+    Ok(HELM.built()?.join("helm"))
+}
+
+impl Module {
+    /// The folder of its programs.
+    fn built(&self) -> Result<PathBuf> {
+        let sources = workspace::root().join(self.sources);
+        let all = Path::new(state::ROOT).join(self.programs_in);
+        let folder = all.join(self.hash(&sources)?);
         if !folder.is_dir() {
-            build(&sources, &folder)?;
+            // Two clones that build at once take turns; the second may find its programs built by the first.
+            let _lock = lock()?;
+            if !folder.is_dir() {
+                self.build(&sources, &folder)?;
+            }
+            prune(&all)?;
         }
-        prune(&all)?;
+        // The time of the last use decides what is kept.
+        File::open(&folder)
+            .and_then(|opened| opened.set_modified(SystemTime::now()))
+            .with_context(|| format!("cannot touch {}", folder.display()))?;
+        Ok(folder)
     }
-    // The time of the last use decides what is kept.
-    File::open(&folder)
-        .and_then(|opened| opened.set_modified(SystemTime::now()))
-        .with_context(|| format!("cannot touch {}", folder.display()))?;
-    Ok(KubeBinaries::in_folder(&folder))
+
+    fn build(&self, sources: &Path, folder: &Path) -> Result<()> {
+        let unfinished = folder.with_extension(UNFINISHED);
+        fs::create_dir_all(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
+        note(format_args!("building {} from source: {}", self.name, self.takes));
+        command::run(go(sources).args(["mod", "download"])).context("cannot fetch the Go modules")?;
+        let mut packages = BTreeSet::new();
+        for programs in self.packages {
+            let listed = command::output(go(sources).args(["list", "-deps"]).args(*programs))?;
+            packages.extend(listed.lines().map(str::to_owned));
+        }
+        let progress = Progress::begin(format_args!("compile {}", self.name), packages.len());
+        for programs in self.packages {
+            compile(sources, programs, &unfinished, &progress)?;
+        }
+        progress.done();
+        fs::rename(&unfinished, folder).with_context(|| format!("cannot finish {}", folder.display()))
+    }
+
+    /// A hash of all that the programs are made from.
+    fn hash(&self, sources: &Path) -> Result<String> {
+        let mut hash = Sha256::new();
+        let compiler = command::output(
+            Command::new("go")
+                .args(["env", "GOVERSION", "GOARCH"])
+                .env("GOTOOLCHAIN", "local"),
+        )
+        .context("cannot ask go for its version")?;
+        hash.update(compiler);
+        hash.update(linker_flags());
+        hash.update(self.packages.concat().join(" "));
+        let mut files = Vec::new();
+        collect(sources, &mut files)?;
+        files.sort();
+        for file in files {
+            hash.update(
+                file.strip_prefix(sources)
+                    .unwrap_or(&file)
+                    .as_os_str()
+                    .as_encoded_bytes(),
+            );
+            hash.update([0]);
+            hash.update(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
+            hash.update([0]);
+        }
+        Ok(short(hash))
+    }
 }
 
 fn lock() -> Result<File> {
@@ -87,24 +174,6 @@ fn lock() -> Result<File> {
             .with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(file)
-}
-
-fn build(sources: &Path, folder: &Path) -> Result<()> {
-    let unfinished = folder.with_extension(UNFINISHED);
-    fs::create_dir_all(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
-    note("building Kubernetes from source: about 12 minutes on two cores the first time");
-    command::run(go(sources).args(["mod", "download"])).context("cannot fetch the Go modules")?;
-    let mut packages = BTreeSet::new();
-    for programs in PROGRAMS {
-        let listed = command::output(go(sources).args(["list", "-deps"]).args(programs))?;
-        packages.extend(listed.lines().map(str::to_owned));
-    }
-    let progress = Progress::begin("compile Kubernetes", packages.len());
-    for programs in PROGRAMS {
-        compile(sources, programs, &unfinished, &progress)?;
-    }
-    progress.done();
-    fs::rename(&unfinished, folder).with_context(|| format!("cannot finish {}", folder.display()))
 }
 
 /// Compiles some of the programs into the folder.
@@ -162,41 +231,15 @@ fn linker_flags() -> String {
     )
 }
 
-/// A hash of all that the programs are made from.
-fn hash(sources: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    let compiler = command::output(
-        Command::new("go")
-            .args(["env", "GOVERSION", "GOARCH"])
-            .env("GOTOOLCHAIN", "local"),
-    )
-    .context("cannot ask go for its version")?;
-    hash.update(compiler);
-    hash.update(linker_flags());
-    hash.update(PROGRAMS.concat().join(" "));
-    let mut files = Vec::new();
-    collect(sources, &mut files)?;
-    files.sort();
-    for file in files {
-        hash.update(
-            file.strip_prefix(sources)
-                .unwrap_or(&file)
-                .as_os_str()
-                .as_encoded_bytes(),
-        );
-        hash.update([0]);
-        hash.update(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
-        hash.update([0]);
-    }
-    Ok(short(hash))
-}
-
+/// The files of a module; a folder with a module of its own is none of it.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() {
-            collect(&path, files)?;
+            if !path.join("go.mod").exists() {
+                collect(&path, files)?;
+            }
         } else if name == "go.mod" || name == "go.sum" || name.ends_with(".go") {
             files.push(path);
         }

@@ -1,5 +1,7 @@
-//! The files that are made from the code: the CRD from the operator's types, the bundled seed from its generator.
+//! The files that are made from the code, or from one another: the CRD from the operator's types, the charts' definition
+//! and rules from those of the kustomization, the bundled seed from its generator.
 
+mod charts;
 mod crd;
 mod seed;
 
@@ -27,7 +29,8 @@ struct Generated {
     content: fn(root: &Path) -> Result<String>,
 }
 
-const FILES: [Generated; 2] = [
+/// In this order: the charts' files are made from what is written before them.
+const FILES: [Generated; 4] = [
     Generated {
         path: "db/rates.sql",
         content: |_| Ok(seed::dump()),
@@ -35,6 +38,14 @@ const FILES: [Generated; 2] = [
     Generated {
         path: "crds/ratesenvironments.rates.internal.yaml",
         content: |_| crd::yaml(),
+    },
+    Generated {
+        path: "charts/rates-operator-crds/templates/ratesenvironments.rates.internal.yaml",
+        content: charts::definition,
+    },
+    Generated {
+        path: "charts/rates-operator/rules.yaml",
+        content: charts::rules,
     },
 ];
 

@@ -10,6 +10,7 @@ use crate::{cluster, command, images};
 /// wait: two cores are enough for both.
 pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
     let binaries = cluster::binaries()?;
+    let helm = cluster::helm()?;
     let postgres = images::postgres_for_tests()?;
     let mut tests = images::pod_tests(&binaries.kube, &binaries.kubectl)?;
     if let Some(filter) = filter {
@@ -24,6 +25,7 @@ pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
     rust.args(crates)
         .env("RATES_TEST_KUBE", &binaries.kube)
         .env("RATES_TEST_KUBECTL", &binaries.kubectl)
+        .env("RATES_TEST_HELM", &helm)
         .env("RATES_TEST_POSTGRES", &postgres);
     if let Some(filter) = filter {
         rust.args(["--", filter]);

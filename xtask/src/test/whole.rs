@@ -1,6 +1,7 @@
 //! The tests of the whole, on a cluster of their own that is taken down again; and of that cluster itself.
 
 use std::env;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -39,7 +40,9 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
 /// The tests of `e2e/`.
 fn environments(tally: &mut Tally, filter: Option<&str>, spec: &ClusterSpec) -> Result<()> {
     let (running, binaries) = up::with_operator(spec)?;
+    let helm = cluster::helm()?;
     let mut path = vec![binaries.folder.clone()];
+    path.extend(helm.parent().map(Path::to_path_buf));
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let mut tests = command::cargo();
     tests
