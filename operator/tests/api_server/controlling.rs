@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use rates_operator::controller::{Scope, controller};
@@ -74,4 +74,27 @@ async fn watches_bring_every_change_to_a_reconcile() {
         .await
         .expect("it ends when told to")
         .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_it_is_told_to_end_is_finished() {
+    let Some(server) = server::shared() else { return };
+    let mut stage = Stage::new(server, "finishing").await;
+    let stop = CancellationToken::new();
+    let scope = Scope {
+        namespaces: Namespaces::One(stage.namespace.clone()),
+        concurrency: 2,
+    };
+    let (context, triggered) = stage.take_context();
+    let running = tokio::spawn(controller(context, scope, triggered, stop.clone()));
+    stage.specify(&json!({"database": {"seed": {"bundled": {}}}}));
+    while !stage.exists::<Secret>("harbour-postgres").await {}
+    // Its first write was seen: there is more to come, and the status is the last.
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(10), running)
+        .await
+        .expect("it ends when told to")
+        .unwrap();
+    assert!(stage.exists::<StatefulSet>("harbour-postgres").await);
+    assert_eq!(stage.field("renv/harbour", "{.status.observedGeneration}"), "1");
 }
