@@ -1,6 +1,8 @@
 //! `cargo xtask bench api`: what the API does, in ratios to what PostgreSQL 13.5 itself does with the same data on the
 //! same machine in the same run. docs/benchmarks.md says what is measured and why.
 //!
+//! `cargo xtask bench operator`, in `operator/`, is a benchmark of its own.
+//!
 //! One file a question (`reads`, `batches`, `mixed`), one for each thing that they are asked with.
 
 mod batches;
@@ -14,6 +16,7 @@ mod latency;
 mod load;
 mod machine;
 mod mixed;
+mod operator;
 mod pgbench;
 mod plan;
 mod post;
@@ -40,6 +43,8 @@ pub enum Command {
     Api(Arguments),
     /// Measure how soon a Preview is Ready on a local cluster, what it takes, and how many are Ready at once; some five minutes
     Previews(previews::Arguments),
+    /// Measure the operator with 1,000 environments on a real API server, against kubectl with the same objects; takes some fifteen minutes of an otherwise idle machine
+    Operator(operator::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -57,6 +62,7 @@ pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Api(arguments) => api(arguments),
         Command::Previews(arguments) => previews::run(arguments),
+        Command::Operator(arguments) => operator::run(arguments),
     }
 }
 

@@ -53,6 +53,15 @@ const HELM: Module = Module {
     packages: &[&["helm.sh/helm/v4/cmd/helm"]],
 };
 
+/// Of the operator's benchmark alone: kwok, which plays kubelets, and a kubectl that is not held back.
+const SIMULATED: Module = Module {
+    sources: "local-cluster/simulated",
+    programs_in: "simulated",
+    name: "kwok",
+    takes: "some minutes on two cores the first time",
+    packages: &[&["./kwok", "./kubectl"]],
+};
+
 /// What a folder is called while its programs are built.
 const UNFINISHED: &str = "unfinished";
 
@@ -92,6 +101,22 @@ pub fn binaries() -> Result<KubeBinaries> {
 /// Helm, likewise.
 pub fn helm() -> Result<PathBuf> {
     Ok(HELM.built()?.join("helm"))
+}
+
+/// The programs of the operator's benchmark.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    pub kwok: PathBuf,
+    pub kubectl: PathBuf,
+}
+
+/// They, likewise.
+pub fn simulated() -> Result<Simulated> {
+    let folder = SIMULATED.built()?;
+    Ok(Simulated {
+        kwok: folder.join("kwok"),
+        kubectl: folder.join("kubectl"),
+    })
 }
 
 impl Module {

@@ -23,7 +23,7 @@ mod state;
 pub mod supervisor;
 mod up;
 
-pub use binaries::{KubeBinaries, binaries, helm};
+pub use binaries::{KubeBinaries, Simulated, binaries, helm, simulated};
 pub use down::{down, down_if_there, purge, supervisor_of};
 pub use leaks::Snapshot;
 pub use network::MAX_NODES;
