@@ -43,6 +43,15 @@ impl Component {
             Self::Api => "api",
         }
     }
+
+    /// Whether an object is of this part, by its label.
+    #[must_use]
+    pub fn is_of<K: Resource>(self, object: &K) -> bool {
+        let labels = object.meta().labels.as_ref();
+        labels
+            .and_then(|labels| labels.get(COMPONENT_LABEL))
+            .is_some_and(|label| label == self.as_str())
+    }
 }
 
 /// Whether a child goes when its environment goes.

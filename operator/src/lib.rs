@@ -17,6 +17,7 @@ pub mod dereference;
 
 pub mod credentials;
 pub mod ingest_token;
+pub mod token_rotation;
 pub mod validate;
 
 pub mod build;

@@ -88,7 +88,7 @@ pub async fn reconcile(key: &str, context: &Context) -> Result<Next, Error> {
     ))
     .await;
     let problem = match outcome {
-        Ok(()) => environment.ingest_token.as_ref().err().map(Problem::from),
+        Ok(()) => environment.ingest_tokens.as_ref().err().map(Problem::from),
         Err(apply::Error::NamespaceEnding | apply::Error::Gone) => return Ok(Next::Gone),
         Err(error) => match error.reason() {
             Some(reason) => Some(Problem {
@@ -119,7 +119,9 @@ fn look_again(environment: &Environment, problem: Option<&str>, now: Timestamp) 
         Migration::Run(run) => run.not_before,
         Migration::Done(_) | Migration::Waiting => None,
     };
-    let due = seed.into_iter().chain(migrate).min().map(|due| {
+    let tokens = environment.ingest_tokens.as_ref().ok();
+    let overlap = tokens.and_then(|tokens| Some(tokens.previous.as_ref()?.until));
+    let due = seed.into_iter().chain(migrate).chain(overlap).min().map(|due| {
         let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
         wait + Duration::from_millis(50)
     });
@@ -168,31 +170,14 @@ async fn report(context: &Context, observed: &Observed, status: RatesEnvironment
     Ok(())
 }
 
-/// An Event for every part that came to be, and for every one that went wrong; one that cannot be
-/// recorded is only logged.
+/// An Event for every part that came to be, and one for each thing that went wrong, however many
+/// conditions tell of it; one that cannot be recorded is only logged.
 async fn tell(context: &Context, observed: &Observed, before: &[Condition], after: &[Condition]) {
     let reference = observed.environment.object_ref(&());
-    for condition in after {
-        let said_before = before.iter().any(|earlier| {
-            earlier.type_ == condition.type_
-                && earlier.status == condition.status
-                && earlier.reason == condition.reason
-        });
-        let holds = condition.status == "True";
-        if said_before || condition.type_ == "Progressing" || !(holds || is_bad(&condition.reason)) {
-            continue;
-        }
+    for (type_, condition, reason) in news(before, after) {
         let event = Event {
-            type_: if holds {
-                EventType::Normal
-            } else {
-                EventType::Warning
-            },
-            reason: if holds {
-                condition.type_.clone()
-            } else {
-                condition.reason.clone()
-            },
+            type_,
+            reason: reason.to_owned(),
             note: Some(condition.message.chars().take(900).collect()),
             action: "Reconcile".to_owned(),
             secondary: None,
@@ -201,6 +186,31 @@ async fn tell(context: &Context, observed: &Observed, before: &[Condition], afte
             tracing::warn!(%error, "cannot record an event");
         }
     }
+}
+
+/// What a person should hear of, each by its reason.
+fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a Condition, &'a str)> {
+    // Those that sum others up come last.
+    let sums_up = |condition: &&Condition| matches!(condition.type_.as_str(), "Ready" | "Progressing");
+    let (sums, parts): (Vec<&Condition>, Vec<&Condition>) = after.iter().partition(sums_up);
+    let mut news: Vec<(EventType, &Condition, &str)> = Vec::new();
+    for condition in parts.into_iter().chain(sums) {
+        let same =
+            |earlier: &&Condition| earlier.type_ == condition.type_ && earlier.status == condition.status;
+        let earlier = before.iter().find(same);
+        let reason = condition.reason.as_str();
+        if condition.status == "True" {
+            if condition.type_ != "Progressing" && earlier.is_none_or(|earlier| earlier.reason != reason) {
+                news.push((EventType::Normal, condition, &condition.type_));
+            }
+        } else if is_bad(reason)
+            && before.iter().all(|earlier| earlier.reason != reason)
+            && news.iter().all(|(_, _, told)| *told != reason)
+        {
+            news.push((EventType::Warning, condition, reason));
+        }
+    }
+    news
 }
 
 /// The reasons that a person should hear of.
@@ -216,8 +226,8 @@ fn is_bad(reason: &str) -> bool {
         "NameTaken",
         "Refused",
         "DatabaseFailing",
-        "Unschedulable",
+        "RolloutStuck",
         "ApiUnavailable",
     ];
-    BAD.contains(&reason)
+    BAD.contains(&reason) || status::TROUBLES.contains(&reason)
 }

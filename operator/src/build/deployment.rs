@@ -1,6 +1,8 @@
 //! The API's pods, replaced one by one without a request lost: propagation is spent once in
 //! `preStop`, what is left of the grace period is the server's to finish in.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvVar, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, SleepAction,
@@ -12,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::pod;
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
+use crate::token_rotation::MARK;
 use crate::validate::{ApiPlan, Environment, Scale};
 
 /// `None` until there are tables to serve.
@@ -44,6 +47,7 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(identity.labels(Component::Api)),
+                    annotations: mark(environment),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(pod_spec(environment, image)),
@@ -52,6 +56,12 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
         }),
         ..Deployment::default()
     })
+}
+
+/// A rotation of the token replaces the pods; nothing else of the token is in their template.
+fn mark(environment: &Environment) -> Option<BTreeMap<String, String>> {
+    let mark = environment.rotation_mark.clone()?;
+    Some(BTreeMap::from([(MARK.to_owned(), mark)]))
 }
 
 fn pod_spec(environment: &Environment, image: &str) -> PodSpec {

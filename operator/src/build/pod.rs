@@ -50,6 +50,8 @@ pub fn container(name: &str, image: &str, resources: impl Into<ResourceRequireme
         name: name.to_owned(),
         image: Some(image.to_owned()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
+        // What a container that fails said last is then part of the pod's status.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: Some(resources.into()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::credentials::{REPLICATION_PASSWORD, SUPERUSER_PASSWORD};
 use crate::identity::{Component, Lifetime};
 use crate::ingest_token::{TOKEN, TOKEN_SHA256};
+use crate::token_rotation::{NEXT, PREVIOUS_SHA256, PREVIOUS_UNTIL, Previous, ROTATED};
 use crate::validate::Environment;
 
 const PORT: u16 = 5432;
@@ -47,15 +48,29 @@ pub fn admin(environment: &Environment) -> Secret {
     )
 }
 
-/// The token that batches come with, and its digest, which alone is mounted. It opens nothing
+/// The token that batches come with, and the digests of all that are accepted, which alone are
+/// mounted. It opens nothing
 /// that outlives the environment.
 pub fn token(environment: &Environment) -> Option<Secret> {
     let identity = &environment.identity;
-    let token = environment.ingest_token.as_ref().ok()?;
-    Some(secret(
-        identity.metadata(identity.api(), Component::Api),
-        &[(TOKEN, token.reveal()), (TOKEN_SHA256, &token.sha256_line())],
-    ))
+    let tokens = environment.ingest_tokens.as_ref().ok()?;
+    let mut metadata = identity.metadata(identity.api(), Component::Api);
+    let digests = tokens.sha256_lines();
+    let mut entries = vec![(TOKEN, tokens.current.reveal()), (TOKEN_SHA256, &digests)];
+    entries.extend(tokens.next.iter().map(|next| (NEXT, next.reveal())));
+    let mut annotations = BTreeMap::new();
+    annotations.extend(
+        tokens
+            .rotated
+            .clone()
+            .map(|rotated| (ROTATED.to_owned(), rotated)),
+    );
+    if let Some(Previous { sha256_line, until }) = &tokens.previous {
+        entries.push((PREVIOUS_SHA256, sha256_line));
+        annotations.insert(PREVIOUS_UNTIL.to_owned(), until.to_string());
+    }
+    metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
+    Some(secret(metadata, &entries))
 }
 
 fn database_metadata(environment: &Environment, name: String) -> ObjectMeta {

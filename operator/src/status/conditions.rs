@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::trouble::{REASONS, Trouble};
+
 /// What is to be said of one aspect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Said {
@@ -20,12 +22,23 @@ impl Said {
         }
     }
 
+    /// Whether it tells of a pod that is in trouble.
+    pub fn is_trouble(&self) -> bool {
+        !self.holds && REASONS.contains(&self.reason)
+    }
+
     pub fn no(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             holds: false,
             reason,
             message: message.into(),
         }
+    }
+}
+
+impl From<Trouble> for Said {
+    fn from(trouble: Trouble) -> Self {
+        Self::no(trouble.reason, trouble.message)
     }
 }
 

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use super::conditions::Said;
-use super::pods;
+use super::{pods, trouble};
 use crate::apply::Applied;
 use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
 use crate::dereference::Observed;
@@ -28,8 +28,8 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied) -
     if pod.metadata.deletion_timestamp.is_some() {
         return Said::no("Restarting", format!("{name} is stopping"));
     }
-    if let Some(problem) = pods::problem(pod) {
-        return Said::no("DatabaseFailing", problem);
+    if let Some(trouble) = trouble::of_containers(pod) {
+        return trouble.into();
     }
     let claim = environment.identity.claim(0);
     if applied
@@ -39,8 +39,8 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied) -
     {
         return Said::no("WaitingForVolume", format!("waiting for volume {claim}"));
     }
-    if let Some(unscheduled) = pods::unscheduled(pod) {
-        return Said::no("Unschedulable", format!("{name} finds no node: {unscheduled}"));
+    if let Some(trouble) = trouble::of(pod) {
+        return trouble.into();
     }
     let containers = pods::containers(pod);
     let started = |name: &str| {

@@ -5,6 +5,7 @@ mod database;
 mod exposed;
 mod pods;
 mod progress;
+mod trouble;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -17,6 +18,7 @@ use crate::validate::{Environment, Invalid, Migration, Scale, Seeding};
 
 use conditions::{Said, condition, one_line};
 use progress::Pods;
+pub use trouble::REASONS as TROUBLES;
 
 /// What stopped a reconcile, or a part of it, and is for a person to know.
 #[derive(Clone, Debug)]
@@ -79,10 +81,20 @@ pub fn status(
     let previous = observed.environment.status.clone().unwrap_or_default();
     let generation = observed.environment.metadata.generation;
     let counts = Pods::of(applied.deployment.as_ref());
+    let database = database::said(environment, observed, applied);
+    let seeded = progress::seeded(environment, observed);
+    let migrated = progress::migrated(environment, observed);
+    let of_api = progress::api_trouble(observed).map(Said::from);
+    let trouble = [("database", &database), ("seed", &seeded), ("migrate", &migrated)]
+        .into_iter()
+        .chain(of_api.iter().map(|said| ("api", said)))
+        .find(|(_, said)| said.is_trouble())
+        .map(|(part, said)| Said::no(said.reason, format!("{part}: {}", said.message)));
     let parts = Parts {
-        database: database::said(environment, observed, applied),
-        seeded: progress::seeded(environment, observed),
-        migrated: progress::migrated(environment, observed),
+        trouble,
+        database,
+        seeded,
+        migrated,
         api: progress::api_available(environment, applied.deployment.as_ref(), counts, observed),
         exposed: exposed::said(environment, applied),
         counts,
@@ -161,6 +173,8 @@ struct Parts {
     seeded: Said,
     migrated: Said,
     api: Said,
+    /// The first pod that will hardly run by itself.
+    trouble: Option<Said>,
     exposed: Option<Said>,
     counts: Pods,
     problem: Option<Problem>,
@@ -191,6 +205,9 @@ impl Parts {
     fn progressing(&self, environment: &Environment) -> Said {
         if let Some(problem) = &self.problem {
             return Said::no(problem.reason, problem.message.clone());
+        }
+        if let Some(trouble) = &self.trouble {
+            return trouble.clone();
         }
         match (&environment.seeding, &environment.migration) {
             (Seeding::Failed { message, .. } | Seeding::Blocked(message), _) => {
@@ -233,7 +250,7 @@ impl Parts {
         }
         let all_pods = self.counts.available >= self.counts.wanted;
         match &environment.seeding {
-            _ if self.problem.is_some() => Phase::Degraded,
+            _ if self.problem.is_some() || self.trouble.is_some() => Phase::Degraded,
             Seeding::Run { .. } | Seeding::Waiting(_) if !self.database.holds => Phase::Pending,
             Seeding::Run { .. } | Seeding::Waiting(_) => Phase::Seeding,
             Seeding::Done(_) if progressing => Phase::Progressing,
@@ -246,6 +263,9 @@ impl Parts {
     fn message(&self, environment: &Environment, applied: &Applied) -> String {
         if let Some(problem) = &self.problem {
             return problem.message.clone();
+        }
+        if let Some(trouble) = &self.trouble {
+            return trouble.message.clone();
         }
         let stopped = matches!(environment.seeding, Seeding::Failed { .. } | Seeding::Blocked(_));
         if stopped {

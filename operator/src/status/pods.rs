@@ -34,7 +34,8 @@ pub fn containers(pod: &Pod) -> Vec<&ContainerStatus> {
         .collect()
 }
 
-fn all_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+/// All of them, init containers first.
+pub fn all_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     pod.status.iter().flat_map(|status| {
         status
             .init_container_statuses
@@ -75,29 +76,4 @@ pub fn unscheduled(pod: &Pod) -> Option<&str> {
         .iter()
         .find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
     condition.message.as_deref()
-}
-
-/// What keeps a pod from running and will hardly pass by itself: an image that cannot be pulled,
-/// a container that crashes.
-pub fn problem(pod: &Pod) -> Option<String> {
-    all_containers(pod).find_map(|container| {
-        let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        let reason = waiting.reason.as_deref()?;
-        if matches!(reason, "ContainerCreating" | "PodInitializing") {
-            return None;
-        }
-        let last = container
-            .last_state
-            .as_ref()
-            .and_then(|state| state.terminated.as_ref())
-            .map(|end| format!("; it last ended with code {}", end.exit_code));
-        let message = waiting.message.as_deref().map(|message| format!(": {message}"));
-        Some(format!(
-            "{}, container {}: {reason}{}{}",
-            pod.name_any(),
-            container.name,
-            message.unwrap_or_default(),
-            last.unwrap_or_default()
-        ))
-    })
 }

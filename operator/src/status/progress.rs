@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::conditions::Said;
+use super::trouble::{self, Trouble};
 use super::{database, pods};
 use crate::dereference::Observed;
 use crate::identity::Component;
@@ -19,28 +20,29 @@ pub fn seeded(environment: &Environment, observed: &Observed) -> Said {
         Seeding::Failed { message, .. } => Said::no("SeedFailed", message.clone()),
         Seeding::Run { source, run } => match retrying(run) {
             Some(message) => Said::no("Retrying", message),
-            None => Said::no("Loading", loading(source, run, environment, observed)),
+            None => loading(source, run, environment, observed),
         },
     }
 }
 
-fn loading(source: &SeedSource, run: &JobRun, environment: &Environment, observed: &Observed) -> String {
+fn loading(source: &SeedSource, run: &JobRun, environment: &Environment, observed: &Observed) -> Said {
     let what = match source {
         SeedSource::Nothing => "making an empty database".to_owned(),
         SeedSource::Bundled | SeedSource::ConfigMap { .. } => format!("loading {}", source.describe()),
     };
     let job = environment.identity.seed_job(&run.hash);
     let pod = job_pod(observed, &job);
-    if let Some(problem) = pod.and_then(pods::problem) {
-        return problem;
+    if let Some(trouble) = pod.and_then(trouble::of) {
+        return trouble.into();
     }
-    match pod.and_then(pods::current) {
+    let message = match pod.and_then(pods::current) {
         None if pod.is_some_and(pods::has_begun) => format!("{what}: between two steps"),
         None => format!("{what}: starting"),
         Some(_) if database::primary(observed).is_none() => format!("{what}: waiting for the database"),
         Some("publish") => format!("{what}: publishing"),
         Some(_) => what,
-    }
+    };
+    Said::no("Loading", message)
 }
 
 fn retrying(run: &JobRun) -> Option<String> {
@@ -80,8 +82,13 @@ pub fn migrated(environment: &Environment, observed: &Observed) -> Said {
                 return Said::no("Retrying", message);
             }
             let pod = job_pod(observed, &environment.identity.migrate_job(&run.hash));
-            let migrating = || format!("migrating the tables for {}", environment.api.image);
-            Said::no("Migrating", pod.and_then(pods::problem).unwrap_or_else(migrating))
+            match pod.and_then(trouble::of) {
+                Some(trouble) => trouble.into(),
+                None => Said::no(
+                    "Migrating",
+                    format!("migrating the tables for {}", environment.api.image),
+                ),
+            }
         }
     }
 }
@@ -152,16 +159,27 @@ pub fn api_available(
         wanted, available, ..
     } = counts;
     let message = format!("{available} of {wanted} pods are available");
-    let problem = pods::of(observed, Component::Api)
-        .filter(|pod| !pods::is_ready(pod))
-        .find_map(|pod| pods::problem(pod).or_else(|| pods::unscheduled(pod).map(str::to_owned)));
-    let starting = problem.is_none() && !counts.rolled_out && !counts.stuck;
-    let message = problem.map_or(message.clone(), |problem| format!("{message}; {problem}"));
+    let trouble = api_trouble(observed);
+    let starting = trouble.is_none() && !counts.rolled_out && !counts.stuck;
+    let message = match &trouble {
+        Some(trouble) => format!("{message}; {}", trouble.message),
+        None => message,
+    };
     if available > 0 {
         Said::yes("Available", message)
     } else if starting {
         Said::no("Starting", message)
     } else {
-        Said::no("ApiUnavailable", message)
+        Said::no(
+            trouble.map_or("ApiUnavailable", |trouble| trouble.reason),
+            message,
+        )
     }
+}
+
+/// What is wrong with a pod of the API, whether others serve or not.
+pub fn api_trouble(observed: &Observed) -> Option<Trouble> {
+    pods::of(observed, Component::Api)
+        .filter(|pod| !pods::is_ready(pod))
+        .find_map(trouble::of)
 }

@@ -17,9 +17,10 @@ use kube::ResourceExt;
 
 use crate::credentials::Fresh;
 use crate::dereference::Observed;
-use crate::identity::{Claim, Identity};
-use crate::ingest_token::{IngestToken, Malformed, TOKEN};
+use crate::identity::{Claim, Component, Identity};
+use crate::ingest_token::{Malformed, TOKEN};
 use crate::settings::Images;
+use crate::token_rotation::{Asked, ROTATE, Tokens};
 
 pub use api::ApiPlan;
 pub use autoscaling::{Autoscaler, Scale};
@@ -81,7 +82,9 @@ pub struct Environment {
     pub seeding: Seeding,
     pub migration: Migration,
     /// What is wrong with the Secret's token is told, and stops nothing else.
-    pub ingest_token: Result<IngestToken, Invalid>,
+    pub ingest_tokens: Result<Tokens, Invalid>,
+    /// What the API's pods are marked with while, and after, a token is replaced.
+    pub rotation_mark: Option<String>,
 }
 
 /// Checks and completes what was read.
@@ -95,10 +98,24 @@ pub fn validate(
     let status = observed.environment.status.clone().unwrap_or_default();
     let pinned = status.database.unwrap_or_default();
     secrets_are_ours(observed)?;
-    let ingest_token =
-        IngestToken::take(observed.token_secret.as_ref(), &fresh).map_err(|Malformed| Invalid::IngestToken {
-            secret: identity.api(),
-        });
+    let asked = Asked {
+        secret: observed.token_secret.as_ref(),
+        rotate: observed.environment.annotations().get(ROTATE).map(String::as_str),
+        deployment: observed
+            .deployments
+            .iter()
+            .find(|deployment| deployment.name_any() == identity.api()),
+        pods: observed
+            .pods
+            .iter()
+            .filter(|pod| Component::Api.is_of(*pod))
+            .collect(),
+        now,
+    };
+    let ingest_tokens = asked.tokens(&fresh).map_err(|Malformed| Invalid::IngestToken {
+        secret: identity.api(),
+    });
+    let rotation_mark = asked.mark();
 
     let database = Database::plan(observed, &pinned, images, fresh)?;
     let (image, default_image) = api::images(observed, status.api.as_ref(), images);
@@ -120,7 +137,8 @@ pub fn validate(
         network_policies: observed.environment.spec.network_policies,
         seeding,
         migration,
-        ingest_token,
+        ingest_tokens,
+        rotation_mark,
     })
 }
 

@@ -334,7 +334,7 @@ impl Stage {
         self.reconcile().await;
     }
 
-    async fn pod(&self, name: &str, component: &str, more: &Value, owner: Option<&Job>) {
+    pub async fn pod(&self, name: &str, component: &str, more: &Value, owner: Option<&Job>) {
         let mut labels = json!({
             "app.kubernetes.io/name": "rates",
             "app.kubernetes.io/instance": NAME,

@@ -78,7 +78,7 @@ fn what_is_no_token_is_told_stays_and_stops_nothing_else() {
     assert!(children.token_secret.is_none(), "left as it is");
     assert!(children.deployment.is_some() && children.autoscaler.is_some());
 
-    let invalid = environment.ingest_token.as_ref().unwrap_err();
+    let invalid = environment.ingest_tokens.as_ref().unwrap_err();
     let status = status::status(
         &environment,
         &observed,

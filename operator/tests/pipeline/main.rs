@@ -12,3 +12,4 @@ mod builders;
 mod fixture;
 mod ingest_token;
 mod progress;
+mod trouble;

@@ -1,0 +1,151 @@
+//! What keeps a pod from running and will hardly pass by itself, by name.
+//!
+//! Containers that fail go to and fro between states; what is said here stays the same meanwhile,
+//! so that no condition flaps.
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use super::pods;
+
+/// A container that ran for longer before it ended is not in a loop; the kubelet thinks so too.
+const SOUND_SECONDS: i64 = 600;
+/// What PostgreSQL and the system say of a full disk.
+const FULL: &str = "No space left on device";
+
+/// What is wrong with a pod.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Trouble {
+    /// The reason for a condition.
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// The reasons that trouble may have.
+pub const REASONS: [&str; 6] = [
+    "ImagePullFailed",
+    "ContainerNotStarted",
+    "CrashLoop",
+    "OutOfMemory",
+    "DiskFull",
+    "Unschedulable",
+];
+
+/// What is wrong with a pod's containers.
+pub fn of_containers(pod: &Pod) -> Option<Trouble> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    pods::all_containers(pod)
+        .filter(|container| !container.ready)
+        .find_map(|container| of_container(&pod.name_any(), container))
+}
+
+/// What is wrong with a pod: no node takes it, or its containers do not run.
+pub fn of(pod: &Pod) -> Option<Trouble> {
+    let unscheduled = || {
+        let why = pods::unscheduled(pod)?;
+        Some(Trouble {
+            reason: "Unschedulable",
+            message: format!("{} finds no node: {why}", pod.name_any()),
+        })
+    };
+    of_containers(pod).or_else(unscheduled)
+}
+
+fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
+    let name = &container.name;
+    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
+    let said = waiting.and_then(|waiting| waiting.message.as_deref());
+    match reason {
+        Some(
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed",
+        ) => Some(Trouble {
+            reason: "ImagePullFailed",
+            message: format!(
+                "{pod}, container {name}: image {} cannot be pulled{}",
+                container.image,
+                said.and_then(pull_error)
+                    .map(|why| format!(": {why}"))
+                    .unwrap_or_default()
+            ),
+        }),
+        Some("CrashLoopBackOff") => Some(crash(pod, name, last_end(container))),
+        None | Some("ContainerCreating" | "PodInitializing") => {
+            let end = last_end(container)?;
+            (container.restart_count > 1 && ran_seconds(end) < SOUND_SECONDS)
+                .then(|| crash(pod, name, Some(end)))
+        }
+        Some(reason) => Some(Trouble {
+            reason: "ContainerNotStarted",
+            message: format!(
+                "{pod}, container {name}: {reason}{}",
+                said.map(|why| format!(": {why}")).unwrap_or_default()
+            ),
+        }),
+    }
+}
+
+/// Why an image could not be pulled, the same whether the kubelet has just tried or waits to try again.
+fn pull_error(said: &str) -> Option<&str> {
+    match said.split_once("ErrImagePull: ") {
+        Some((_, why)) => Some(why),
+        None if said.starts_with("Back-off") => None,
+        None => Some(said),
+    }
+}
+
+fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    [&container.state, &container.last_state]
+        .into_iter()
+        .find_map(|state| state.as_ref()?.terminated.as_ref())
+}
+
+fn ran_seconds(end: &ContainerStateTerminated) -> i64 {
+    match (&end.started_at, &end.finished_at) {
+        (Some(started), Some(finished)) => finished.0.duration_since(started.0).as_secs(),
+        _ => 0,
+    }
+}
+
+/// A container that ends again and again.
+fn crash(pod: &str, container: &str, end: Option<&ContainerStateTerminated>) -> Trouble {
+    let killed = end.is_some_and(|end| end.reason.as_deref() == Some("OOMKilled"));
+    let log = end.and_then(|end| end.message.as_deref()).unwrap_or_default();
+    let reason = if log.contains(FULL) {
+        "DiskFull"
+    } else if killed {
+        "OutOfMemory"
+    } else {
+        "CrashLoop"
+    };
+    let ended = end.map(|end| format!("; it last ended with exit code {}", end.exit_code));
+    let memory = killed.then_some(" (OOMKilled): it needs more than its limit of memory");
+    let words = telling_line(log).map(|line| format!(": {line}"));
+    let message = format!(
+        "{pod}, container {container}: CrashLoopBackOff{}{}{}",
+        ended.unwrap_or_default(),
+        memory.unwrap_or_default(),
+        words.unwrap_or_default()
+    );
+    Trouble { reason, message }
+}
+
+/// Of the end of a log, the last line that speaks of an error, or the last one.
+fn telling_line(log: &str) -> Option<String> {
+    let speaks = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        line.contains(&FULL.to_ascii_lowercase())
+            || ["error", "fatal", "panic"].iter().any(|word| line.contains(word))
+    };
+    let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines().rfind(speaks).or_else(|| lines().next_back())?;
+    Some(line.chars().take(300).collect())
+}

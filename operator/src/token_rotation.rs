@@ -1,0 +1,170 @@
+//! Replaces the token that batches come with, without a batch refused.
+//!
+//! A new value of an annotation on the environment asks for it. The next token is made and kept
+//! beside the current one, and both digests are given to the API, whose pods are replaced: one that
+//! was made after the Secret was written knows both. When no other pod is left, the next token is
+//! published, which is to say that it becomes the current one; the one before is accepted for some
+//! minutes more.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::ResourceExt;
+
+use crate::credentials::Fresh;
+use crate::dereference::short_digest;
+use crate::ingest_token::{IngestToken, Malformed, TOKEN};
+
+/// The environment's annotation: any new value asks for a new token.
+pub const ROTATE: &str = "rates.internal/rotate-ingest-token";
+/// The Secret's annotation: the value of [`ROTATE`] whose token is published.
+pub const ROTATED: &str = "rates.internal/rotated-ingest-token";
+/// The Secret's annotation: when the token before is refused.
+pub const PREVIOUS_UNTIL: &str = "rates.internal/previous-ingest-token-until";
+/// The annotation of API pods: since which rotation they are there.
+pub const MARK: &str = "rates.internal/ingest-token-rotation";
+/// The Secret's key for the token that is not published yet.
+pub const NEXT: &str = "next-ingest-token";
+/// The Secret's key for the digest of the token before, a line.
+pub const PREVIOUS_SHA256: &str = "previous-ingest-token-sha256";
+
+/// For how long the token before is accepted: whoever sends batches has to read the new one by then.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
+
+/// The tokens of an environment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tokens {
+    pub current: IngestToken,
+    /// Accepted, and not published yet.
+    pub next: Option<IngestToken>,
+    pub previous: Option<Previous>,
+    /// The rotation whose token is the current one.
+    pub rotated: Option<String>,
+}
+
+/// The token before.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Previous {
+    pub sha256_line: String,
+    pub until: Timestamp,
+}
+
+/// What a rotation needs to know.
+pub struct Asked<'a> {
+    pub secret: Option<&'a Secret>,
+    /// The environment's annotation.
+    pub rotate: Option<&'a str>,
+    pub deployment: Option<&'a Deployment>,
+    /// The API's, also those that are ending.
+    pub pods: Vec<&'a Pod>,
+    pub now: Timestamp,
+}
+
+impl Asked<'_> {
+    /// The tokens as they are to be.
+    pub fn tokens(&self, fresh: &Fresh) -> Result<Tokens, Malformed> {
+        let current = IngestToken::take(self.secret, fresh)?;
+        if !self.is_there() {
+            return Ok(Tokens {
+                current,
+                next: None,
+                previous: None,
+                rotated: self.rotate.map(str::to_owned),
+            });
+        }
+        let rotated = self.annotation(ROTATED).map(str::to_owned);
+        let Some(rotation) = self.under_way() else {
+            return Ok(Tokens {
+                current,
+                next: None,
+                previous: self.previous(),
+                rotated,
+            });
+        };
+        let kept = self.value(NEXT).and_then(|value| IngestToken::parse(value).ok());
+        match kept {
+            Some(next) if self.every_pod_is_of(rotation) => Ok(Tokens {
+                previous: Some(Previous {
+                    sha256_line: current.sha256_line(),
+                    until: self.now.saturating_add(OVERLAP).unwrap_or(self.now),
+                }),
+                current: next,
+                next: None,
+                rotated: Some(rotation.to_owned()),
+            }),
+            kept => Ok(Tokens {
+                current,
+                next: Some(kept.unwrap_or_else(|| fresh.ingest_token.clone())),
+                previous: self.previous(),
+                rotated,
+            }),
+        }
+    }
+
+    /// What the API's pods are marked with: none until a token was rotated.
+    #[must_use]
+    pub fn mark(&self) -> Option<String> {
+        let rotation = self.under_way().or_else(|| self.annotation(ROTATED));
+        rotation.map(mark)
+    }
+
+    /// The rotation that is asked for and not done. A token that is made anew is new to everybody.
+    fn under_way(&self) -> Option<&str> {
+        self.rotate
+            .filter(|rotate| self.is_there() && self.annotation(ROTATED) != Some(rotate))
+    }
+
+    /// Whether no pod is left, nor will be made, that started before the next token was written down.
+    fn every_pod_is_of(&self, rotation: &str) -> bool {
+        let mark = mark(rotation);
+        let template = self.deployment.map(|deployment| {
+            let spec = deployment.spec.as_ref();
+            let metadata = spec.and_then(|spec| spec.template.metadata.as_ref());
+            metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(MARK)) == Some(&mark)
+        });
+        template.unwrap_or(true)
+            && self
+                .pods
+                .iter()
+                .all(|pod| pod.annotations().get(MARK) == Some(&mark))
+    }
+
+    fn previous(&self) -> Option<Previous> {
+        let until: Timestamp = self.annotation(PREVIOUS_UNTIL)?.parse().ok()?;
+        let line = std::str::from_utf8(self.value(PREVIOUS_SHA256)?).ok()?;
+        (until > self.now).then(|| Previous {
+            sha256_line: line.to_owned(),
+            until,
+        })
+    }
+
+    fn is_there(&self) -> bool {
+        self.value(TOKEN).is_some_and(|value| !value.is_empty())
+    }
+
+    fn value(&self, key: &str) -> Option<&[u8]> {
+        Some(&self.secret?.data.as_ref()?.get(key)?.0)
+    }
+
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.secret?.annotations().get(key).map(String::as_str)
+    }
+}
+
+impl Tokens {
+    /// The digests of all that are accepted, a line each.
+    #[must_use]
+    pub fn sha256_lines(&self) -> String {
+        let next = self.next.iter().map(IngestToken::sha256_line);
+        let previous = self.previous.iter().map(|previous| previous.sha256_line.clone());
+        std::iter::once(self.current.sha256_line())
+            .chain(next)
+            .chain(previous)
+            .collect()
+    }
+}
+
+/// A short word for a rotation, which may be named by any text.
+fn mark(rotation: &str) -> String {
+    short_digest(&[rotation.as_bytes()])
+}
