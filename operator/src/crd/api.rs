@@ -37,7 +37,10 @@ pub struct Api {
     #[serde(default)]
     pub rollout: Rollout,
 
-    /// The API's own settings: deadlines, limits of batches, the log.
+    /// The API's own settings. Each has the name of its variable: requestTimeoutSeconds is
+    /// `RATES_REQUEST_TIMEOUT_SECONDS`. What is not set is left to the image; its default is given
+    /// below. A change replaces the pods, one after the other and without a failed request.
+    /// Example: {maxBatches: 6, log: debug}.
     #[serde(default)]
     pub config: Config,
 

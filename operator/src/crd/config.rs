@@ -3,10 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// The API's own settings. Each has the name of its variable: requestTimeoutSeconds is
-/// `RATES_REQUEST_TIMEOUT_SECONDS`. What is not set here is left to the image, whose default is
-/// given. A change replaces the pods, one after the other and without a failed request.
-/// Example: {maxBatches: 6, log: debug}.
+/// The API's own settings.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {

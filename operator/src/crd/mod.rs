@@ -117,7 +117,7 @@ pub struct RatesEnvironmentSpec {
     #[serde(default)]
     pub api: Api,
 
-    /// Where the API answers outside of the cluster: a host, with a gateway or an ingress.
+    /// Where the API answers outside of the cluster: a host, and exactly one of gateway and ingress.
     /// Default: inside the cluster alone, at the Service NAME-api.
     /// Example: {host: pr-42.rates.example, gateway: {name: public, namespace: gateways}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,13 @@ fn kubectl_explain_tells_units_defaults_and_an_example_of_every_field() {
         ("renv.spec.api.replicas", "1 to 100"),
         ("renv.spec.api.autoscaling", "HorizontalPodAutoscaler"),
         ("renv.spec.api.rollout.propagationSeconds", "Seconds that a pod"),
+        ("renv.spec.api.autoscaling.metrics", "autoscaling/v2"),
+        ("renv.spec.api.rollout.maxSurge", "Default: 1"),
+        ("renv.spec.api.config", "RATES_REQUEST_TIMEOUT_SECONDS"),
+        ("renv.spec.api.config.idempotencyHours", "Default: 24"),
+        ("renv.spec.api.env.valueFrom", "replaces no pod"),
+        ("renv.spec.expose", "exactly one of gateway and ingress"),
+        ("renv.spec.networkPolicies", "Default: true"),
         ("renv.status.phase", "The state in one word"),
     ] {
         let answer = server.kubectl(&["explain", path], "");

@@ -179,6 +179,11 @@ impl Server {
             "",
         );
         assert!(established.ok, "{}", established.text);
+        // Short names come with discovery, a moment after the kind is served.
+        while !self.kubectl(&["explain", "renv"], "").ok {
+            assert!(Instant::now() < deadline, "kubectl does not know renv");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// A client that may do everything, for the calling test's runtime.
