@@ -19,6 +19,12 @@ from pathlib import Path
 
 NAMESPACE = "default"
 TOKEN = "database-pod"
+ROLES_ENVIRONMENT = {
+    "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+    "KUBERNETES_SERVICE_PORT": "6443",
+    "POD_NAME": "x-postgres-0",
+    "RATES_REPORT_VERSION": "yes",
+}
 
 
 def wait_until(condition, seconds, what):
@@ -305,12 +311,12 @@ class Pod:
         }
         entry_point = self.image.config["Entrypoint"]
         self.postgres = Container(self, "postgres", entry_point, environment)
-        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], {})
+        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], ROLES_ENVIRONMENT)
         self.containers = [self.postgres, self.roles]
 
     def restart_roles(self):
         self.roles.kill()
-        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], {})
+        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], ROLES_ENVIRONMENT)
         self.containers = [self.postgres, self.roles]
 
     def kill(self):

@@ -23,6 +23,7 @@ import uuid
 from pathlib import Path
 
 from sandbox import Image, Kubernetes, Pod, wait_until
+from test_fetch import FetchTests
 
 KILLS = int(os.environ.get("RATES_TEST_KILLS", "5"))
 # Long beside the 2 s of an idle machine, for one that is busy with other things.
@@ -54,7 +55,7 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-class PodTests:
+class PodTests(FetchTests):
     """The tests, for any version; the classes below name one."""
 
     version = None
@@ -144,6 +145,42 @@ class PodTests:
         self.assertIn('"failsafe_mode":true', config)
         pod_object = json.loads(self.kubernetes.kubectl("get", "pod", "x-postgres-0", "-o", "json"))
         self.assertEqual(pod_object["metadata"]["labels"]["rates.internal/role"], "primary")
+        told = wait_until(lambda: self.annotation("rates.internal/postgres-version"), READY_SECONDS, "the version is told")
+        self.assertTrue(told == self.version or told.startswith(self.version + "."), told)
+
+    def config(self):
+        return json.loads(self.kubernetes.config_maps()["x-postgres-config"]["annotations"]["config"])
+
+    def write_config(self, config):
+        annotation = json.dumps({"metadata": {"annotations": {"config": json.dumps(config)}}})
+        self.kubernetes.kubectl("patch", "configmap", "x-postgres-config", "--type=merge", "-p", annotation)
+
+    def test_parameters_that_are_there_before_the_first_start_need_no_restart(self):
+        config = {"ttl": 20, "loop_wait": 5, "retry_timeout": 5, "failsafe_mode": True}
+        config["postgresql"] = {"parameters": {"shared_buffers": "24MB", "work_mem": "5MB"}}
+        self.write_config(config)
+        pod = self.ready_pod()
+        shown = lambda name: pod.query("SHOW " + name)
+        status = lambda: json.loads(self.annotation("status") or "{}")
+        self.assertEqual((shown("shared_buffers"), shown("work_mem")), ("24MB", "5MB"))
+        wait_until(lambda: status().get("state") == "running", READY_SECONDS, "Patroni wrote its state")
+        self.assertNotIn("pending_restart", status())
+        self.assertEqual(self.config(), config, "Patroni leaves them as they are")
+
+        config["postgresql"]["parameters"]["work_mem"] = "6MB"
+        self.write_config(config)
+        wait_until(lambda: shown("work_mem") == "6MB", READY_SECONDS, "it is reloaded")
+        self.assertNotIn("pending_restart", status())
+
+        config["postgresql"]["parameters"]["shared_buffers"] = "40MB"
+        self.write_config(config)
+        reason = wait_until(lambda: status().get("pending_restart_reason"), READY_SECONDS, "Patroni asks for a restart")
+        self.assertEqual(reason["shared_buffers"]["new_value"], "40MB")
+        pod.kill()
+        pod.start(self.kubernetes)
+        self.wait_ready(pod)
+        self.assertEqual(shown("shared_buffers"), "40MB")
+        wait_until(lambda: "pending_restart" not in status(), READY_SECONDS, "nothing waits any more")
 
     def test_patroni_makes_no_object_of_its_own(self):
         pod = self.ready_pod()
@@ -293,6 +330,40 @@ class PodTests:
             lambda: pod.query("SELECT 1", "postgres", "super-2", check=False)[0] == 0, READY_SECONDS, "the superuser's"
         )
 
+    def annotation(self, name):
+        pod = json.loads(self.kubernetes.kubectl("get", "pod", "x-postgres-0", "-o", "json"))
+        return pod["metadata"].get("annotations", {}).get(name)
+
+    def test_a_password_is_rotated_through_the_other_login(self):
+        pod = self.ready_pod()
+        old = dict(pod.login)
+        passwords = {"superuser-password": "super-1", "replication-password": "replica-1"}
+        following = {"next-username": "rates_b", "next-password": "next ' \\ one", "next-id": "0123456789"}
+        works = lambda user, password: pod.query("SELECT 1", user, password, check=False)[0] == 0
+
+        pod.write_secret("admin", **passwords, **following)
+        told = lambda: self.annotation("rates.internal/next-login") == "0123456789"
+        wait_until(told, READY_SECONDS, "the operator is told")
+        self.assertTrue(works("rates_b", following["next-password"]), "it works as soon as that is told")
+        self.assertTrue(works(old["username"], old["password"]), "and so does the one in use")
+
+        # The admin Secret's file may change before the application's does.
+        pod.write_secret("admin", **passwords, **{"retired-username": "rates_a"})
+        pod.restart_roles()
+        wait_until(lambda: (pod.roles.tmp / "roles-applied").exists(), READY_SECONDS, "the roles were looked at")
+        self.assertTrue(works(old["username"], old["password"]), "still in use as far as can be seen")
+
+        pod.write_secret("app", username="rates_b", password=following["next-password"])
+        wait_until(lambda: not works(old["username"], old["password"]), READY_SECONDS, "the old one is shut")
+        self.assertTrue(works("rates_b", following["next-password"]))
+        self.assertEqual(self.superuser(pod, "SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'rates_a'"), "t")
+
+        # And back, with a new password.
+        pod.write_secret("admin", **passwords, **{"next-username": "rates_a", "next-password": "third", "next-id": "2"})
+        wait_until(lambda: self.annotation("rates.internal/next-login") == "2", READY_SECONDS, "it is told again")
+        self.assertTrue(works("rates_a", "third"))
+        self.assertNotIn("third", pod.roles.log() + pod.postgres.log())
+
     def test_roles_that_were_changed_in_the_database_are_repaired(self):
         pod = self.ready_pod()
         damages = (
@@ -423,6 +494,26 @@ class PodTests:
         self.assertEqual(pod.loaded(pod.load(second, DUMP)), (0, ""))
         names = pod.query("SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE 'rates%'")
         self.assertEqual(names, self.scratch(second))
+
+    def test_a_url_that_leads_into_the_cluster_is_refused(self):
+        pod = self.ready_pod()
+        for url in ("https://127.0.0.1:6443/dump", "https://169.254.169.254/latest", "https://kubernetes.default.svc/"):
+            settings = {"SEED_URL": url, "SEED_SHA256": "0" * 64, "SEED_MOST_BYTES": "1000", "SEED_FILE": "/seed/dump"}
+            status, message = pod.loaded(pod.load(self.uid(), None, **settings))
+            self.assertEqual(status, 1)
+            self.assertRegex(message, "is not a public")
+            self.assertFalse(json.loads(message)["retry"])
+
+    def test_a_dump_in_a_volume_is_a_file_of_that_volume(self):
+        pod = self.ready_pod()
+        self.assertEqual(pod.loaded(pod.load(self.uid(), DUMP, SEED_ROOT="/seed")), (0, ""))
+        status, message = pod.loaded(pod.load(self.uid(), None, SEED_ROOT="/seed", SEED_FILE="/seed/a/b.sql"))
+        self.assertEqual((status, json.loads(message)["retry"]), (1, True))
+        self.assertIn("there is no file a/b.sql in the volume", message)
+        (pod.folder / "seed/link").symlink_to("/etc/rates/app/uri")
+        status, message = pod.loaded(pod.load(self.uid(), None, SEED_ROOT="/seed", SEED_FILE="/seed/link"))
+        self.assertEqual((status, json.loads(message)["retry"]), (1, False))
+        self.assertIn("link is not a file of the volume", message)
 
     def test_a_load_waits_for_the_database(self):
         pod = self.pod()
