@@ -15,12 +15,16 @@ pub struct Credentials {
     pub password: String,
     pub superuser_password: String,
     pub replication_password: String,
+    /// Of a login that took over from the other one: what the API's pods that use it are marked with.
+    pub id: Option<String>,
 }
 
 /// Passwords and a token nobody used yet, for what is missing.
 #[derive(Clone, Debug)]
 pub struct Fresh {
     pub password: String,
+    /// For a rotation that begins now.
+    pub next_password: String,
     pub superuser_password: String,
     pub replication_password: String,
     pub ingest_token: IngestToken,
@@ -30,6 +34,7 @@ impl Fresh {
     pub fn generate() -> Result<Self, getrandom::Error> {
         Ok(Self {
             password: password()?,
+            next_password: password()?,
             superuser_password: password()?,
             replication_password: password()?,
             ingest_token: IngestToken::generate()?,
@@ -39,7 +44,22 @@ impl Fresh {
 
 pub const SUPERUSER_PASSWORD: &str = "superuser-password";
 pub const REPLICATION_PASSWORD: &str = "replication-password";
+/// While a password is rotated: the login that takes over, and what tells it from others.
+pub const NEXT_USERNAME: &str = "next-username";
+pub const NEXT_PASSWORD: &str = "next-password";
+pub const NEXT_ID: &str = "next-id";
+/// What the last rotation was asked for by, and the login that is out of use since.
+pub const ROTATION: &str = "rotation";
+pub const RETIRED_USERNAME: &str = "retired-username";
+/// An annotation of the application's Secret and of the API's pods: the id of the login.
+pub const LOGIN: &str = "rates.internal/login";
 const LOGINS: [&str; 2] = ["rates_a", "rates_b"];
+
+/// The login that takes turns with this one.
+#[must_use]
+pub fn other_login(login: &str) -> &'static str {
+    if login == LOGINS[0] { LOGINS[1] } else { LOGINS[0] }
+}
 
 impl Credentials {
     #[must_use]
@@ -50,6 +70,7 @@ impl Credentials {
             password: value(app, "password").unwrap_or(fresh.password),
             superuser_password: value(admin, SUPERUSER_PASSWORD).unwrap_or(fresh.superuser_password),
             replication_password: value(admin, REPLICATION_PASSWORD).unwrap_or(fresh.replication_password),
+            id: app.and_then(|app| app.metadata.annotations.as_ref()?.get(LOGIN).cloned()),
         }
     }
 
@@ -65,7 +86,7 @@ impl Credentials {
 }
 
 /// A Secret's value, unless it is empty or holds what no password may: control characters.
-fn value(secret: Option<&Secret>, key: &str) -> Option<String> {
+pub(crate) fn value(secret: Option<&Secret>, key: &str) -> Option<String> {
     let data: &BTreeMap<String, ByteString> = secret?.data.as_ref()?;
     let text = String::from_utf8(data.get(key)?.0.clone()).ok()?;
     (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
@@ -117,9 +138,11 @@ mod tests {
     }
 
     fn fresh() -> Fresh {
-        let [password, superuser_password, replication_password] = ["p", "s", "r"].map(|p| p.repeat(32));
+        let [password, next_password, superuser_password, replication_password] =
+            ["p", "n", "s", "r"].map(|p| p.repeat(32));
         Fresh {
             password,
+            next_password,
             superuser_password,
             replication_password,
             ingest_token: IngestToken::generate().unwrap(),
@@ -131,6 +154,7 @@ mod tests {
         let made = Fresh::generate().unwrap();
         for password in [
             &made.password,
+            &made.next_password,
             &made.superuser_password,
             &made.replication_password,
         ] {

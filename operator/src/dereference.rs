@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use sha2::{Digest, Sha256};
 
 use crate::build::HTTPRoute;
-use crate::crd::{ConfigMapSource, RatesEnvironment};
+use crate::crd::{ConfigMapSource, RatesEnvironment, Seed};
 use crate::identity::Identity;
 use crate::store::{self, Held, Store};
 
@@ -92,12 +92,13 @@ pub enum Routes {
 /// What is known of the dump that a seed names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Dump {
-    /// The seed names no `ConfigMap`, or was loaded already.
+    /// The seed names neither `ConfigMap` nor claim, or was loaded already.
     NotNeeded,
     NoConfigMap,
+    NoClaim,
     /// The keys that are there instead.
     NoKey(BTreeSet<String>),
-    /// The first hex digits of the content's SHA-256.
+    /// The first hex digits of the content's SHA-256, or of a claim's uid.
     Found {
         digest: String,
     },
@@ -124,7 +125,7 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
     let (app_secret, admin_secret, token_secret) =
         tokio::try_join!(reader.secret(postgres), reader.secret(admin), reader.secret(api))?;
     let claims = all(store, key)?;
-    let source = unloaded_config_map(&environment, &claims, &identity.claim(0));
+    let source = unloaded_seed(&environment, &claims, &identity.claim(0));
     let dump = reader.dump(source).await?;
     Ok(Some(Observed {
         app_secret,
@@ -162,12 +163,12 @@ fn all<K: Held>(store: &Store, key: &str) -> Result<Vec<K>, Error> {
     })
 }
 
-/// The `ConfigMap` that a seed still needs: none once it was loaded into the claim that is there.
-fn unloaded_config_map<'a>(
+/// The seed, until it was loaded into the claim that is there.
+fn unloaded_seed<'a>(
     environment: &'a RatesEnvironment,
     claims: &[PersistentVolumeClaim],
     claim: &str,
-) -> Option<&'a ConfigMapSource> {
+) -> Option<&'a Seed> {
     let database = environment
         .status
         .as_ref()
@@ -177,7 +178,7 @@ fn unloaded_config_map<'a>(
     if loaded_into.is_some() && loaded_into == claim.and_then(|claim| claim.metadata.uid.as_ref()) {
         return None;
     }
-    environment.spec.database.seed.as_ref()?.config_map.as_ref()
+    environment.spec.database.seed.as_ref()
 }
 
 struct Reader<'a> {
@@ -200,10 +201,37 @@ impl Reader<'_> {
         })
     }
 
-    async fn dump(&self, source: Option<&ConfigMapSource>) -> Result<Dump, Error> {
-        let Some(ConfigMapSource { name, key }) = source else {
-            return Ok(Dump::NotNeeded);
-        };
+    async fn dump(&self, seed: Option<&Seed>) -> Result<Dump, Error> {
+        match seed {
+            Some(Seed {
+                config_map: Some(source),
+                ..
+            }) => self.config_map(source).await,
+            Some(Seed {
+                persistent_volume_claim: Some(source),
+                ..
+            }) => self.claim(&source.claim_name).await,
+            Some(_) | None => Ok(Dump::NotNeeded),
+        }
+    }
+
+    async fn claim(&self, name: &str) -> Result<Dump, Error> {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), self.namespace);
+        let found = api.get_opt(name).await;
+        let found = found.map_err(|source| Error::Read {
+            what: format!("PersistentVolumeClaim {name}"),
+            source,
+        })?;
+        let uid = found
+            .filter(|claim| claim.metadata.deletion_timestamp.is_none())
+            .and_then(|claim| claim.uid());
+        Ok(uid.map_or(Dump::NoClaim, |uid| Dump::Found {
+            digest: short_digest(&[uid.as_bytes()]),
+        }))
+    }
+
+    async fn config_map(&self, source: &ConfigMapSource) -> Result<Dump, Error> {
+        let ConfigMapSource { name, key } = source;
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
         let found = api.get_opt(name).await;
         let found = found.map_err(|source| Error::Read {

@@ -6,6 +6,7 @@
 
 pub mod crd;
 pub mod identity;
+pub mod patroni;
 pub mod quantity;
 pub mod settings;
 

@@ -40,6 +40,12 @@ impl Quantity {
         })
     }
 
+    /// Whole units: bytes of a size.
+    #[must_use]
+    pub const fn bytes(&self) -> i128 {
+        self.thousandths / 1000
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text

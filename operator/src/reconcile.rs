@@ -167,24 +167,56 @@ async fn report(context: &Context, observed: &Observed, status: RatesEnvironment
         "status"
     );
     tell(context, observed, &previous.conditions, &status.conditions).await;
+    tell_of_the_database(context, observed, &previous, &status).await;
     Ok(())
+}
+
+/// An Event for a restart, and for the end of a rotation.
+async fn tell_of_the_database(
+    context: &Context,
+    observed: &Observed,
+    before: &RatesEnvironmentStatus,
+    after: &RatesEnvironmentStatus,
+) {
+    let (Some(before), Some(after)) = (&before.database, &after.database) else {
+        return;
+    };
+    if !after.pending_restart.is_empty() && after.pending_restart != before.pending_restart {
+        let names = after.pending_restart.join(", ");
+        publish(
+            context,
+            observed,
+            EventType::Normal,
+            "Restarting",
+            format!("restarting for {names}"),
+        )
+        .await;
+    }
+    if before.rotation.is_some() && after.rotation.is_none() {
+        let note = "the application uses another login, and the old one is shut".to_owned();
+        publish(context, observed, EventType::Normal, "PasswordRotated", note).await;
+    }
+}
+
+async fn publish(context: &Context, observed: &Observed, type_: EventType, reason: &str, note: String) {
+    let event = Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note.chars().take(900).collect()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    let reference = observed.environment.object_ref(&());
+    if let Err(error) = context.recorder.publish(&event, &reference).await {
+        tracing::warn!(%error, "cannot record an event");
+    }
 }
 
 /// An Event for every part that came to be, and one for each thing that went wrong, however many
 /// conditions tell of it; one that cannot be recorded is only logged.
 async fn tell(context: &Context, observed: &Observed, before: &[Condition], after: &[Condition]) {
-    let reference = observed.environment.object_ref(&());
     for (type_, condition, reason) in news(before, after) {
-        let event = Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(condition.message.chars().take(900).collect()),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = context.recorder.publish(&event, &reference).await {
-            tracing::warn!(%error, "cannot record an event");
-        }
+        publish(context, observed, type_, reason, condition.message.clone()).await;
     }
 }
 
@@ -202,6 +234,11 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
         if condition.status == "True" {
             if condition.type_ != "Progressing" && earlier.is_none_or(|earlier| earlier.reason != reason) {
                 news.push((EventType::Normal, condition, &condition.type_));
+            }
+        } else if condition.type_ == "Ready" && reason == "Suspended" {
+            // Asked for.
+            if before.iter().all(|earlier| earlier.reason != reason) {
+                news.push((EventType::Normal, condition, reason));
             }
         } else if is_bad(reason)
             && before.iter().all(|earlier| earlier.reason != reason)

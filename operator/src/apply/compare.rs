@@ -19,7 +19,10 @@ const KEYS: [&str; 6] = ["uid", "name", "mountPath", "containerPort", "port", "t
 
 /// Adds the digest of the object to it.
 pub fn sign<K: Resource + Serialize>(object: &mut K) -> Result<(), serde_json::Error> {
+    // Which version a change is made to is nothing of what is wanted.
+    let version = object.meta_mut().resource_version.take();
     let digest = short_digest(&[&serde_json::to_vec(object)?]);
+    object.meta_mut().resource_version = version;
     object
         .meta_mut()
         .annotations

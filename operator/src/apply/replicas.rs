@@ -34,7 +34,14 @@ impl Writer<'_> {
         };
         self.check(existing)?;
         if applies(&existing.metadata, &["f:spec", "f:replicas"]) {
-            let kept = self.keep(existing).await?;
+            // Resumed: an autoscaler leaves alone what is at zero.
+            let suspended = existing.spec.as_ref().and_then(|spec| spec.replicas) == Some(0);
+            let kept = if suspended {
+                let resumed = self.ensure(with_replicas(&desired, *min), Some(existing)).await?;
+                self.keep(&resumed).await?
+            } else {
+                self.keep(existing).await?
+            };
             return self.ensure(desired, Some(&kept)).await;
         }
         self.ensure(desired, Some(existing)).await

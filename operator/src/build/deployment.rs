@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pod;
+use crate::credentials::LOGIN;
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
 use crate::token_rotation::MARK;
@@ -47,7 +48,7 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(identity.labels(Component::Api)),
-                    annotations: mark(environment),
+                    annotations: marks(environment),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(pod_spec(environment, image)),
@@ -58,10 +59,16 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
     })
 }
 
-/// A rotation of the token replaces the pods; nothing else of the token is in their template.
-fn mark(environment: &Environment) -> Option<BTreeMap<String, String>> {
-    let mark = environment.rotation_mark.clone()?;
-    Some(BTreeMap::from([(MARK.to_owned(), mark)]))
+/// A rotation of the token or of the login replaces the pods; nothing else of them is in their template.
+fn marks(environment: &Environment) -> Option<BTreeMap<String, String>> {
+    let token = environment.rotation_mark.clone().map(|mark| (MARK, mark));
+    let login = environment.database.credentials.id.clone().map(|id| (LOGIN, id));
+    let marks: BTreeMap<String, String> = token
+        .into_iter()
+        .chain(login)
+        .map(|(name, mark)| (name.to_owned(), mark))
+        .collect();
+    (!marks.is_empty()).then_some(marks)
 }
 
 fn pod_spec(environment: &Environment, image: &str) -> PodSpec {

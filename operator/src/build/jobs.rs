@@ -3,8 +3,8 @@
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EmptyDirVolumeSource, KeyToPath, PodSpec, PodTemplateSpec,
-    SecurityContext, Volume,
+    ConfigMapVolumeSource, Container, EmptyDirVolumeSource, KeyToPath, PersistentVolumeClaimVolumeSource,
+    PodSpec, PodTemplateSpec, SecurityContext, Volume,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
@@ -44,7 +44,10 @@ pub fn seed(environment: &Environment) -> Option<JobChild> {
     let identity = &environment.identity;
     let init = match source {
         SeedSource::Bundled => vec![dump(environment), load(environment, source)],
-        SeedSource::Nothing | SeedSource::ConfigMap { .. } => vec![load(environment, source)],
+        SeedSource::Nothing
+        | SeedSource::ConfigMap { .. }
+        | SeedSource::Url { .. }
+        | SeedSource::Claim { .. } => vec![load(environment, source)],
     };
     let mut volumes = vec![
         pod::secret("app", identity.postgres()),
@@ -160,6 +163,20 @@ fn load(environment: &Environment, source: &SeedSource) -> Container {
             env.push(pod::variable("SEED_FILE", "/seed-source/dump"));
             mounts.push(pod::read_only(pod::mount("seed-source", "/seed-source")));
         }
+        SeedSource::Claim { path, .. } => {
+            env.push(pod::variable("SEED_FILE", &format!("/seed-source/{path}")));
+            env.push(pod::variable("SEED_ROOT", "/seed-source"));
+            mounts.push(pod::read_only(pod::mount("seed-source", "/seed-source")));
+        }
+        // Fetched by the same program, which executes nothing before it has the checksum.
+        SeedSource::Url { url, sha256 } => {
+            let most = environment.database.size.bytes().to_string();
+            env.push(pod::variable("SEED_FILE", "/seed/dump"));
+            env.push(pod::variable("SEED_URL", url));
+            env.push(pod::variable("SEED_SHA256", sha256));
+            env.push(pod::variable("SEED_MOST_BYTES", &most));
+            mounts.push(pod::mount("seed", "/seed"));
+        }
     }
     let container = pod::container(LOAD, &environment.database.image, SEED_RESOURCES);
     Container {
@@ -190,20 +207,30 @@ fn publish(environment: &Environment) -> Container {
 }
 
 fn source_volume(source: &SeedSource) -> Option<Volume> {
-    let SeedSource::ConfigMap { name, key } = source else {
-        return None;
-    };
-    Some(Volume {
+    let volume = Volume {
         name: "seed-source".to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: name.clone(),
-            items: Some(vec![KeyToPath {
-                key: key.clone(),
-                path: "dump".to_owned(),
-                mode: None,
-            }]),
-            ..ConfigMapVolumeSource::default()
-        }),
         ..Volume::default()
-    })
+    };
+    match source {
+        SeedSource::ConfigMap { name, key } => Some(Volume {
+            config_map: Some(ConfigMapVolumeSource {
+                name: name.clone(),
+                items: Some(vec![KeyToPath {
+                    key: key.clone(),
+                    path: "dump".to_owned(),
+                    mode: None,
+                }]),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..volume
+        }),
+        SeedSource::Claim { claim, .. } => Some(Volume {
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim.clone(),
+                read_only: Some(true),
+            }),
+            ..volume
+        }),
+        SeedSource::Nothing | SeedSource::Bundled | SeedSource::Url { .. } => None,
+    }
 }

@@ -6,14 +6,14 @@
 //! address outside of the pods' network), so they are allowed by port.
 
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
-    NetworkPolicySpec,
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::{COMPONENT_LABEL, Component};
-use crate::validate::Environment;
+use crate::validate::{Environment, SeedSource, Seeding};
 
 const POSTGRES: i32 = 5432;
 const PATRONI: i32 = 8008;
@@ -23,6 +23,16 @@ const DNS: i32 = 53;
 const HTTPS: i32 = 443;
 /// Where the Kubernetes API listens behind its Service.
 const KUBERNETES: i32 = 6443;
+/// What is not the public internet; who fetches a seed looks closer.
+const PRIVATE: [&str; 7] = [
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+];
 
 /// None where the spec says so.
 pub fn build(environment: &Environment) -> Vec<NetworkPolicy> {
@@ -70,8 +80,37 @@ fn jobs(environment: &Environment) -> NetworkPolicy {
         &[Component::Seed, Component::Migrate],
         // Nobody calls them.
         Vec::new(),
-        to_database(environment),
+        to_database(environment)
+            .into_iter()
+            .chain(to_a_seeds_url(environment))
+            .collect(),
     )
+}
+
+/// While a seed is fetched: public addresses, any of their ports, as a redirect may name one.
+fn to_a_seeds_url(environment: &Environment) -> Option<NetworkPolicyEgressRule> {
+    let Seeding::Run {
+        source: SeedSource::Url { .. },
+        ..
+    } = &environment.seeding
+    else {
+        return None;
+    };
+    let block = |cidr: &str, except: &[&str]| NetworkPolicyPeer {
+        ip_block: Some(IPBlock {
+            cidr: cidr.to_owned(),
+            except: (!except.is_empty()).then(|| except.iter().map(|&cidr| cidr.to_owned()).collect()),
+        }),
+        ..NetworkPolicyPeer::default()
+    };
+    let public = vec![block("0.0.0.0/0", &PRIVATE), block("2000::/3", &[])];
+    Some(NetworkPolicyEgressRule {
+        to: Some(public),
+        ports: Some(vec![NetworkPolicyPort {
+            protocol: Some("TCP".to_owned()),
+            ..NetworkPolicyPort::default()
+        }]),
+    })
 }
 
 fn to_database(environment: &Environment) -> Vec<NetworkPolicyEgressRule> {

@@ -1,10 +1,11 @@
-//! The `ConfigMaps` in which Patroni keeps its state. They are made here, empty, and owned by the
-//! environment; database pods may change but not create them, so that a dying one cannot leave
+//! The `ConfigMaps` in which Patroni keeps its state. They are made here, empty but for the settings
+//! with which the cluster starts, and owned by the environment; database pods may change but not create them, so that a dying one cannot leave
 //! one behind after its environment was deleted.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::identity::Component;
+use crate::patroni::{CONFIG, PARAMETERS};
 use crate::validate::Environment;
 
 pub fn build(environment: &Environment) -> Vec<ConfigMap> {
@@ -13,5 +14,16 @@ pub fn build(environment: &Environment) -> Vec<ConfigMap> {
         metadata: identity.metadata(name, Component::Postgres),
         ..ConfigMap::default()
     };
-    identity.patroni_state().map(config_map).into()
+    let [mut settings, leader, failover, sync] = identity.patroni_state().map(config_map);
+    let wanted = &environment.database.settings;
+    settings
+        .metadata
+        .resource_version
+        .clone_from(&wanted.resource_version);
+    settings.metadata.annotations = Some(
+        [(CONFIG, &wanted.config), (PARAMETERS, &wanted.names)]
+            .map(|(key, value)| (key.to_owned(), value.clone()))
+            .into(),
+    );
+    vec![settings, leader, failover, sync]
 }

@@ -7,11 +7,14 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::credentials::{REPLICATION_PASSWORD, SUPERUSER_PASSWORD};
+use crate::credentials::{
+    LOGIN, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, REPLICATION_PASSWORD, RETIRED_USERNAME, ROTATION,
+    SUPERUSER_PASSWORD,
+};
 use crate::identity::{Component, Lifetime};
 use crate::ingest_token::{TOKEN, TOKEN_SHA256};
 use crate::token_rotation::{NEXT, PREVIOUS_SHA256, PREVIOUS_UNTIL, Previous, ROTATED};
-use crate::validate::Environment;
+use crate::validate::{Environment, Rotation};
 
 const PORT: u16 = 5432;
 /// The database that the API serves.
@@ -23,8 +26,10 @@ pub fn app(environment: &Environment) -> Secret {
     let credentials = &environment.database.credentials;
     let host = identity.postgres_host();
     let uri = credentials.uri(&host, PORT, DATABASE);
+    let mut metadata = database_metadata(environment, identity.postgres());
+    metadata.annotations = credentials.id.clone().map(|id| [(LOGIN.to_owned(), id)].into());
     secret(
-        database_metadata(environment, identity.postgres()),
+        metadata,
         &[
             ("host", &host),
             ("port", &PORT.to_string()),
@@ -39,12 +44,25 @@ pub fn app(environment: &Environment) -> Secret {
 /// What Patroni needs, mounted by database pods only.
 pub fn admin(environment: &Environment) -> Secret {
     let credentials = &environment.database.credentials;
+    let mut entries: Vec<(&str, &str)> = vec![
+        (SUPERUSER_PASSWORD, &credentials.superuser_password),
+        (REPLICATION_PASSWORD, &credentials.replication_password),
+    ];
+    match &environment.database.rotation {
+        Rotation::Preparing(next) | Rotation::Switching(next) => entries.extend([
+            (NEXT_USERNAME, next.username.as_str()),
+            (NEXT_PASSWORD, &next.password),
+            (NEXT_ID, &next.id),
+            (ROTATION, &next.rotation),
+        ]),
+        Rotation::Settled { rotation, retired } => {
+            entries.extend(rotation.iter().map(|rotation| (ROTATION, rotation.as_str())));
+            entries.extend(retired.iter().map(|retired| (RETIRED_USERNAME, retired.as_str())));
+        }
+    }
     secret(
         database_metadata(environment, environment.identity.postgres_admin()),
-        &[
-            (SUPERUSER_PASSWORD, &credentials.superuser_password),
-            (REPLICATION_PASSWORD, &credentials.replication_password),
-        ],
+        &entries,
     )
 }
 

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use super::claims;
 use super::pod::{self, Fixed};
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
-use crate::validate::Environment;
+use crate::validate::{Activity, Environment, RESTARTED_FOR};
 
 /// A fast shutdown of a busy server may take this long.
 const STOP_SECONDS: i64 = 120;
@@ -26,7 +26,7 @@ pub fn build(environment: &Environment) -> StatefulSet {
         metadata: identity.metadata(identity.postgres(), Component::Postgres),
         spec: Some(StatefulSetSpec {
             service_name: Some(identity.postgres_headless()),
-            replicas: Some(i32::from(environment.database.instances)),
+            replicas: Some(replicas(environment)),
             // From the first day, as it cannot be changed: standbys need not wait for each other.
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
@@ -40,6 +40,11 @@ pub fn build(environment: &Environment) -> StatefulSet {
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(identity.labels(Component::Postgres)),
+                    annotations: environment
+                        .database
+                        .restarted_for
+                        .clone()
+                        .map(|what| [(RESTARTED_FOR.to_owned(), what)].into()),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(pod_spec(environment)),
@@ -59,6 +64,16 @@ pub fn build(environment: &Environment) -> StatefulSet {
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
+    }
+}
+
+/// The database goes last and comes first.
+fn replicas(environment: &Environment) -> i32 {
+    match environment.activity {
+        Activity::Suspended => 0,
+        Activity::Running | Activity::Suspending | Activity::Resuming => {
+            i32::from(environment.database.instances)
+        }
     }
 }
 
@@ -135,6 +150,10 @@ fn postgres(environment: &Environment) -> Container {
 }
 
 fn roles(environment: &Environment) -> Container {
+    let mut env = vec![pod::field("POD_NAME", "metadata.name")];
+    if environment.database.own_image {
+        env.push(pod::variable("RATES_REPORT_VERSION", "yes"));
+    }
     let applied = ["test", "-f", "/tmp/roles-applied"].map(str::to_owned);
     let resources = Fixed {
         cpu: "1m",
@@ -143,6 +162,7 @@ fn roles(environment: &Environment) -> Container {
     };
     Container {
         command: Some(vec!["/usr/local/bin/rates-postgres-roles".to_owned()]),
+        env: Some(env),
         // Asked only until it holds: a process a second for ever would be dear.
         startup_probe: Some(Probe {
             exec: Some(ExecAction {

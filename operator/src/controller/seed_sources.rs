@@ -1,23 +1,40 @@
-//! People's own `ConfigMaps`, which a seed may name. Only their metadata is asked for, and nothing
+//! People's own `ConfigMaps` and claims, which a seed may name. Only their metadata is asked for, and nothing
 //! is kept but a version for each.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 
 use futures::{Stream, StreamExt, stream};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::core::PartialObjectMeta;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 
 use super::Scope;
 use crate::identity::{MANAGED_BY_LABEL, MANAGER};
 use crate::store::{Key, name_of};
 
-/// `ConfigMap/NAMESPACE/NAME` of each that changed, appeared or vanished. Errors of the watch are
-/// logged, and it goes on.
+/// `KIND/NAMESPACE/NAME` of each that changed, appeared or vanished. Errors of a watch are logged,
+/// and it goes on.
 pub fn changes(client: &Client, scope: &Scope) -> impl Stream<Item = String> + Send + use<> {
-    let api: Api<PartialObjectMeta<ConfigMap>> = match scope.namespaces.only() {
+    stream::select(
+        changes_of::<ConfigMap>(client, scope),
+        changes_of::<PersistentVolumeClaim>(client, scope),
+    )
+}
+
+fn changes_of<K>(client: &Client, scope: &Scope) -> impl Stream<Item = String> + Send + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    let api: Api<PartialObjectMeta<K>> = match scope.namespaces.only() {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
@@ -31,12 +48,12 @@ pub fn changes(client: &Client, scope: &Scope) -> impl Stream<Item = String> + S
         .filter_map(async |event| match event {
             Ok(event) => Some(event),
             Err(error) => {
-                tracing::warn!(%error, "the watch of people's ConfigMaps failed and is tried again");
+                tracing::warn!(%error, kind = %K::kind(&()), "the watch of people's own failed and is tried again");
                 None
             }
         })
         .flat_map(move |event| stream::iter(seen.take(event)))
-        .map(|name| format!("ConfigMap/{name}"))
+        .map(|name| format!("{}/{name}", K::kind(&())))
 }
 
 /// The version of each, and whether it was met in the list that is under way.
@@ -44,7 +61,7 @@ pub fn changes(client: &Client, scope: &Scope) -> impl Stream<Item = String> + S
 struct Seen(HashMap<Key, (Option<String>, bool)>);
 
 impl Seen {
-    fn take(&mut self, event: Event<PartialObjectMeta<ConfigMap>>) -> Vec<Key> {
+    fn take<K: Resource<DynamicType = ()>>(&mut self, event: Event<PartialObjectMeta<K>>) -> Vec<Key> {
         match event {
             Event::Init => {
                 self.0.values_mut().for_each(|(_, met)| *met = false);

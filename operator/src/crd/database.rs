@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Resources, Seed};
+use super::{DENIED, Parameters, Resources, Seed};
 
 /// The PostgreSQL of an environment.
 #[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -39,7 +39,20 @@ pub struct Database {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// What the new database holds: exactly one of bundled and configMap. Without it, the
+    /// Settings of the server, as in postgresql.conf, over those of the profile; at most 64, each a
+    /// number or a text. What a running server can take, it takes within seconds; for the rest it
+    /// is restarted, and status.database.pendingRestart says for what. What runs commands, opens
+    /// doors or gives up data is refused. Of a value that the server does not take, the log of the
+    /// container postgres tells, and the default stays. Example: {work_mem: 8MB, max_connections: 50}.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new(DENIED[0].rule()).message(DENIED[0].message))]
+    #[x_kube(validation = Rule::new(DENIED[1].rule()).message(DENIED[1].message))]
+    #[x_kube(validation = Rule::new(DENIED[2].rule()).message(DENIED[2].message))]
+    pub parameters: Parameters,
+
+    /// What the new database holds: exactly one of bundled, configMap, url and
+    /// persistentVolumeClaim. Without it, the
     /// database is empty, with the API's tables. It may change until status.database.seed
     /// says that it was loaded. Example: "seed: {bundled: {}}".
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +67,7 @@ impl Default for Database {
             instances: one(),
             storage: Storage::default(),
             resources: None,
+            parameters: Parameters::new(),
             seed: None,
         }
     }

@@ -8,6 +8,7 @@ mod autoscaling;
 mod config;
 mod database;
 mod expose;
+mod parameters;
 mod resources;
 mod rules;
 mod schema;
@@ -28,8 +29,9 @@ pub use autoscaling::{
 pub use config::{Config, EnvVar, EnvVarSource, KeyRef};
 pub use database::{Database, Storage};
 pub use expose::{Expose, Gateway, Ingress};
+pub use parameters::{DENIED, Denied, Parameter, Parameters};
 pub use resources::{Amounts, Resources};
-pub use seed::{Bundled, ConfigMapSource, Seed};
+pub use seed::{Bundled, ClaimSource, ConfigMapSource, Seed, UrlSource};
 pub use status::{
     ApiStatus, AutoscalingStatus, DatabaseStatus, Phase, RatesEnvironmentStatus, SchemaStatus, SeedStatus,
     StorageStatus,
@@ -129,6 +131,12 @@ pub struct RatesEnvironmentSpec {
     /// Default: true.
     #[serde(default = "yes")]
     pub network_policies: bool,
+
+    /// Stop the environment and keep its data: true ends the API's pods, then the database, and
+    /// starts no Job; false starts the database, then the API, with as few pods as it may have.
+    /// Default: false. Example: kubectl patch renv/NAME --type=merge -p '{"spec": {"suspend": true}}'.
+    #[serde(default)]
+    pub suspend: bool,
 }
 
 impl Default for RatesEnvironmentSpec {
@@ -139,6 +147,7 @@ impl Default for RatesEnvironmentSpec {
             api: Api::default(),
             expose: None,
             network_policies: yes(),
+            suspend: false,
         }
     }
 }

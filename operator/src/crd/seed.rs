@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What a new database holds. Exactly one member.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.bundled) ? 1 : 0) + (has(self.configMap) ? 1 : 0) == 1")
-    .message("a seed has exactly one source: set either bundled or configMap; leave seed out altogether for an empty database"))]
+#[x_kube(validation = Rule::new("(has(self.bundled) ? 1 : 0) + (has(self.configMap) ? 1 : 0) + (has(self.url) ? 1 : 0) + (has(self.persistentVolumeClaim) ? 1 : 0) == 1")
+    .message("a seed has exactly one source: set one of bundled, configMap, url and persistentVolumeClaim; leave seed out altogether for an empty database"))]
 pub struct Seed {
     /// The dump that comes with the API image: real ports and regions with made-up prices
     /// of 2021. It has no settings: write "bundled: {}".
@@ -20,6 +20,17 @@ pub struct Seed {
     /// A ConfigMap holds at most 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapSource>,
+
+    /// A dump that is fetched over https, plain SQL or gzip, once its checksum was verified. It is
+    /// fetched from public addresses only, also after redirects, and is at most as large as the
+    /// database's volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<UrlSource>,
+
+    /// A dump in a volume of the environment's namespace, plain SQL or gzip, which is mounted
+    /// read-only while it is loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim: Option<ClaimSource>,
 }
 
 /// The dump that comes with the API image.
@@ -41,4 +52,42 @@ pub struct ConfigMapSource {
     /// Example: rates.sql.gz.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
+}
+
+/// A dump that is fetched.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UrlSource {
+    /// Where it is, by https and without a user name; a redirect may lead to another public place.
+    /// Example: `https://dumps.example/rates.sql.gz`.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^https://([A-Za-z0-9.-]+|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?(/[!-~]*)?$')")
+        .message("database.seed.url.url must be an https URL with a host and a path, without a user name or blanks, such as https://dumps.example/rates.sql.gz"))]
+    #[x_kube(validation = Rule::new("!self.matches('^https://(localhost|[^.:/[]+|[^:/]*[.](local|localhost|internal|svc|svc[.]cluster[.]local)|(0|10|127|169[.]254|192[.]168)[.][0-9.]+)[.]?(:|/|$)')")
+        .message("database.seed.url.url must name a public host: names and addresses inside a cluster or a private network are not fetched from"))]
+    pub url: String,
+
+    /// The SHA-256 of the file as it is served, 64 hex digits in lower case, as sha256sum prints it.
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{64}$')")
+        .message("database.seed.url.sha256 must be 64 hex digits in lower case, as sha256sum prints them for the file"))]
+    pub sha256: String,
+}
+
+/// A dump in a volume.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimSource {
+    /// The PersistentVolumeClaim's name, in the environment's namespace. Example: dumps.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+    )]
+    pub claim_name: String,
+
+    /// The file in that volume. Example: 2026/rates.sql.gz.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[^/[:cntrl:]]+(/[^/[:cntrl:]]+)*$') && self.split('/').all(part, part != '..' && part != '.')")
+        .message("database.seed.persistentVolumeClaim.path must be the path of a file in the volume, without a leading slash and without '..', such as 2026/rates.sql.gz"))]
+    pub path: String,
 }

@@ -13,7 +13,8 @@ use super::{Profile, Resources};
 pub struct RatesEnvironmentStatus {
     /// The state in one word. Pending: the database is not there yet; Seeding: its data is
     /// being loaded; Progressing: a change is on its way; Ready: everything is as specified;
-    /// Degraded: something failed, message says what; Terminating: being deleted.
+    /// Degraded: something failed, message says what; Suspended: stopped, with its data kept;
+    /// Terminating: being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
 
@@ -79,7 +80,8 @@ pub struct DatabaseStatus {
     #[serde(default)]
     pub ready_instances: i32,
 
-    /// The PostgreSQL version, pinned when the volume was created.
+    /// The PostgreSQL version, pinned when the volume was created; of an image of one's own, as its
+    /// server reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
     pub version: Option<String>,
@@ -99,6 +101,14 @@ pub struct DatabaseStatus {
     /// What was loaded; absent until it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<SeedStatus>,
+
+    /// The parameters that the server takes at its next start, which the operator brings about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending_restart: Vec<String>,
+
+    /// How far a rotation of the application's password is; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<String>,
 
     /// The tables' version; absent until they were migrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,7 +136,8 @@ pub struct StorageStatus {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeedStatus {
-    /// Where it came from: bundled, configMap:NAME/KEY, or none for an empty database.
+    /// Where it came from: bundled, configMap:NAME/KEY, url:URL,
+    /// persistentVolumeClaim:NAME/PATH, or none for an empty database.
     pub source: String,
 
     /// sha256: and the hex digest of the uncompressed dump.

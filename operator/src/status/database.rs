@@ -1,6 +1,6 @@
 //! `DatabaseReady`: a primary takes writes, or what it is waiting for.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim};
 use kube::ResourceExt;
 
 use super::conditions::Said;
@@ -8,16 +8,18 @@ use super::{pods, trouble};
 use crate::apply::Applied;
 use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
 use crate::dereference::Observed;
-use crate::identity::{Component, ROLE_LABEL};
-use crate::validate::{Environment, Migration, Seeding};
-
-/// The primary that is ready, if any.
-pub fn primary(observed: &Observed) -> Option<&Pod> {
-    pods::of(observed, Component::Postgres)
-        .find(|pod| pods::is_ready(pod) && pod.labels().get(ROLE_LABEL).is_some_and(|role| role == "primary"))
-}
+use crate::identity::Component;
+use crate::validate::{
+    Activity, Environment, Migration, Restart, Rotation, Seeding, is_ready, primary, restart,
+};
 
 pub fn said(environment: &Environment, observed: &Observed, applied: &Applied) -> Said {
+    if environment.activity == Activity::Suspended {
+        return match pods::of(observed, Component::Postgres).next() {
+            Some(pod) => Said::no("Stopping", format!("{} is stopping", pod.name_any())),
+            None => Said::no("Suspended", "stopped, its volume is kept"),
+        };
+    }
     if let Some(primary) = primary(observed) {
         return Said::yes("Ready", format!("{} is the primary", primary.name_any()));
     }
@@ -74,7 +76,7 @@ pub fn status(
         .iter()
         .find(|claim| claim.name_any() == environment.identity.claim(0));
     let ready = pods::of(observed, Component::Postgres)
-        .filter(|pod| pods::is_ready(pod))
+        .filter(|pod| is_ready(pod))
         .count();
     DatabaseStatus {
         primary: primary(observed).map(ResourceExt::name_any),
@@ -94,11 +96,38 @@ pub fn status(
             Seeding::Waiting(_) => previous.seed,
             Seeding::Run { .. } | Seeding::Blocked(_) | Seeding::Failed { .. } => None,
         },
+        pending_restart: restart(observed)
+            .map(|restart| restart.parameters)
+            .unwrap_or_default(),
+        rotation: rotating(environment),
         schema: match &environment.migration {
             Migration::Done(schema) => Some(schema.clone()),
             Migration::Run(_) | Migration::Waiting => previous.schema,
         },
     }
+}
+
+/// How far a rotation of the password is.
+pub fn rotating(environment: &Environment) -> Option<String> {
+    match &environment.database.rotation {
+        Rotation::Settled { .. } => None,
+        Rotation::Preparing(next) => Some(format!("preparing the login {}", next.username)),
+        Rotation::Switching(next) => Some(format!(
+            "replacing the pods from before the login {}",
+            next.username
+        )),
+    }
+}
+
+/// What the server is restarted for, or was in vain.
+pub fn restarting(observed: &Observed) -> Option<String> {
+    let Restart { parameters, in_vain } = restart(observed)?;
+    let names = parameters.join(", ");
+    Some(if in_vain {
+        format!("a restart did not bring {names} into force: look at the log of the container postgres")
+    } else {
+        format!("restarting for {names}")
+    })
 }
 
 fn storage(claim: &PersistentVolumeClaim) -> StorageStatus {

@@ -5,6 +5,7 @@ mod database;
 mod exposed;
 mod pods;
 mod progress;
+mod suspension;
 mod trouble;
 
 use jiff::Timestamp;
@@ -95,8 +96,13 @@ pub fn status(
         database,
         seeded,
         migrated,
-        api: progress::api_available(environment, applied.deployment.as_ref(), counts, observed),
         exposed: exposed::said(environment, applied),
+        api: suspension::api(environment, observed).unwrap_or_else(|| {
+            progress::api_available(environment, applied.deployment.as_ref(), counts, observed)
+        }),
+        suspension: suspension::said(environment, observed),
+        restarting: database::restarting(observed),
+        rotating: database::rotating(environment),
         counts,
         problem,
     };
@@ -176,6 +182,12 @@ struct Parts {
     /// The first pod that will hardly run by itself.
     trouble: Option<Said>,
     exposed: Option<Said>,
+    /// While the environment does not run.
+    suspension: Option<Said>,
+    /// What the database is about to be restarted for.
+    restarting: Option<String>,
+    /// How far a rotation of the password is.
+    rotating: Option<String>,
     counts: Pods,
     problem: Option<Problem>,
 }
@@ -185,6 +197,9 @@ impl Parts {
     fn ready(&self, environment: &Environment) -> Said {
         if let Some(problem) = &self.problem {
             return Said::no(problem.reason, problem.message.clone());
+        }
+        if let Some(suspension) = &self.suspension {
+            return Said::no(suspension.reason, suspension.message.clone());
         }
         let parts = [
             ("database", &self.database),
@@ -206,6 +221,9 @@ impl Parts {
         if let Some(problem) = &self.problem {
             return Said::no(problem.reason, problem.message.clone());
         }
+        if let Some(suspension) = &self.suspension {
+            return suspension.clone();
+        }
         if let Some(trouble) = &self.trouble {
             return trouble.clone();
         }
@@ -224,6 +242,12 @@ impl Parts {
             }
             (Seeding::Done(_), Migration::Done(_)) if !self.counts.rolled_out => {
                 Said::yes("RollingOut", self.rollout())
+            }
+            (Seeding::Done(_), Migration::Done(_)) if self.restarting.is_some() => {
+                Said::yes("Restarting", self.restarting.clone().unwrap_or_default())
+            }
+            (Seeding::Done(_), Migration::Done(_)) if self.rotating.is_some() => {
+                Said::yes("RotatingPassword", self.rotating.clone().unwrap_or_default())
             }
             (Seeding::Done(_), Migration::Done(_)) => Said::no("Complete", "everything is as specified"),
         }
@@ -248,6 +272,13 @@ impl Parts {
         {
             return Phase::Pending;
         }
+        if let Some(suspension) = self.suspension.as_ref().filter(|_| self.problem.is_none()) {
+            return if suspension.holds {
+                Phase::Progressing
+            } else {
+                Phase::Suspended
+            };
+        }
         let all_pods = self.counts.available >= self.counts.wanted;
         match &environment.seeding {
             _ if self.problem.is_some() || self.trouble.is_some() => Phase::Degraded,
@@ -263,6 +294,9 @@ impl Parts {
     fn message(&self, environment: &Environment, applied: &Applied) -> String {
         if let Some(problem) = &self.problem {
             return problem.message.clone();
+        }
+        if let Some(suspension) = &self.suspension {
+            return suspension.message.clone();
         }
         if let Some(trouble) = &self.trouble {
             return trouble.message.clone();
@@ -282,6 +316,10 @@ impl Parts {
             format!("api: {}", self.rollout())
         } else if let Some(exposed) = self.exposed.as_ref().filter(|exposed| !exposed.holds) {
             format!("expose: {}", exposed.message)
+        } else if let Some(restarting) = &self.restarting {
+            format!("database: {restarting}")
+        } else if let Some(rotating) = &self.rotating {
+            format!("rotating the password: {rotating}")
         } else if let Some(notice) = &applied.notice {
             format!("database: {notice}")
         } else {

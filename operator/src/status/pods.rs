@@ -15,18 +15,6 @@ pub fn of(observed: &Observed, component: Component) -> impl Iterator<Item = &Po
     })
 }
 
-/// Whether a pod is ready and stays.
-pub fn is_ready(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none()
-        && pod.status.as_ref().is_some_and(|status| {
-            status
-                .conditions
-                .iter()
-                .flatten()
-                .any(|c| c.type_ == "Ready" && c.status == "True")
-        })
-}
-
 pub fn containers(pod: &Pod) -> Vec<&ContainerStatus> {
     pod.status
         .iter()

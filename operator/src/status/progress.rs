@@ -9,7 +9,7 @@ use super::trouble::{self, Trouble};
 use super::{database, pods};
 use crate::dereference::Observed;
 use crate::identity::Component;
-use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding};
+use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding, is_ready, primary};
 
 pub fn seeded(environment: &Environment, observed: &Observed) -> Said {
     match &environment.seeding {
@@ -28,7 +28,10 @@ pub fn seeded(environment: &Environment, observed: &Observed) -> Said {
 fn loading(source: &SeedSource, run: &JobRun, environment: &Environment, observed: &Observed) -> Said {
     let what = match source {
         SeedSource::Nothing => "making an empty database".to_owned(),
-        SeedSource::Bundled | SeedSource::ConfigMap { .. } => format!("loading {}", source.describe()),
+        SeedSource::Bundled
+        | SeedSource::ConfigMap { .. }
+        | SeedSource::Url { .. }
+        | SeedSource::Claim { .. } => format!("loading {}", source.describe()),
     };
     let job = environment.identity.seed_job(&run.hash);
     let pod = job_pod(observed, &job);
@@ -38,7 +41,7 @@ fn loading(source: &SeedSource, run: &JobRun, environment: &Environment, observe
     let message = match pod.and_then(pods::current) {
         None if pod.is_some_and(pods::has_begun) => format!("{what}: between two steps"),
         None => format!("{what}: starting"),
-        Some(_) if database::primary(observed).is_none() => format!("{what}: waiting for the database"),
+        Some(_) if primary(observed).is_none() => format!("{what}: waiting for the database"),
         Some("publish") => format!("{what}: publishing"),
         Some(_) => what,
     };
@@ -180,6 +183,6 @@ pub fn api_available(
 /// What is wrong with a pod of the API, whether others serve or not.
 pub fn api_trouble(observed: &Observed) -> Option<Trouble> {
     pods::of(observed, Component::Api)
-        .filter(|pod| !pods::is_ready(pod))
+        .filter(|pod| !is_ready(pod))
         .find_map(trouble::of)
 }

@@ -22,9 +22,7 @@ use crate::apply::DIGEST;
 use crate::build::HTTPRoute;
 use crate::crd::{Phase, RatesEnvironment};
 use crate::identity::{INSTANCE_LABEL, only_what_we_apply};
-
-/// The annotation under which Patroni keeps the configuration of a cluster.
-const PATRONI_CONFIG: &str = "config";
+use crate::patroni::{self, CONFIG, PARAMETERS};
 
 /// A kind of which objects are held.
 pub trait Held:
@@ -133,7 +131,8 @@ impl Held for ConfigMap {
         only_what_we_apply(&mut self.metadata);
         let configuration = self.name_any().ends_with("-postgres-config");
         if let Some(annotations) = &mut self.metadata.annotations {
-            annotations.retain(|key, _| key == DIGEST || (configuration && key == PATRONI_CONFIG));
+            annotations
+                .retain(|key, _| key == DIGEST || (configuration && (key == CONFIG || key == PARAMETERS)));
         }
     }
 }
@@ -145,6 +144,7 @@ impl Held for Pod {
         let metadata = &self.metadata;
         let leaving = metadata.deletion_timestamp.is_some();
         (&metadata.uid, &metadata.labels, leaving).hash(&mut hasher);
+        patroni::said(self).hash(&mut hasher);
         let Some(status) = &self.status else {
             return hasher.finish();
         };
@@ -193,12 +193,12 @@ impl Held for RatesEnvironment {
 
     fn refers_to(&self) -> Vec<String> {
         let seed = self.spec.database.seed.as_ref();
-        let source = seed.and_then(|seed| seed.config_map.as_ref());
+        let config_map = seed.and_then(|seed| seed.config_map.as_ref());
+        let claim = seed.and_then(|seed| seed.persistent_volume_claim.as_ref());
         let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
-        source
-            .map(|source| format!("ConfigMap/{namespace}/{}", source.name))
-            .into_iter()
-            .collect()
+        let config_map = config_map.map(|source| format!("ConfigMap/{namespace}/{}", source.name));
+        let claim = claim.map(|source| format!("PersistentVolumeClaim/{namespace}/{}", source.claim_name));
+        config_map.into_iter().chain(claim).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::profile::{Disruption, defaults};
-use super::{Invalid, Migration, Resources, Scale, Seeding, follows_images, variables};
+use super::{Activity, Invalid, Migration, Resources, Scale, Seeding, follows_images, variables};
 use crate::crd::ApiStatus;
 use crate::dereference::Observed;
 use crate::settings::Images;
@@ -53,6 +53,7 @@ impl ApiPlan {
         observed: &Observed,
         image: String,
         default_image: String,
+        activity: Activity,
         (seeding, migration): (&Seeding, &Migration),
     ) -> Result<Self, Invalid> {
         let environment = &observed.environment.spec;
@@ -69,7 +70,10 @@ impl ApiPlan {
             image,
             default_image,
             rollout_image,
-            scale: Scale::of(spec, &defaults),
+            scale: match activity {
+                Activity::Running => Scale::of(spec, &defaults),
+                Activity::Suspending | Activity::Suspended | Activity::Resuming => Scale::Fixed(0),
+            },
             propagation_seconds,
             drain_seconds: DRAIN_SECONDS,
             grace_seconds: propagation_seconds + DRAIN_SECONDS + MARGIN_SECONDS,

@@ -3,26 +3,36 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
+use super::parameters::Settings;
 use super::profile::defaults;
-use super::{Invalid, Resources, follows_images};
+use super::rotation::{self, Rotation};
+use super::{Invalid, Resources, follows_images, primary, restart};
 use crate::crd::{DEFAULT_POSTGRES_VERSION, DatabaseStatus, Profile, Storage};
 use crate::credentials::{Credentials, Fresh};
 use crate::dereference::Observed;
 use crate::identity::applies;
+use crate::patroni;
 use crate::quantity::Quantity;
 use crate::settings::Images;
 
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// Unknown where the spec names an image.
+    /// Unknown where the spec names an image, until its server has told.
     pub version: Option<String>,
     pub image: String,
+    /// Whether the image is the spec's own.
+    pub own_image: bool,
     pub instances: u8,
     pub size: Quantity,
     pub storage_class: Option<String>,
     pub template: VolumeTemplate,
     pub retain: bool,
     pub credentials: Credentials,
+    pub rotation: Rotation,
+    /// Patroni's settings, with the parameters.
+    pub settings: Settings,
+    /// What the pods were last restarted for.
+    pub restarted_for: Option<String>,
     /// The uid of the claim that holds the data, once it exists.
     pub claim_uid: Option<String>,
     pub resources: Resources,
@@ -49,10 +59,20 @@ impl Database {
             .iter()
             .find(|claim| claim.name_any() == observed.identity.claim(0));
         let (version, image) = postgres(observed, pinned, images)?;
+        let next_password = fresh.next_password.clone();
+        let credentials = Credentials::take(
+            observed.app_secret.as_ref(),
+            observed.admin_secret.as_ref(),
+            fresh,
+        );
+        let (credentials, rotation) = rotation::plan(observed, credentials, next_password);
+        let defaults = defaults(environment.profile);
+        let resources = Resources::of(spec.resources.as_ref(), "database.resources", &defaults.database)?;
         let (size, storage_class) = storage(&spec.storage, environment.profile, pinned, claim)?;
         Ok(Self {
             version,
             image,
+            own_image: spec.image.is_some(),
             instances: 1,
             template: template(observed).unwrap_or_else(|| VolumeTemplate {
                 size: size.clone(),
@@ -61,19 +81,14 @@ impl Database {
             size,
             storage_class,
             retain: spec.storage.retain,
-            credentials: Credentials::take(
-                observed.app_secret.as_ref(),
-                observed.admin_secret.as_ref(),
-                fresh,
-            ),
+            credentials,
+            rotation,
+            settings: Settings::plan(observed, &spec.parameters, &defaults, &resources)?,
+            restarted_for: restart::last(observed),
             claim_uid: claim
                 .filter(|claim| claim.metadata.deletion_timestamp.is_none())
                 .and_then(ResourceExt::uid),
-            resources: Resources::of(
-                spec.resources.as_ref(),
-                "database.resources",
-                &defaults(environment.profile).database,
-            )?,
+            resources,
         })
     }
 }
@@ -86,7 +101,8 @@ fn postgres(
 ) -> Result<(Option<String>, String), Invalid> {
     let spec = &observed.environment.spec.database;
     if let Some(image) = &spec.image {
-        return Ok((pinned.version.clone(), image.clone()));
+        let told = primary(observed).and_then(patroni::version);
+        return Ok((told.or_else(|| pinned.version.clone()), image.clone()));
     }
     let wanted = spec.version.as_deref().unwrap_or(DEFAULT_POSTGRES_VERSION);
     if let (Some(version), Some(image)) = (&pinned.version, &pinned.default_image)

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
-use super::Database;
 use super::judging::{Failure, Judgement, has_ended, judge};
+use super::{Activity, Database};
 use crate::crd::{DatabaseStatus, SchemaStatus, Seed, SeedStatus};
 use crate::dereference::{Dump, Observed, short_digest};
 use crate::identity::{COMPONENT_LABEL, Component};
@@ -24,6 +24,8 @@ pub enum SeedSource {
     Nothing,
     Bundled,
     ConfigMap { name: String, key: String },
+    Url { url: String, sha256: String },
+    Claim { claim: String, path: String },
 }
 
 impl SeedSource {
@@ -36,6 +38,19 @@ impl SeedSource {
                 name: source.name.clone(),
                 key: source.key.clone(),
             },
+            Some(Seed {
+                url: Some(source), ..
+            }) => Self::Url {
+                url: source.url.clone(),
+                sha256: source.sha256.clone(),
+            },
+            Some(Seed {
+                persistent_volume_claim: Some(source),
+                ..
+            }) => Self::Claim {
+                claim: source.claim_name.clone(),
+                path: source.path.clone(),
+            },
             Some(Seed { bundled: Some(_), .. }) => Self::Bundled,
             Some(_) | None => Self::Nothing,
         }
@@ -46,6 +61,7 @@ impl SeedSource {
     pub const fn is_small(&self) -> bool {
         match self {
             Self::Nothing | Self::Bundled | Self::ConfigMap { .. } => true,
+            Self::Url { .. } | Self::Claim { .. } => false,
         }
     }
 
@@ -56,6 +72,11 @@ impl SeedSource {
             Self::Nothing => "none".to_owned(),
             Self::Bundled => "bundled".to_owned(),
             Self::ConfigMap { name, key } => format!("configMap:{name}/{key}"),
+            // A query may hold a signature.
+            Self::Url { url, .. } => {
+                format!("url:{}", url.split(['?', '#']).next().unwrap_or_default())
+            }
+            Self::Claim { claim, path } => format!("persistentVolumeClaim:{claim}/{path}"),
         }
     }
 }
@@ -98,7 +119,7 @@ pub enum Seeding {
 pub enum Migration {
     Done(SchemaStatus),
     Run(JobRun),
-    /// For the data.
+    /// For the data, or to be resumed.
     Waiting,
 }
 
@@ -108,11 +129,21 @@ pub struct Progress<'a> {
     pub database: &'a Database,
     pub pinned: &'a DatabaseStatus,
     pub api_image: &'a str,
+    pub activity: Activity,
     pub now: Timestamp,
 }
 
 impl Progress<'_> {
     pub fn seeding(&self) -> Seeding {
+        match self.seeding_of_a_running_one() {
+            Seeding::Run { .. } if !self.activity.allows_jobs() => {
+                Seeding::Waiting("the environment to be resumed")
+            }
+            seeding => seeding,
+        }
+    }
+
+    fn seeding_of_a_running_one(&self) -> Seeding {
         let Some(claim_uid) = &self.database.claim_uid else {
             return Seeding::Waiting("the volume");
         };
@@ -132,7 +163,7 @@ impl Progress<'_> {
         let hash = short_digest(
             &[
                 &source.describe(),
-                digest,
+                &digest,
                 self.api_image,
                 &self.database.image,
                 claim_uid,
@@ -178,6 +209,13 @@ impl Progress<'_> {
     }
 
     pub fn migration(&self, seeding: &Seeding) -> Migration {
+        match self.migration_of_a_running_one(seeding) {
+            Migration::Run(_) if !self.activity.allows_jobs() => Migration::Waiting,
+            migration => migration,
+        }
+    }
+
+    fn migration_of_a_running_one(&self, seeding: &Seeding) -> Migration {
         let (Seeding::Done(_), Some(claim_uid)) = (seeding, &self.database.claim_uid) else {
             return Migration::Waiting;
         };
@@ -209,12 +247,24 @@ impl Progress<'_> {
         }
     }
 
-    fn digest(&self, source: &SeedSource) -> Result<&str, String> {
-        let SeedSource::ConfigMap { name, key } = source else {
-            return Ok("");
+    /// What tells these inputs from others of the same description.
+    fn digest(&self, source: &SeedSource) -> Result<String, String> {
+        let (name, key) = match source {
+            SeedSource::Nothing | SeedSource::Bundled => return Ok(String::new()),
+            SeedSource::Url { url, sha256 } => return Ok(short_digest(&[url, sha256].map(String::as_bytes))),
+            SeedSource::Claim { claim, .. } => {
+                return match &self.observed.dump {
+                    Dump::Found { digest } => Ok(digest.clone()),
+                    _ => Err(format!(
+                        "there is no PersistentVolumeClaim {claim} in namespace {}: create it, or correct spec.database.seed.persistentVolumeClaim.claimName",
+                        self.observed.identity.namespace
+                    )),
+                };
+            }
+            SeedSource::ConfigMap { name, key } => (name, key),
         };
         match &self.observed.dump {
-            Dump::Found { digest } => Ok(digest),
+            Dump::Found { digest } => Ok(digest.clone()),
             Dump::NoKey(keys) => {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
                 Err(format!(
@@ -226,7 +276,7 @@ impl Progress<'_> {
                     }
                 ))
             }
-            Dump::NoConfigMap | Dump::NotNeeded => Err(format!(
+            Dump::NoConfigMap | Dump::NoClaim | Dump::NotNeeded => Err(format!(
                 "there is no ConfigMap {name} in namespace {}: create it, or correct spec.database.seed.configMap.name",
                 self.observed.identity.namespace
             )),

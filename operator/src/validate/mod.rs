@@ -2,14 +2,18 @@
 //! when it was made, and how far the database is. Builders take only this, and no optional
 //! field decides anything behind it.
 
+mod activity;
 mod api;
 mod autoscaling;
 mod database;
 mod exposure;
 mod jobs;
 mod judging;
+mod parameters;
 mod profile;
 mod resources;
+mod restart;
+mod rotation;
 mod variables;
 
 use jiff::Timestamp;
@@ -22,6 +26,7 @@ use crate::ingest_token::{Malformed, TOKEN};
 use crate::settings::Images;
 use crate::token_rotation::{Asked, ROTATE, Tokens};
 
+pub use activity::{Activity, is_ready, primary};
 pub use api::ApiPlan;
 pub use autoscaling::{Autoscaler, Scale};
 pub use database::{Database, VolumeTemplate};
@@ -30,6 +35,8 @@ pub use jobs::{ATTEMPT, JobRun, LOAD, Migration, SeedSource, Seeding};
 pub use judging::{Judgement, judge};
 pub use profile::Disruption;
 pub use resources::Resources;
+pub use restart::{RESTARTED_FOR, Restart, restart};
+pub use rotation::{ROTATE_PASSWORD, Rotation};
 
 /// An annotation whose value "true" makes an environment follow the operator's default images
 /// instead of keeping those of its creation.
@@ -48,6 +55,8 @@ pub enum Invalid {
         value: String,
         example: &'static str,
     },
+    #[error("spec.database.parameters: {name:?} is not set: {why}")]
+    Parameter { name: String, why: String },
     #[error(
         "{kind} {name} exists already and is not of this environment: delete or rename it, or give the environment another name"
     )]
@@ -64,7 +73,7 @@ impl Invalid {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::UnknownVersion { .. } | Self::Quantity { .. } => "InvalidSpec",
+            Self::UnknownVersion { .. } | Self::Quantity { .. } | Self::Parameter { .. } => "InvalidSpec",
             Self::NameTaken { .. } => "NameTaken",
             Self::IngestToken { .. } => "InvalidSecret",
         }
@@ -75,6 +84,7 @@ impl Invalid {
 #[derive(Clone, Debug)]
 pub struct Environment {
     pub identity: Identity,
+    pub activity: Activity,
     pub database: Database,
     pub api: ApiPlan,
     pub exposure: Exposure,
@@ -95,6 +105,7 @@ pub fn validate(
     now: Timestamp,
 ) -> Result<Environment, Invalid> {
     let identity = observed.identity.clone();
+    let activity = Activity::of(observed);
     let status = observed.environment.status.clone().unwrap_or_default();
     let pinned = status.database.unwrap_or_default();
     secrets_are_ours(observed)?;
@@ -124,13 +135,15 @@ pub fn validate(
         database: &database,
         pinned: &pinned,
         api_image: &image,
+        activity,
         now,
     };
     let seeding = progress.seeding();
     let migration = progress.migration(&seeding);
-    let api = ApiPlan::plan(observed, image, default_image, (&seeding, &migration))?;
+    let api = ApiPlan::plan(observed, image, default_image, activity, (&seeding, &migration))?;
     Ok(Environment {
         identity,
+        activity,
         database,
         api,
         exposure: Exposure::of(observed.environment.spec.expose.as_ref()),

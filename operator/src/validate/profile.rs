@@ -16,6 +16,10 @@ pub struct Defaults {
     pub volume: &'static str,
     pub api: Amounts,
     pub database: Amounts,
+    /// The server's shared buffers in MiB, less where its memory is limited to less than four times that.
+    pub shared_buffers: u32,
+    /// The server's parameters, beside what the image starts a cluster with.
+    pub parameters: &'static [(&'static str, &'static str)],
 }
 
 /// How many API pods a drain of nodes may take at once.
@@ -51,6 +55,8 @@ pub const fn defaults(profile: Profile) -> Defaults {
                 memory: "1Gi",
                 memory_limit: "2Gi",
             },
+            shared_buffers: 512,
+            parameters: &[("effective_cache_size", "1GB"), ("max_wal_size", "2GB")],
         },
         Profile::Staging => Defaults {
             replicas: 2,
@@ -68,6 +74,8 @@ pub const fn defaults(profile: Profile) -> Defaults {
                 memory: "256Mi",
                 memory_limit: "1Gi",
             },
+            shared_buffers: 128,
+            parameters: &[],
         },
         // Small enough for dozens of them beside each other on a small machine.
         Profile::Preview => Defaults {
@@ -86,6 +94,8 @@ pub const fn defaults(profile: Profile) -> Defaults {
                 memory: "96Mi",
                 memory_limit: "1Gi",
             },
+            shared_buffers: 32,
+            parameters: &[],
         },
     }
 }

@@ -63,6 +63,7 @@ fn the_smallest_and_the_fullest_specification_are_accepted() {
                 "autoscaling": {"minReplicas": 2, "maxReplicas": 6, "targetCPUUtilizationPercentage": 70},
                 "rollout": {"propagationSeconds": 0},
             },
+            "suspend": true,
         }),
     );
     accepts(
@@ -90,8 +91,8 @@ fn unknown_fields_are_refused_under_strict_validation() {
     let Some(server) = server::shared() else { return };
     refuses(
         server,
-        &json!({"suspend": true}),
-        r#"unknown field "spec.suspend""#,
+        &json!({"suspended": true}),
+        r#"unknown field "spec.suspended""#,
     );
     refuses(
         server,
@@ -155,7 +156,15 @@ fn the_autoscaler_needs_a_sane_range() {
 fn a_seed_has_exactly_one_source() {
     let Some(server) = server::shared() else { return };
     let seed = |value: Value| json!({"database": {"seed": value}});
-    let says = "a seed has exactly one source: set either bundled or configMap";
+    let says = "a seed has exactly one source: set one of bundled, configMap, url and persistentVolumeClaim";
+    let url = json!({"url": "https://dumps.example/rates.sql.gz", "sha256": "0f".repeat(32)});
+    refuses(server, &seed(json!({"bundled": {}, "url": url.clone()})), says);
+    refuses(
+        server,
+        &seed(json!({"url": url.clone(), "persistentVolumeClaim": {"claimName": "a", "path": "b"}})),
+        says,
+    );
+    accepts(server, &seed(json!({"url": url})));
     refuses(server, &seed(json!({})), says);
     refuses(
         server,
@@ -178,6 +187,159 @@ fn a_seed_has_exactly_one_source() {
         "should match",
     );
     accepts(server, &seed(json!({"configMap": {"name": "a", "key": "b"}})));
+}
+
+#[test]
+fn a_dump_is_fetched_by_https_from_public_hosts_with_a_checksum() {
+    let Some(server) = server::shared() else { return };
+    let digest = "0f".repeat(32);
+    let seed =
+        |url: &str, sha256: &str| json!({"database": {"seed": {"url": {"url": url, "sha256": sha256}}}});
+    for good in [
+        "https://dumps.example",
+        "https://dumps.example:8443/a/b.sql.gz?signature=a%20b&c=d#e",
+        "https://internal.dumps.example/a",
+        "https://93.184.216.34/a",
+        "https://[2606:4700::1111]/a",
+    ] {
+        accepts(server, &seed(good, &digest));
+    }
+    for bad in [
+        "http://dumps.example/a",
+        "https:///a",
+        "https://user:password@dumps.example/a",
+        "https://dumps.example/a b",
+        "file:///etc/passwd",
+    ] {
+        refuses(
+            server,
+            &seed(bad, &digest),
+            "must be an https URL with a host and a path",
+        );
+    }
+    for bad in [
+        "https://localhost/a",
+        "https://kubernetes/a",
+        "https://x-api.default.svc/a",
+        "https://x-api.default.svc.cluster.local:443/a",
+        "https://metadata.google.internal/a",
+        "https://127.0.0.1/a",
+        "https://169.254.169.254/latest",
+        "https://10.96.0.1:443",
+        "https://192.168.0.1/a",
+    ] {
+        refuses(server, &seed(bad, &digest), "must name a public host");
+    }
+    for bad in ["", "0f", &"0F".repeat(32), &"0g".repeat(32)] {
+        refuses(
+            server,
+            &seed("https://dumps.example/a", bad),
+            "must be 64 hex digits in lower case",
+        );
+    }
+}
+
+#[test]
+fn a_dump_in_a_volume_has_a_path_inside_it() {
+    let Some(server) = server::shared() else { return };
+    let seed = |claim: &str, path: &str| json!({"database": {"seed": {"persistentVolumeClaim": {"claimName": claim, "path": path}}}});
+    for good in ["rates.sql", "2026/a b/rates..sql.gz", "..a/b"] {
+        accepts(server, &seed("dumps", good));
+    }
+    for bad in [
+        "/rates.sql",
+        "../rates.sql",
+        "a/../b",
+        "a/..",
+        "./a",
+        "a//b",
+        "a/",
+        "a\nb",
+    ] {
+        refuses(
+            server,
+            &seed("dumps", bad),
+            "must be the path of a file in the volume",
+        );
+    }
+    refuses(server, &seed("Dumps", "a"), "should match");
+    refuses(
+        server,
+        &json!({"database": {"seed": {"persistentVolumeClaim": {"claimName": "a"}}}}),
+        "spec.database.seed.persistentVolumeClaim.path: Required value",
+    );
+}
+
+#[test]
+fn parameters_that_open_doors_or_lose_data_are_refused() {
+    let Some(server) = server::shared() else { return };
+    let parameters = |value: Value| json!({"database": {"parameters": value}});
+    accepts(server, &parameters(json!({})));
+    accepts(
+        server,
+        &parameters(json!({"work_mem": "8MB", "max_connections": 50, "auto_explain.log_min_duration": "1s"})),
+    );
+    for (says, names) in [
+        (
+            "must not set what runs commands or loads code",
+            [
+                "archive_command",
+                "archive_cleanup_command",
+                "restore_command",
+                "shared_preload_libraries",
+                "local_preload_libraries",
+                "dynamic_library_path",
+                "jit_provider",
+                "ssl_passphrase_command",
+                "plperl.on_init",
+            ],
+        ),
+        (
+            "must not set where the server listens",
+            [
+                "listen_addresses",
+                "port",
+                "unix_socket_directories",
+                "ssl",
+                "ssl_key_file",
+                "password_encryption",
+                "hba_file",
+                "data_directory",
+                "logging_collector",
+            ],
+        ),
+        (
+            "must not set what Patroni decides",
+            [
+                "wal_level",
+                "hot_standby",
+                "cluster_name",
+                "primary_conninfo",
+                "recovery_target_time",
+                "synchronous_standby_names",
+                "fsync",
+                "full_page_writes",
+                "synchronous_commit",
+            ],
+        ),
+    ] {
+        for name in names {
+            refuses(server, &parameters(json!({"work_mem": "8MB", name: "on"})), says);
+        }
+    }
+    refuses(
+        server,
+        &parameters(json!({"work_mem": "8MB\nfsync = off"})),
+        "should match",
+    );
+    refuses(
+        server,
+        &parameters(json!({"work_mem": "8".repeat(201)})),
+        "may not be more than 200",
+    );
+    refuses(server, &parameters(json!({"work_mem": true})), "must be of type");
+    let many: serde_json::Map<String, Value> = (0..65).map(|n| (format!("a.b{n}"), json!(1))).collect();
+    refuses(server, &parameters(many.into()), "must have at most 64 items");
 }
 
 #[test]

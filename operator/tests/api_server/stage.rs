@@ -280,6 +280,13 @@ impl Stage {
         self.set_status::<Pod>("harbour-postgres-0", &status).await;
     }
 
+    /// Plays the Deployment controller and the kubelet: a pod of the API that runs.
+    pub async fn api_pod(&self, name: &str) {
+        self.pod(name, "api", &json!({}), None).await;
+        let status = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+        self.set_status::<Pod>(name, &status).await;
+    }
+
     /// Plays the Job controller and the kubelet: a pod of the Job that ended with a report.
     pub async fn job_ends(&self, component: &str, container: &str, phase: &str, report: &Value) {
         let job = self.job(component).await;

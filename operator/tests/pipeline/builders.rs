@@ -19,6 +19,29 @@ fn one_that_is_being_seeded_from_a_config_map() {
     insta::assert_yaml_snapshot!(children(include_str!("fixtures/seeding.yaml"))["seedJob"]);
 }
 
+/// The one that is seeded from a `ConfigMap`, with another source.
+fn seeded_from(source: &str) -> serde_yaml::Value {
+    let yaml = include_str!("fixtures/seeding.yaml");
+    let other = yaml.replace("configMap: {name: manifest-of-may, key: may.sql.gz}", source);
+    assert_ne!(other, yaml);
+    children(&other)["seedJob"]["job"]["spec"]["template"]["spec"].clone()
+}
+
+#[test]
+fn one_that_is_being_seeded_from_a_url() {
+    let digest = "5e".repeat(32);
+    insta::assert_yaml_snapshot!(seeded_from(&format!(
+        "url: {{url: \"https://quay.example/may.sql.gz?signature=ebb\", sha256: \"{digest}\"}}"
+    )));
+}
+
+#[test]
+fn one_that_is_being_seeded_from_a_volume() {
+    insta::assert_yaml_snapshot!(seeded_from(
+        "persistentVolumeClaim: {claimName: hold-of-the-tanker, path: 2031/may.sql}"
+    ));
+}
+
 #[test]
 fn one_that_is_being_seeded_with_the_bundled_dump() {
     insta::assert_yaml_snapshot!(children(include_str!("fixtures/bundled.yaml"))["seedJob"]);

@@ -75,13 +75,14 @@ pub fn now() -> Timestamp {
 }
 
 pub fn validated(observed: &Observed) -> Result<Environment, Invalid> {
-    let [password, superuser_password, replication_password] =
-        ["p", "s", "r"].map(|letter| letter.repeat(32));
+    let [password, next_password, superuser_password, replication_password] =
+        ["p", "n", "s", "r"].map(|letter| letter.repeat(32));
     validate(
         observed,
         &images(),
         Fresh {
             password,
+            next_password,
             superuser_password,
             replication_password,
             ingest_token: IngestToken::parse(&[b't'; 32]).unwrap(),

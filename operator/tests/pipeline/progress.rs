@@ -304,3 +304,26 @@ fn the_size_of_a_volume_never_shrinks_whatever_the_spec_or_a_profile_says() {
     observed.environment.spec.database.storage.size = None;
     assert_eq!(fixture::environment(&observed).database.size.as_str(), "20Gi");
 }
+
+#[test]
+fn a_missing_claim_is_told_with_what_to_do() {
+    let from_claim = SEEDING.replace(
+        "configMap: {name: manifest-of-may, key: may.sql.gz}",
+        "persistentVolumeClaim: {claimName: hold-of-the-tanker, path: may.sql}",
+    );
+    let mut observed = fixture::observed(&from_claim);
+    assert!(matches!(
+        fixture::environment(&observed).seeding,
+        Seeding::Run { .. }
+    ));
+    observed.dump = Dump::NoClaim;
+    let Seeding::Blocked(message) = fixture::environment(&observed).seeding else {
+        panic!()
+    };
+    assert!(
+        message.starts_with(
+            "there is no PersistentVolumeClaim hold-of-the-tanker in namespace moorings: create it"
+        ),
+        "{message}"
+    );
+}

@@ -1,0 +1,102 @@
+//! What database pods say of themselves in their annotations: Patroni its state, the keeper of the
+//! roles which login it made to work.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde::Deserialize;
+
+/// The annotation in which Patroni keeps a member's state, and in `ConfigMap` NAME-postgres-config
+/// the settings of the cluster.
+pub const STATUS: &str = "status";
+pub const CONFIG: &str = "config";
+/// In that `ConfigMap`: the names of the parameters in `config` that are the operator's.
+pub const PARAMETERS: &str = "rates.internal/parameters";
+/// Of a database pod: the id of the next login that works.
+pub const NEXT_LOGIN: &str = "rates.internal/next-login";
+/// Of a database pod of an image that the operator does not know: the server's version.
+pub const VERSION: &str = "rates.internal/postgres-version";
+
+#[derive(Default, Deserialize)]
+struct Member {
+    #[serde(default)]
+    pending_restart_reason: BTreeMap<String, Change>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    #[serde(default)]
+    new_value: serde_json::Value,
+}
+
+/// The parameters that a pod's server takes only at its next start, with the values to come.
+#[must_use]
+pub fn pending_restart(pod: &Pod) -> BTreeMap<String, String> {
+    let status = pod.annotations().get(STATUS);
+    let member: Member = status
+        .and_then(|status| serde_json::from_str(status).ok())
+        .unwrap_or_default();
+    let text = |value: serde_json::Value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let changes = member.pending_restart_reason.into_iter();
+    changes
+        .map(|(name, change)| (name, text(change.new_value)))
+        .collect()
+}
+
+/// What of a pod's annotations is a reason to look at its environment; Patroni writes there every
+/// few seconds.
+#[must_use]
+pub fn said(pod: &Pod) -> (BTreeMap<String, String>, [Option<String>; 2]) {
+    let told = |name| pod.annotations().get(name).cloned();
+    (pending_restart(pod), [NEXT_LOGIN, VERSION].map(told))
+}
+
+/// The version that a pod's server told, where it is one.
+#[must_use]
+pub fn version(pod: &Pod) -> Option<String> {
+    let version = pod.annotations().get(VERSION)?;
+    let numbers = |version: &str| version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    (!version.is_empty() && version.len() <= 8 && numbers(version)).then(|| version.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(annotations: &[(&str, &str)]) -> Pod {
+        let mut pod = Pod::default();
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pod.metadata.annotations = Some(annotations.iter().map(owned).collect());
+        pod
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_read_from_patronis_status() {
+        let status = r#"{"state":"running","xlog_location":1,"pending_restart":true,"pending_restart_reason":
+            {"shared_buffers":{"old_value":"128MB","new_value":"32MB"},"max_connections":{"old_value":"100","new_value":50}}}"#;
+        let pending = pending_restart(&pod(&[(STATUS, status)]));
+        assert_eq!(pending["shared_buffers"], "32MB");
+        assert_eq!(pending["max_connections"], "50");
+    }
+
+    #[test]
+    fn what_patroni_writes_every_few_seconds_is_no_reason_to_look() {
+        let at = |location: u32| said(&pod(&[(STATUS, &format!(r#"{{"xlog_location":{location}}}"#))]));
+        assert_eq!(at(1), at(2));
+        assert_eq!(at(1), said(&pod(&[(STATUS, "no JSON")])));
+        assert_ne!(at(1), said(&pod(&[(NEXT_LOGIN, "0123456789")])));
+    }
+
+    #[test]
+    fn a_version_is_numbers() {
+        let told = |text: &str| version(&pod(&[(VERSION, text)]));
+        assert_eq!(told("17.6").as_deref(), Some("17.6"));
+        for odd in ["", "18beta1", "13.5 (Debian)", "123456789"] {
+            assert_eq!(told(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What is to be said while an environment does not run, or starts again.
+
+use kube::ResourceExt;
+
+use super::conditions::Said;
+use super::pods;
+use crate::dereference::Observed;
+use crate::identity::Component;
+use crate::validate::{Activity, Environment};
+
+/// How far stopping or starting is; it holds while that goes on. `None` for an environment that runs.
+pub fn said(environment: &Environment, observed: &Observed) -> Option<Said> {
+    match environment.activity {
+        Activity::Running => None,
+        Activity::Suspending => Some(Said::yes(
+            "Suspending",
+            format!("suspending: {}", ending(observed)),
+        )),
+        Activity::Suspended => Some(match pods::of(observed, Component::Postgres).next() {
+            Some(pod) => Said::yes(
+                "Suspending",
+                format!("suspending: {} is stopping", pod.name_any()),
+            ),
+            None => Said::no(
+                "Suspended",
+                "suspended, its data are kept; set spec.suspend to false to resume",
+            ),
+        }),
+        Activity::Resuming => Some(Said::yes(
+            "Resuming",
+            "resuming: the database starts, then the API",
+        )),
+    }
+}
+
+/// `ApiAvailable` while the environment does not run.
+pub fn api(environment: &Environment, observed: &Observed) -> Option<Said> {
+    match environment.activity {
+        Activity::Running => None,
+        Activity::Suspending => Some(Said::no("Suspending", ending(observed))),
+        Activity::Suspended => Some(Said::no(
+            "Suspended",
+            "no pods while the environment is suspended",
+        )),
+        Activity::Resuming => Some(Said::no("Resuming", "waiting for the database")),
+    }
+}
+
+/// Who still uses the database.
+fn ending(observed: &Observed) -> String {
+    let count = |component| pods::of(observed, component).count();
+    let jobs = count(Component::Seed) + count(Component::Migrate);
+    match (count(Component::Api), jobs) {
+        (0, jobs) => format!("{jobs} pods of Jobs are ending"),
+        (1, _) => "1 API pod is ending".to_owned(),
+        (pods, _) => format!("{pods} API pods are ending"),
+    }
+}

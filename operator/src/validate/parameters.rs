@@ -1,0 +1,225 @@
+//! The server's parameters as they are to be, and Patroni's settings with them in their place.
+//!
+//! Patroni keeps its settings as JSON in an annotation. What else is in there is Patroni's and
+//! people's: only the parameters are put in, and those that are no longer ours taken out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use serde_json::{Map, Value};
+
+use super::profile::Defaults;
+use super::{Invalid, Resources};
+use crate::crd::{DENIED, Parameter, Parameters};
+use crate::dereference::Observed;
+use crate::patroni::{CONFIG, PARAMETERS};
+
+/// What a new cluster starts with, as the image has it.
+static FIRST: LazyLock<Value> = LazyLock::new(|| {
+    let image: Value =
+        serde_yaml::from_str(include_str!("../../../images/postgres/patroni.yml")).unwrap_or_default();
+    image["bootstrap"]["dcs"].clone()
+});
+
+/// Patroni's settings as they are to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// The JSON; as it was found where nothing of it changes.
+    pub config: String,
+    /// The names of the parameters that are the operator's, comma-separated.
+    pub names: String,
+    /// What was read, so that a change by somebody else in between is not overwritten.
+    pub resource_version: Option<String>,
+}
+
+impl Settings {
+    pub(super) fn plan(
+        observed: &Observed,
+        spec: &Parameters,
+        defaults: &Defaults,
+        resources: &Resources,
+    ) -> Result<Self, Invalid> {
+        let [name, ..] = observed.identity.patroni_state();
+        let config_map = observed.config_maps.iter().find(|c| c.name_any() == name);
+        let wanted = wanted(spec, defaults, resources)?;
+        Ok(Self::merge(config_map, &wanted))
+    }
+
+    fn merge(config_map: Option<&ConfigMap>, wanted: &BTreeMap<String, Value>) -> Self {
+        let annotation = |key| config_map.and_then(|config_map| config_map.annotations().get(key));
+        let found = annotation(CONFIG);
+        let before: Option<Map<String, Value>> = found
+            .and_then(|text| serde_json::from_str(text).ok())
+            .filter(|settings: &Map<String, Value>| !settings.is_empty());
+        let mut config = before
+            .clone()
+            .or_else(|| FIRST.as_object().cloned())
+            .unwrap_or_default();
+        let mut postgresql = take(&mut config, "postgresql");
+        let mut parameters = take(&mut postgresql, "parameters");
+        let ours: BTreeSet<&str> = annotation(PARAMETERS)
+            .map(|names| names.split(',').collect())
+            .unwrap_or_default();
+        for gone in ours.into_iter().filter(|name| !wanted.contains_key(*name)) {
+            parameters.remove(gone);
+        }
+        for (name, value) in wanted {
+            parameters.insert(name.clone(), value.clone());
+        }
+        postgresql.insert("parameters".to_owned(), Value::Object(parameters));
+        config.insert("postgresql".to_owned(), Value::Object(postgresql));
+        let config = match found {
+            Some(text) if before.as_ref() == Some(&config) => text.clone(),
+            Some(_) | None => Value::Object(config).to_string(),
+        };
+        Self {
+            config,
+            names: wanted.keys().cloned().collect::<Vec<_>>().join(","),
+            resource_version: config_map.and_then(ResourceExt::resource_version),
+        }
+    }
+}
+
+fn take(settings: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
+    match settings.remove(name) {
+        Some(Value::Object(part)) => part,
+        Some(_) | None => Map::new(),
+    }
+}
+
+/// The image's, the profile's over them, the specification's over both.
+fn wanted(
+    spec: &Parameters,
+    defaults: &Defaults,
+    resources: &Resources,
+) -> Result<BTreeMap<String, Value>, Invalid> {
+    let first = FIRST["postgresql"]["parameters"].as_object();
+    let mut wanted: BTreeMap<String, Value> = first
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    for (name, value) in defaults.parameters {
+        wanted.insert((*name).to_owned(), Value::from(*value));
+    }
+    // A default gives way to a small limit.
+    let quarter = resources.memory_limit.bytes() / 4 / (1 << 20);
+    let shared_buffers = quarter.clamp(1, i128::from(defaults.shared_buffers));
+    wanted.insert(
+        "shared_buffers".to_owned(),
+        Value::from(format!("{shared_buffers}MB")),
+    );
+    for (name, value) in spec {
+        if let Some(denied) = DENIED.iter().find(|denied| denied.covers(name)) {
+            return Err(Invalid::Parameter {
+                name: name.clone(),
+                why: denied.message.to_owned(),
+            });
+        }
+        if !is_name(name) {
+            return Err(Invalid::Parameter {
+                name: name.clone(),
+                why: "a parameter's name has at most 63 letters, digits and underscores, and may have one dot, as in work_mem or auto_explain.log_min_duration".to_owned(),
+            });
+        }
+        let value = match value {
+            Parameter::Number(number) => Value::from(*number),
+            Parameter::Text(text) => Value::from(text.as_str()),
+        };
+        wanted.insert(name.to_ascii_lowercase(), value);
+    }
+    Ok(wanted)
+}
+
+fn is_name(name: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    name.len() <= 63 && name.split('.').count() <= 2 && name.split('.').all(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config_map(config: &str, names: &str) -> ConfigMap {
+        let mut config_map = ConfigMap::default();
+        config_map.metadata.resource_version = Some("7".to_owned());
+        config_map.metadata.annotations = Some(
+            [(CONFIG, config), (PARAMETERS, names)]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
+        );
+        config_map
+    }
+
+    fn wanting(parameters: &Value) -> BTreeMap<String, Value> {
+        serde_json::from_value(parameters.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_new_cluster_starts_with_all_settings_at_once() {
+        let settings = Settings::merge(None, &wanting(&json!({"work_mem": "8MB"})));
+        let config: Value = serde_json::from_str(&settings.config).unwrap();
+        assert_eq!(config["ttl"], 20);
+        assert_eq!(config["failsafe_mode"], true);
+        assert_eq!(config["postgresql"]["parameters"]["work_mem"], "8MB");
+        assert_eq!(
+            (settings.names.as_str(), settings.resource_version),
+            ("work_mem", None)
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_stays_and_what_is_no_longer_ours_goes() {
+        let found = r#"{"ttl":30,"postgresql":{"parameters":{"theirs":1,"gone":2,"work_mem":"4MB"},"use_slots":true},"pause":true}"#;
+        let settings = Settings::merge(
+            Some(&config_map(found, "gone,work_mem")),
+            &wanting(&json!({"work_mem": "8MB"})),
+        );
+        let config: Value = serde_json::from_str(&settings.config).unwrap();
+        let wanted = json!({
+            "ttl": 30, "pause": true,
+            "postgresql": {"parameters": {"theirs": 1, "work_mem": "8MB"}, "use_slots": true},
+        });
+        assert_eq!(config, wanted);
+        assert_eq!(settings.resource_version.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_left_to_the_letter() {
+        let found = r#"{ "postgresql": {"parameters": {"work_mem":   "8MB"} } }"#;
+        let settings = Settings::merge(
+            Some(&config_map(found, "work_mem")),
+            &wanting(&json!({"work_mem": "8MB"})),
+        );
+        assert_eq!(settings.config, found);
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_replaced() {
+        for found in ["", "{}", "no JSON", "[]"] {
+            let settings = Settings::merge(Some(&config_map(found, "")), &wanting(&json!({"a": 1})));
+            let config: Value = serde_json::from_str(&settings.config).unwrap();
+            assert_eq!(
+                (&config["ttl"], &config["postgresql"]["parameters"]["a"]),
+                (&json!(20), &json!(1))
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_checked() {
+        for good in ["work_mem", "auto_explain.log_min_duration", "DateStyle"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "a b", "a.b.c", "1a", "a'", "a\n", "a=b", ".a", "ä"] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The change of the application's password without a failed request: through the other login.
+//!
+//! Each step is read from the Secrets and the pods, so that a restart of the operator at any moment
+//! changes nothing. First the admin Secret gets the next login, and the keeper of the roles makes it
+//! work beside the one in use. When its pod says so, the application's Secret is switched, and the
+//! API's pods are replaced. When none is left that was made before, the admin Secret names the login
+//! that is out of use, and the keeper shuts it.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::ResourceExt;
+
+use super::activity::is_of;
+use super::judging::has_ended;
+use crate::credentials::{
+    Credentials, LOGIN, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, RETIRED_USERNAME, ROTATION, other_login, value,
+};
+use crate::dereference::{Observed, short_digest};
+use crate::identity::Component;
+use crate::patroni::NEXT_LOGIN;
+
+/// Another value of this annotation asks for another password.
+pub const ROTATE_PASSWORD: &str = "rates.internal/rotate-password";
+
+/// The login that takes over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Next {
+    pub username: String,
+    pub password: String,
+    /// Tells this login and password from others, and nothing of them.
+    pub id: String,
+    /// What it was asked for by.
+    pub rotation: String,
+}
+
+/// How far a rotation is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Rotation {
+    Settled {
+        /// The last one.
+        rotation: Option<String>,
+        /// Out of use since.
+        retired: Option<String>,
+    },
+    /// The next login is made to work.
+    Preparing(Next),
+    /// The application uses it; its pods from before are being replaced.
+    Switching(Next),
+}
+
+/// The credentials after one more step, and how far they are.
+pub(super) fn plan(
+    observed: &Observed,
+    mut credentials: Credentials,
+    fresh_password: String,
+) -> (Credentials, Rotation) {
+    let admin = observed.admin_secret.as_ref();
+    let recorded = value(admin, ROTATION);
+    let asked = observed
+        .environment
+        .annotations()
+        .get(ROTATE_PASSWORD)
+        .map(|asked| short_digest(&[asked.as_bytes()]));
+    let rotation = match next_of(admin) {
+        Some(next) if credentials.username == next.username => {
+            if is_used_by_all(observed, &next.id) {
+                Rotation::Settled {
+                    retired: Some(other_login(&next.username).to_owned()),
+                    rotation: Some(next.rotation),
+                }
+            } else {
+                Rotation::Switching(next)
+            }
+        }
+        Some(next) if works(observed, &next.id) => {
+            credentials.username.clone_from(&next.username);
+            credentials.password.clone_from(&next.password);
+            credentials.id = Some(next.id.clone());
+            Rotation::Switching(next)
+        }
+        Some(next) => Rotation::Preparing(next),
+        None => match asked.filter(|asked| Some(asked) != recorded.as_ref()) {
+            // A password that was made just now needs no change.
+            Some(asked) if observed.app_secret.is_none() => Rotation::Settled {
+                rotation: Some(asked),
+                retired: value(admin, RETIRED_USERNAME),
+            },
+            Some(asked) => Rotation::Preparing(Next {
+                username: other_login(&credentials.username).to_owned(),
+                id: short_digest(&[asked.as_bytes(), fresh_password.as_bytes()]),
+                password: fresh_password,
+                rotation: asked,
+            }),
+            None => Rotation::Settled {
+                rotation: recorded,
+                retired: value(admin, RETIRED_USERNAME),
+            },
+        },
+    };
+    (credentials, rotation)
+}
+
+fn next_of(admin: Option<&Secret>) -> Option<Next> {
+    Some(Next {
+        username: value(admin, NEXT_USERNAME).filter(|name| other_login(other_login(name)) == name)?,
+        password: value(admin, NEXT_PASSWORD)?,
+        id: value(admin, NEXT_ID)?,
+        rotation: value(admin, ROTATION)?,
+    })
+}
+
+/// Whether the keeper of the roles says that the login works.
+fn works(observed: &Observed, id: &str) -> bool {
+    super::primary(observed)
+        .is_some_and(|pod| pod.annotations().get(NEXT_LOGIN).is_some_and(|told| told == id))
+}
+
+/// Whether nobody is left who was started with the login before: no pod of the API, no Job.
+fn is_used_by_all(observed: &Observed, id: &str) -> bool {
+    let with_it = |annotations: &std::collections::BTreeMap<String, String>| {
+        annotations.get(LOGIN).is_some_and(|login| login == id)
+    };
+    let of_old = |pod: &Pod| {
+        let api = is_of(Component::Api, pod);
+        let job = is_of(Component::Seed, pod) || is_of(Component::Migrate, pod);
+        !has_ended(pod) && (job || (api && !with_it(pod.annotations())))
+    };
+    let named = |deployment: &&Deployment| deployment.name_any() == observed.identity.api();
+    let rolled_out = observed.deployments.iter().find(named).is_none_or(|deployment| {
+        let template = deployment
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.metadata.as_ref());
+        let status = deployment.status.clone().unwrap_or_default();
+        template
+            .and_then(|metadata| metadata.annotations.as_ref())
+            .is_some_and(with_it)
+            && status.observed_generation == deployment.metadata.generation
+            && status.updated_replicas.unwrap_or(0) == status.replicas.unwrap_or(0)
+    });
+    rolled_out && !observed.pods.iter().any(of_old)
+}
