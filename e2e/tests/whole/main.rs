@@ -8,6 +8,7 @@
 mod admission;
 mod api;
 mod autoscaling;
+mod changes;
 mod deletion;
 mod faults;
 mod first_environment;
@@ -70,6 +71,7 @@ fn side_by_side() -> Vec<Trial> {
     [
         // The longest first, so that nothing waits for it at the end.
         faults::trials(),
+        changes::trials(),
         deletion::trials(),
         seeds::trials(),
         reference_dump::trials(),
