@@ -79,9 +79,9 @@ fn rotates_the_password() -> Result<()> {
     ensure!(new == "rates_b", "the login is {new}");
     let pod = format!("{secret}-0");
     until("the old login is shut", PATIENCE, || {
-        let entered = environment
-            .kubectl
-            .run(["exec", &pod, "-c", "postgres", "--", "psql", &old, "-c", "SELECT 1"]);
+        let entered = environment.kubectl.run([
+            "exec", &pod, "-c", "postgres", "--", "psql", &old, "-c", "SELECT 1",
+        ]);
         Ok(match entered {
             Err(_) => Look::Holds(()),
             Ok(_) => Look::NotYet("it still opens the database".to_owned()),
@@ -106,7 +106,10 @@ fn rotate(environment: &Environment) -> Result<()> {
 
 fn changes_parameters() -> Result<()> {
     let environment = Environment::new("parameters")?;
-    environment.apply(&spec(&json!({"work_mem": "5MB", "shared_buffers": "24MB"}), false))?;
+    environment.apply(&spec(
+        &json!({"work_mem": "5MB", "shared_buffers": "24MB"}),
+        false,
+    ))?;
     environment.wait_ready()?;
     let pod = || -> Result<Value> {
         let pod = environment
@@ -127,10 +130,16 @@ fn changes_parameters() -> Result<()> {
     };
     is("shared_buffers", "24MB")?;
     let first = pod()?;
-    environment.apply(&spec(&json!({"work_mem": "6MB", "shared_buffers": "24MB"}), false))?;
+    environment.apply(&spec(
+        &json!({"work_mem": "6MB", "shared_buffers": "24MB"}),
+        false,
+    ))?;
     is("work_mem", "6MB")?;
     ensure!(pod()? == first, "a restart that was not needed");
-    environment.apply(&spec(&json!({"work_mem": "6MB", "shared_buffers": "40MB"}), false))?;
+    environment.apply(&spec(
+        &json!({"work_mem": "6MB", "shared_buffers": "40MB"}),
+        false,
+    ))?;
     is("shared_buffers", "40MB")?;
     let second = pod()?;
     ensure!(second != first);
@@ -153,7 +162,10 @@ fn suspends() -> Result<()> {
     let selector = format!("app.kubernetes.io/instance={}", environment.name);
     let pods = environment.kubectl.list("pods", &selector)?;
     // Those of Jobs that did their work may stay for their logs.
-    let running = pods.iter().filter(|pod| pod["status"]["phase"] != "Succeeded").count();
+    let running = pods
+        .iter()
+        .filter(|pod| pod["status"]["phase"] != "Succeeded")
+        .count();
     ensure!(running == 0, "{running} pods are left");
     environment.apply(&spec(&json!({}), false))?;
     environment.wait_ready()?;

@@ -14,7 +14,10 @@ fn kubectl_explain_tells_units_defaults_and_an_example_of_every_field() {
         ("renv.spec.database.version", "Examples: \"13.5\", \"17\""),
         ("renv.spec.database.storage.size", "at least 256Mi"),
         ("renv.spec.database.storage.retain", "Default: false"),
-        ("renv.spec.database.seed", "exactly one of bundled, configMap, url"),
+        (
+            "renv.spec.database.seed",
+            "exactly one of bundled, configMap, url",
+        ),
         ("renv.spec.database.seed.configMap", "kubectl create configmap"),
         ("renv.spec.api.replicas", "1 to 100"),
         ("renv.spec.api.autoscaling", "HorizontalPodAutoscaler"),
