@@ -104,6 +104,10 @@ pub fn status(
         restarting: database::restarting(observed),
         rotating: database::rotating(environment),
         counts,
+        was_migrated: previous
+            .database
+            .as_ref()
+            .is_some_and(|database| database.schema.is_some()),
         problem,
     };
     let ready = parts.ready(environment);
@@ -189,6 +193,8 @@ struct Parts {
     /// How far a rotation of the password is.
     rotating: Option<String>,
     counts: Pods,
+    /// By some image, before.
+    was_migrated: bool,
     problem: Option<Problem>,
 }
 
@@ -204,6 +210,15 @@ impl Parts {
         let parts = [
             ("database", &self.database),
             ("seed", &self.seeded),
+            // Once it was migrated it serves, whatever another image's migrations do.
+            (
+                "migrate",
+                if self.was_migrated {
+                    &self.seeded
+                } else {
+                    &self.migrated
+                },
+            ),
             ("api", &self.api),
         ];
         let exposed = self.exposed.iter().map(|said| ("expose", said));

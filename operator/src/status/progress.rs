@@ -80,6 +80,9 @@ pub fn migrated(environment: &Environment, observed: &Observed) -> Said {
             )
         }
         Migration::Waiting => Said::no("Waiting", "waiting for the data"),
+        Migration::Run(run) if run.attempt == 1 && matches!(environment.seeding, Seeding::Run { .. }) => {
+            Said::no("Waiting", "waiting for the data")
+        }
         Migration::Run(run) => {
             if let Some(message) = retrying(run) {
                 return Said::no("Retrying", message);

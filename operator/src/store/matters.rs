@@ -98,8 +98,10 @@ impl Held for HTTPRoute {
 }
 
 impl Held for HorizontalPodAutoscaler {
+    /// Its generation never moves, whatever is changed in it.
     fn digest(&self) -> u64 {
-        specification(&self.metadata)
+        let spec = serde_json::to_string(&self.spec).unwrap_or_default();
+        hash(&(specification(&self.metadata), spec))
     }
 }
 

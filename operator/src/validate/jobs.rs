@@ -216,7 +216,13 @@ impl Progress<'_> {
     }
 
     fn migration_of_a_running_one(&self, seeding: &Seeding) -> Migration {
-        let (Seeding::Done(_), Some(claim_uid)) = (seeding, &self.database.claim_uid) else {
+        // Beside a load that takes seconds it may start at once: it waits for the database to appear.
+        let starts = match seeding {
+            Seeding::Done(_) => true,
+            Seeding::Run { source, .. } => source.is_small(),
+            Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => false,
+        };
+        let Some(claim_uid) = self.database.claim_uid.as_ref().filter(|_| starts) else {
             return Migration::Waiting;
         };
         let migrated = |schema: &&SchemaStatus| {

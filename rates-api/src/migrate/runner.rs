@@ -18,6 +18,8 @@ const ADVISORY_LOCK: i64 = 0x7261_7465_735f_6d69;
 
 /// A first wait between attempts, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The same between attempts to connect: what is waited for is to be met soon after it is there.
+const CONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 pub struct Options {
     pub owner_role: String,
@@ -110,7 +112,8 @@ pub async fn migrate(
     }
 }
 
-/// Connects, waiting for a server that is not there yet or not ready; a database that does not exist is an error at once.
+/// Connects, waiting for a server that is not there yet or not ready, and for the address's own database to be
+/// published; another `database` that does not exist is an error at once.
 ///
 /// # Errors
 /// With the last reason, when the deadline passes.
@@ -119,7 +122,7 @@ pub async fn connect_until(
     database: Option<&str>,
     deadline: Instant,
 ) -> Result<Session, MigrateError> {
-    let mut backoff = BACKOFF.0;
+    let mut backoff = CONNECT_BACKOFF.0;
     loop {
         let mut config = address.config()?;
         if let Some(database) = database {
@@ -127,12 +130,14 @@ pub async fn connect_until(
         }
         match connect(&config, CONNECT_TIMEOUT).await {
             Ok(session) => return Ok(session),
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_DATABASE) => return Err(error.into()),
+            Err(error) if database.is_some() && error.code() == Some(&SqlState::UNDEFINED_DATABASE) => {
+                return Err(error.into());
+            }
             Err(error) if Instant::now() + backoff >= deadline => return Err(error.into()),
             Err(error) => tracing::info!(error = chain(&error), "waiting for the database"),
         }
         sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF.1);
+        backoff = (backoff * 2).min(CONNECT_BACKOFF.1);
     }
 }
 
