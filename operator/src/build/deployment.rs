@@ -18,7 +18,7 @@ use crate::ingest_token::TOKEN_SHA256;
 use crate::token_rotation::MARK;
 use crate::validate::{ApiPlan, Environment, Scale};
 
-/// `None` until there are tables to serve.
+/// `None` until there are tables to serve, or such as will be there in seconds.
 pub fn build(environment: &Environment) -> Option<Deployment> {
     let image = environment.api.rollout_image.as_deref()?;
     let identity = &environment.identity;

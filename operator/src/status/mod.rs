@@ -207,22 +207,15 @@ impl Parts {
         if let Some(suspension) = &self.suspension {
             return Said::no(suspension.reason, suspension.message.clone());
         }
-        let parts = [
-            ("database", &self.database),
-            ("seed", &self.seeded),
-            // Once it was migrated it serves, whatever another image's migrations do.
-            (
-                "migrate",
-                if self.was_migrated {
-                    &self.seeded
-                } else {
-                    &self.migrated
-                },
-            ),
-            ("api", &self.api),
-        ];
+        // Once it was migrated it serves, whatever another image's migrations do.
+        let migrated = (!self.was_migrated).then_some(("migrate", &self.migrated));
         let exposed = self.exposed.iter().map(|said| ("expose", said));
-        match parts.into_iter().chain(exposed).find(|(_, said)| !said.holds) {
+        let mut parts = [("database", &self.database), ("seed", &self.seeded)]
+            .into_iter()
+            .chain(migrated)
+            .chain([("api", &self.api)])
+            .chain(exposed);
+        match parts.find(|(_, said)| !said.holds) {
             Some((part, said)) => Said::no(said.reason, format!("{part}: {}", said.message)),
             None => Said::yes(
                 "Serving",

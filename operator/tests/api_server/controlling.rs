@@ -7,8 +7,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
-use rates_operator::controller::{Scope, controller};
-use rates_operator::settings::Namespaces;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -29,12 +27,7 @@ async fn watches_bring_every_change_to_a_reconcile() {
     let Some(server) = server::shared() else { return };
     let mut stage = Stage::new(server, "watched").await;
     let stop = CancellationToken::new();
-    let scope = Scope {
-        namespaces: Namespaces::One(stage.namespace.clone()),
-        concurrency: 2,
-    };
-    let (context, triggered) = stage.take_context();
-    let running = tokio::spawn(controller(context, scope, triggered, stop.clone()));
+    let running = stage.run(&stop);
 
     stage.specify(&json!({"database": {"seed": {"configMap": {"name": "dump", "key": "rates.sql"}}}}));
     until("the StatefulSet is made", || {
@@ -81,12 +74,7 @@ async fn what_is_under_way_when_it_is_told_to_end_is_finished() {
     let Some(server) = server::shared() else { return };
     let mut stage = Stage::new(server, "finishing").await;
     let stop = CancellationToken::new();
-    let scope = Scope {
-        namespaces: Namespaces::One(stage.namespace.clone()),
-        concurrency: 2,
-    };
-    let (context, triggered) = stage.take_context();
-    let running = tokio::spawn(controller(context, scope, triggered, stop.clone()));
+    let running = stage.run(&stop);
     stage.specify(&json!({"database": {"seed": {"bundled": {}}}}));
     while !stage.exists::<Secret>("harbour-postgres").await {}
     // Its first write was seen: there is more to come, and the status is the last.

@@ -13,7 +13,7 @@ use crate::controlling::until;
 use crate::installing::documents;
 use crate::program::Program;
 use crate::server::{self, MANIFESTS, NAMESPACED, Server};
-use crate::stage::{NAME, Stage};
+use crate::stage::{NAME, Stage, reports};
 
 /// The objects of `manifests/namespaced`, for a namespace, as the overlay that it describes makes them.
 fn rendered(server: &Server) -> Vec<Value> {
@@ -94,18 +94,7 @@ async fn the_operator_of_one_namespace_works_with_roles_there_and_asks_for_nothi
     .await;
     stage.database_runs().await;
     let jobs = stage.api::<Job>();
-    for (component, container, report) in [
-        (
-            "seed",
-            "publish",
-            json!({"outcome": "succeeded", "source": "bundled", "checksum": "sha256:00", "rows": 3, "seconds": 0.5, "schemaVersion": 1}),
-        ),
-        (
-            "migrate",
-            "migrate",
-            json!({"outcome": "succeeded", "schemaVersion": 1, "applied": []}),
-        ),
-    ] {
+    for (component, container, report) in reports() {
         let of = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
         until("the Job is made", async || {
             !jobs.list(&of).await.unwrap().items.is_empty()

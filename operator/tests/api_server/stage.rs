@@ -13,6 +13,7 @@ use kube::core::NamespaceResourceScope;
 use kube::discovery::ApiResource;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
+use rates_operator::controller::{Scope, controller};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
 use rates_operator::reconcile::{Context, reconcile};
@@ -21,6 +22,7 @@ use rates_operator::store::{self, Held, Key};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::layer::layer_fn;
 use tower::util::MapRequestLayer;
@@ -39,6 +41,13 @@ pub struct Stage {
     life: Arc<Life>,
     writes: Arc<Mutex<Vec<String>>>,
     restarted: bool,
+}
+
+/// What the Jobs of a creation leave behind, in their order: component, container and report.
+pub fn reports() -> [(&'static str, &'static str, Value); 2] {
+    let seeded = json!({"outcome": "succeeded", "source": "bundled", "checksum": "sha256:00", "rows": 3, "seconds": 0.5, "schemaVersion": 1});
+    let migrated = json!({"outcome": "succeeded", "schemaVersion": 1, "applied": []});
+    [("seed", "publish", seeded), ("migrate", "migrate", migrated)]
 }
 
 pub const NAME: &str = "harbour";
@@ -133,9 +142,15 @@ impl Stage {
         self.following = following;
     }
 
-    /// For a controller that is to reconcile by itself.
-    pub fn take_context(&mut self) -> (Context, UnboundedReceiver<Key>) {
-        (self.context.take().unwrap(), self.triggered.take().unwrap())
+    /// Starts a controller, which reconciles by itself.
+    pub fn run(&mut self, stop: &CancellationToken) -> AbortOnDropHandle<()> {
+        let scope = Scope {
+            namespaces: Namespaces::One(self.namespace.clone()),
+            concurrency: 2,
+        };
+        let (context, triggered) = (self.context.take().unwrap(), self.triggered.take().unwrap());
+        let running = controller(context, scope, triggered, stop.clone());
+        AbortOnDropHandle::new(tokio::spawn(running))
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -333,12 +348,10 @@ impl Stage {
     /// Plays what has to happen until the API can run.
     pub async fn until_the_api_is_due(&self) {
         self.database_runs().await;
-        let seeded = json!({"outcome": "succeeded", "source": "bundled", "checksum": "sha256:00", "rows": 3, "seconds": 0.5, "schemaVersion": 1});
-        self.job_ends("seed", "publish", "Succeeded", &seeded).await;
-        self.reconcile().await;
-        let migrated = json!({"outcome": "succeeded", "schemaVersion": 1, "applied": []});
-        self.job_ends("migrate", "migrate", "Succeeded", &migrated).await;
-        self.reconcile().await;
+        for (component, container, report) in reports() {
+            self.job_ends(component, container, "Succeeded", &report).await;
+            self.reconcile().await;
+        }
     }
 
     pub async fn pod(&self, name: &str, component: &str, more: &Value, owner: Option<&Job>) {
