@@ -16,6 +16,8 @@ pub mod store;
 
 pub mod dereference;
 
+mod pods;
+
 pub mod credentials;
 pub mod ingest_token;
 pub mod token_rotation;

@@ -15,12 +15,13 @@ use crate::build::build;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::Fresh;
 use crate::dereference::{self, Observed, dereference};
-use crate::identity::MANAGER;
+use crate::identity::{Component, MANAGER};
 use crate::metrics::Metrics;
+use crate::pods::{self, trouble};
 use crate::settings::Images;
 use crate::status::{self, Problem};
 use crate::store::Store;
-use crate::validate::{Environment, Migration, Seeding, validate};
+use crate::validate::{Environment, Migration, Seeding, is_ready, unwise, validate};
 
 /// Watches tell of every change; this is for what they might miss.
 const SAFETY_NET: Duration = Duration::from_mins(10);
@@ -103,14 +104,19 @@ pub async fn reconcile(key: &str, context: &Context) -> Result<Next, Error> {
     let again = if applied.writes > 0 {
         Next::Wrote
     } else {
-        Next::Settled(look_again(&environment, blocked, now))
+        Next::Settled(look_again(&environment, &observed, blocked, now))
     };
     let status = status::status(&environment, &observed, &applied, problem, now);
     report(context, &observed, status).await?;
     Ok(again)
 }
 
-fn look_again(environment: &Environment, problem: Option<&str>, now: Timestamp) -> Duration {
+fn look_again(
+    environment: &Environment,
+    observed: &Observed,
+    problem: Option<&str>,
+    now: Timestamp,
+) -> Duration {
     let seed = match &environment.seeding {
         Seeding::Run { run, .. } => run.not_before,
         Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => None,
@@ -121,7 +127,13 @@ fn look_again(environment: &Environment, problem: Option<&str>, now: Timestamp) 
     };
     let tokens = environment.ingest_tokens.as_ref().ok();
     let overlap = tokens.and_then(|tokens| Some(tokens.previous.as_ref()?.until));
-    let due = seed.into_iter().chain(migrate).chain(overlap).min().map(|due| {
+    let unready = pods::of(observed, Component::Api)
+        .filter(|pod| !is_ready(pod))
+        .filter_map(trouble::unready_at)
+        .filter(|at| *at > now)
+        .min();
+    let due = [seed, migrate, overlap, unready].into_iter().flatten().min();
+    let due = due.map(|due| {
         let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
         wait + Duration::from_millis(50)
     });
@@ -168,6 +180,18 @@ async fn report(context: &Context, observed: &Observed, status: RatesEnvironment
     );
     tell(context, observed, &previous.conditions, &status.conditions).await;
     tell_of_the_database(context, observed, &previous, &status).await;
+    if status.observed_generation != previous.observed_generation {
+        for unwise in unwise(&observed.environment.spec) {
+            publish(
+                context,
+                observed,
+                EventType::Warning,
+                unwise.reason,
+                unwise.message,
+            )
+            .await;
+        }
+    }
     Ok(())
 }
 
@@ -252,7 +276,7 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
 
 /// The reasons that a person should hear of.
 fn is_bad(reason: &str) -> bool {
-    const BAD: [&str; 12] = [
+    const BAD: [&str; 14] = [
         "GatewayApiMissing",
         "RouteRefused",
         "SeedFailed",
@@ -264,6 +288,8 @@ fn is_bad(reason: &str) -> bool {
         "Refused",
         "DatabaseFailing",
         "RolloutStuck",
+        "RolledBack",
+        "MigrationFailed",
         "ApiUnavailable",
     ];
     BAD.contains(&reason) || status::TROUBLES.contains(&reason)

@@ -12,7 +12,7 @@ pub fn build(environment: &Environment) -> Option<HorizontalPodAutoscaler> {
         return None;
     };
     // Nothing to scale before.
-    environment.api.rollout_image.as_ref()?;
+    environment.api.rollout.revision.as_ref()?;
     let identity = &environment.identity;
     Some(HorizontalPodAutoscaler {
         metadata: identity.metadata(identity.api(), Component::Api),

@@ -16,11 +16,15 @@ use crate::credentials::LOGIN;
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
 use crate::token_rotation::MARK;
-use crate::validate::{ApiPlan, Environment, Scale};
+use crate::validate::{Drain, Environment, REVISION, Revision, Scale};
+
+/// After that long without a step forward a rollout counts as stuck: an image to be pulled, and the
+/// time that a pod has to start.
+const DEADLINE_SECONDS: i32 = 300;
 
 /// `None` until there are tables to serve, or such as will be there in seconds.
 pub fn build(environment: &Environment) -> Option<Deployment> {
-    let image = environment.api.rollout_image.as_deref()?;
+    let revision = environment.api.rollout.revision.as_ref()?;
     let identity = &environment.identity;
     let replicas = match environment.api.scale {
         Scale::Fixed(replicas) => Some(replicas),
@@ -33,6 +37,7 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
             replicas,
             // What the proxies of the nodes need to notice a pod.
             min_ready_seconds: Some(1),
+            progress_deadline_seconds: Some(DEADLINE_SECONDS),
             revision_history_limit: Some(3),
             selector: LabelSelector {
                 match_labels: Some(identity.selector(Component::Api)),
@@ -48,10 +53,10 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(identity.labels(Component::Api)),
-                    annotations: marks(environment),
+                    annotations: Some(marks(environment, revision)),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod_spec(environment, image)),
+                spec: Some(pod_spec(environment, revision)),
             },
             ..DeploymentSpec::default()
         }),
@@ -59,24 +64,27 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
     })
 }
 
-/// A rotation of the token or of the login replaces the pods; nothing else of them is in their template.
-fn marks(environment: &Environment) -> Option<BTreeMap<String, String>> {
+/// What the pods are made of. A rotation of the token or of the login replaces them too; nothing else of it
+/// is in their template.
+fn marks(environment: &Environment, revision: &Revision) -> BTreeMap<String, String> {
     let token = environment.rotation_mark.clone().map(|mark| (MARK, mark));
     let login = environment.database.credentials.id.clone().map(|id| (LOGIN, id));
-    let marks: BTreeMap<String, String> = token
+    [(REVISION, revision.digest.clone())]
         .into_iter()
+        .chain(token)
         .chain(login)
         .map(|(name, mark)| (name.to_owned(), mark))
-        .collect();
-    (!marks.is_empty()).then_some(marks)
+        .collect()
 }
 
-fn pod_spec(environment: &Environment, image: &str) -> PodSpec {
+fn pod_spec(environment: &Environment, revision: &Revision) -> PodSpec {
     let identity = &environment.identity;
     PodSpec {
         service_account_name: Some(identity.api()),
-        containers: vec![container(environment, image)],
-        termination_grace_period_seconds: Some(i64::from(environment.api.grace_seconds)),
+        containers: vec![container(environment, revision)],
+        termination_grace_period_seconds: Some(i64::from(
+            environment.api.drain.grace_seconds(&revision.written.config),
+        )),
         topology_spread_constraints: Some(spread(environment)),
         // The digest alone, and nothing of it in the template: the API reads the file for every batch.
         volumes: Some(vec![
@@ -118,34 +126,36 @@ fn port(name: &str, number: i32) -> ContainerPort {
 }
 
 /// What every release knows, and then what the spec sets.
-fn variables(api: &ApiPlan) -> Vec<EnvVar> {
+fn variables(drain: Drain, revision: &Revision) -> Vec<EnvVar> {
+    let drain_seconds = drain.server_seconds(&revision.written.config);
     let mut variables = vec![
         pod::variable("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri"),
-        pod::variable("RATES_DRAIN_SECONDS", &api.drain_seconds.to_string()),
+        pod::variable("RATES_DRAIN_SECONDS", &drain_seconds.to_string()),
+        pod::variable("RATES_MAX_BATCH_SECONDS", &drain.max_batch_seconds.to_string()),
         pod::variable(
             "RATES_INGEST_TOKEN_DIGESTS_FILE",
             &format!("{}/{TOKEN_SHA256}", pod::INGEST_PATH),
         ),
     ];
-    variables.extend(api.variables.iter().cloned());
+    variables.extend(revision.variables.iter().cloned());
     variables
 }
 
-fn container(environment: &Environment, image: &str) -> Container {
-    let api = &environment.api;
+fn container(environment: &Environment, revision: &Revision) -> Container {
+    let drain = environment.api.drain;
     let propagation = LifecycleHandler {
         sleep: Some(SleepAction {
-            seconds: i64::from(api.propagation_seconds),
+            seconds: i64::from(drain.propagation_seconds),
         }),
         ..LifecycleHandler::default()
     };
     Container {
         args: Some(vec!["serve".to_owned()]),
-        env: Some(variables(api)),
+        env: Some(variables(drain, revision)),
         // The second is for whoever collects metrics from pods; the Service has it not.
         ports: Some(vec![port("http", 8080), port("metrics", 9090)]),
         // Nothing to wait for: and before 1.33 a sleep of nothing is refused.
-        lifecycle: (api.propagation_seconds > 0).then(|| Lifecycle {
+        lifecycle: (drain.propagation_seconds > 0).then(|| Lifecycle {
             pre_stop: Some(propagation),
             ..Lifecycle::default()
         }),
@@ -156,6 +166,6 @@ fn container(environment: &Environment, image: &str) -> Container {
             pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
             pod::read_only(pod::mount("ingest", pod::INGEST_PATH)),
         ]),
-        ..pod::container("api", image, &api.resources)
+        ..pod::container("api", &revision.written.image, &revision.resources)
     }
 }

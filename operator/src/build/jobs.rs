@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::pod::{self, Fixed};
 use crate::identity::Component;
-use crate::validate::{ATTEMPT, Environment, JobRun, LOAD, Migration, SeedSource, Seeding};
+use crate::validate::{ATTEMPT, Environment, JobRun, LAST_FAILURE, LOAD, Migration, SeedSource, Seeding};
 
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
 const SEED_RESOURCES: Fixed = Fixed {
@@ -111,7 +111,12 @@ fn child(
 ) -> JobChild {
     let identity = &environment.identity;
     let mut metadata = identity.metadata(name, component);
-    metadata.annotations = Some([(ATTEMPT.to_owned(), run.attempt.to_string())].into());
+    let attempt = (ATTEMPT.to_owned(), run.attempt.to_string());
+    let failure = run
+        .failure
+        .clone()
+        .map(|message| (LAST_FAILURE.to_owned(), message));
+    metadata.annotations = Some([attempt].into_iter().chain(failure).collect());
     JobChild {
         job: Job {
             metadata,

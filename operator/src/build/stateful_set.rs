@@ -3,8 +3,8 @@
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EmptyDirVolumeSource, ExecAction, PersistentVolumeClaim, PodSpec,
-    PodTemplateSpec, Probe, Volume,
+    Container, ContainerPort, EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler,
+    PersistentVolumeClaim, PodSpec, PodTemplateSpec, Probe, Volume,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -14,8 +14,9 @@ use super::pod::{self, Fixed};
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
 use crate::validate::{Activity, Environment, RESTARTED_FOR};
 
-/// A fast shutdown of a busy server may take this long.
-const STOP_SECONDS: i64 = 120;
+/// A fast shutdown of a busy server may take 120 s. Before it, the batches under way are waited for, which the
+/// hook gives up after 660 s. Not by the spec's longest batch: another value would restart the server.
+const STOP_SECONDS: i64 = 900;
 const SCRATCH: &str = "scratch";
 const DATA: &str = "data";
 
@@ -129,6 +130,15 @@ fn postgres(environment: &Environment) -> Container {
             pod::variable("PATRONI_KUBERNETES_LEADER_LABEL_VALUE", "primary"),
         ]),
         ports: Some(vec![port("postgres", 5432), port("patroni", 8008)]),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                exec: Some(ExecAction {
+                    command: Some(vec!["/usr/local/bin/rates-postgres-drain".to_owned()]),
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
         // initdb comes before Patroni answers, and may be slow on a busy node.
         startup_probe: Some(pod::http_probe("/liveness", "patroni", 1, 900)),
         liveness_probe: Some(pod::http_probe("/liveness", "patroni", 10, 6)),

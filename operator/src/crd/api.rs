@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Autoscaling, Config, EnvVar, Resources};
@@ -63,11 +64,18 @@ pub struct Api {
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// Seconds that a pod which is to end goes on serving as before, until every proxy and
-    /// load balancer has noticed that it left; 0 to 300. Default: 5, enough inside a
+    /// load balancer has noticed that it left; 0 to 600. Default: 5, enough inside a
     /// cluster; outside load balancers may need 30.
     #[serde(default = "five")]
-    #[schemars(range(min = 0, max = 300))]
+    #[schemars(range(min = 0, max = 600))]
     pub propagation_seconds: i32,
+
+    /// Seconds that a batch may take, from its first byte, 1 to 86400 (a day). One that takes
+    /// longer is undone and refused, and can be sent again. A pod that is to end is given this
+    /// time, so that it finishes the batches it has begun. Default: 300.
+    #[serde(default = "five_minutes")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub max_batch_seconds: i32,
 
     /// How many pods a rollout starts beside those that serve, 1 to 100 or a percentage of them,
     /// "1%" to "100%"; no pod goes before its successor is ready. Default: 1.
@@ -75,19 +83,40 @@ pub struct Rollout {
     #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 && self <= 100 : self.matches('^([1-9][0-9]?|100)%$')")
         .message("api.rollout.maxSurge must be a number of pods from 1 to 100, or a percentage from \"1%\" to \"100%\""))]
     pub max_surge: IntOrString,
+
+    /// What happens when the pods of a new image, config, env or resources do not work. Hold: the old ones
+    /// go on serving, the new ones are tried on, and the status says why. `RollBack`: the old
+    /// image, config, env and resources are put back, and stay until these fields change.
+    /// Default: Hold.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// What happens when new pods do not work.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum OnFailure {
+    #[default]
+    Hold,
+    RollBack,
 }
 
 impl Default for Rollout {
     fn default() -> Self {
         Self {
             propagation_seconds: five(),
+            max_batch_seconds: five_minutes(),
             max_surge: one_pod(),
+            on_failure: OnFailure::default(),
         }
     }
 }
 
 fn five() -> i32 {
     5
+}
+
+fn five_minutes() -> i32 {
+    300
 }
 
 fn one_pod() -> IntOrString {

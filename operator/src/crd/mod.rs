@@ -20,7 +20,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use api::{Api, Rollout};
+pub use api::{Api, OnFailure, Rollout};
 pub use autoscaling::{
     Autoscaling, Behavior, ContainerMetric, DescribedObject, ExternalMetric, Label, Metric, MetricIdentifier,
     MetricKind, ObjectMetric, PodsMetric, PolicyKind, ResourceMetric, ResourceName, ScalingPolicy,
@@ -33,8 +33,8 @@ pub use parameters::{DENIED, Denied, Parameter, Parameters};
 pub use resources::{Amounts, Resources};
 pub use seed::{Bundled, ClaimSource, ConfigMapSource, Seed, UrlSource};
 pub use status::{
-    ApiStatus, AutoscalingStatus, DatabaseStatus, Phase, RatesEnvironmentStatus, SchemaStatus, SeedStatus,
-    StorageStatus,
+    ApiStatus, AutoscalingStatus, DatabaseStatus, FailedRollout, Phase, RatesEnvironmentStatus, Revision,
+    SchemaStatus, SeedStatus, StorageStatus,
 };
 
 /// The PostgreSQL version of an environment that names none: the one the company runs.

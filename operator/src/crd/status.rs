@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Profile, Resources};
+use super::{Config, EnvVar, Profile, Resources};
 
 /// What is, as the operator last saw it.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -210,9 +210,63 @@ pub struct ApiStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
 
-    /// Seconds that a pod has to finish what it is doing once it is told to end.
+    /// Seconds that a pod may take to end, its terminationGracePeriodSeconds:
+    /// rollout.propagationSeconds, then rollout.maxBatchSeconds and the time of a request, and
+    /// a margin. Most need far less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_budget_seconds: Option<i32>,
+
+    /// What the pods are made of, or are being replaced for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+
+    /// What the pods of the last complete rollout are made of, where that is not revision: what
+    /// rollout.onFailure goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_complete_revision: Option<Revision>,
+
+    /// The rollout that was taken back; absent where none was, and once the specification says
+    /// something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_rollout: Option<FailedRollout>,
+}
+
+/// What a rollout of the API changes.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// The image.
+    pub image: String,
+
+    /// The settings that are set.
+    #[serde(default)]
+    pub config: Config,
+
+    /// The variables beside the settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub env: Vec<EnvVar>,
+
+    /// What a pod asks for and may use, where the specification says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+/// A rollout that was taken back.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedRollout {
+    /// What tells the revision that failed from others.
+    pub revision: String,
+
+    /// Why, in a word.
+    pub reason: String,
+
+    /// Why, in a sentence.
+    pub message: String,
 }
 
 /// The range that the autoscaler keeps to.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::trouble::{REASONS, Trouble};
+use crate::pods::trouble::{REASONS, Trouble};
 
 /// What is to be said of one aspect.
 #[derive(Clone, Debug, Eq, PartialEq)]

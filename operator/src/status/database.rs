@@ -4,11 +4,11 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim};
 use kube::ResourceExt;
 
 use super::conditions::Said;
-use super::{pods, trouble};
 use crate::apply::Applied;
 use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
 use crate::dereference::Observed;
 use crate::identity::Component;
+use crate::pods::{self, trouble};
 use crate::validate::{
     Activity, Environment, Migration, Restart, Rotation, Seeding, is_ready, primary, restart,
 };

@@ -3,23 +3,21 @@
 mod conditions;
 mod database;
 mod exposed;
-mod pods;
 mod progress;
+mod rollout;
 mod suspension;
-mod trouble;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::apply::Applied;
-use crate::crd::{ApiStatus, AutoscalingStatus, Phase, RatesEnvironmentStatus};
+use crate::crd::{Phase, RatesEnvironmentStatus};
 use crate::dereference::Observed;
-use crate::identity::Component;
-use crate::validate::{Environment, Invalid, Migration, Scale, Seeding};
+use crate::validate::{Environment, Invalid, Migration, Seeding};
 
+pub use crate::pods::trouble::REASONS as TROUBLES;
 use conditions::{Said, condition, one_line};
-use progress::Pods;
-pub use trouble::REASONS as TROUBLES;
+use progress::{MIGRATION_FAILED, Pods};
 
 /// What stopped a reconcile, or a part of it, and is for a person to know.
 #[derive(Clone, Debug)]
@@ -85,7 +83,8 @@ pub fn status(
     let database = database::said(environment, observed, applied);
     let seeded = progress::seeded(environment, observed);
     let migrated = progress::migrated(environment, observed);
-    let of_api = progress::api_trouble(observed).map(Said::from);
+    let api_trouble = progress::api_trouble(environment, observed, counts, now);
+    let of_api = api_trouble.clone().map(Said::from);
     let trouble = [("database", &database), ("seed", &seeded), ("migrate", &migrated)]
         .into_iter()
         .chain(of_api.iter().map(|said| ("api", said)))
@@ -98,11 +97,17 @@ pub fn status(
         migrated,
         exposed: exposed::said(environment, applied),
         api: suspension::api(environment, observed).unwrap_or_else(|| {
-            progress::api_available(environment, applied.deployment.as_ref(), counts, observed)
+            progress::api_available(
+                environment,
+                applied.deployment.as_ref(),
+                counts,
+                api_trouble.as_ref(),
+            )
         }),
         suspension: suspension::said(environment, observed),
         restarting: database::restarting(observed),
         rotating: database::rotating(environment),
+        taken_back: rollout::taken_back(environment),
         counts,
         was_migrated: previous
             .database
@@ -136,7 +141,12 @@ pub fn status(
             applied,
             previous.database,
         )),
-        api: Some(api(environment, counts)),
+        api: Some(rollout::api(
+            environment,
+            applied.deployment.as_ref(),
+            counts,
+            previous.api.as_ref(),
+        )),
         conditions,
     }
 }
@@ -156,27 +166,6 @@ fn order(kind: &str) -> usize {
     .unwrap_or(usize::MAX)
 }
 
-fn api(environment: &Environment, counts: Pods) -> ApiStatus {
-    let api = &environment.api;
-    ApiStatus {
-        image: Some(api.image.clone()),
-        default_image: Some(api.default_image.clone()),
-        replicas: counts.total,
-        ready_replicas: counts.ready,
-        updated_replicas: counts.updated,
-        autoscaling: match &api.scale {
-            Scale::Automatic(autoscaler) => Some(AutoscalingStatus {
-                min_replicas: autoscaler.min,
-                max_replicas: autoscaler.max,
-            }),
-            Scale::Fixed(_) => None,
-        },
-        resources: Some(api.resources.shown()),
-        selector: Some(environment.identity.selector_text(Component::Api)),
-        drain_budget_seconds: Some(api.drain_seconds),
-    }
-}
-
 /// The parts of an environment, each in its own words.
 struct Parts {
     database: Said,
@@ -192,6 +181,8 @@ struct Parts {
     restarting: Option<String>,
     /// How far a rotation of the password is.
     rotating: Option<String>,
+    /// That a rollout failed and was taken back.
+    taken_back: Option<Said>,
     counts: Pods,
     /// By some image, before.
     was_migrated: bool,
@@ -232,8 +223,8 @@ impl Parts {
         if let Some(suspension) = &self.suspension {
             return suspension.clone();
         }
-        if let Some(trouble) = &self.trouble {
-            return trouble.clone();
+        if let Some(what) = self.taken_back.as_ref().or(self.trouble.as_ref()) {
+            return what.clone();
         }
         match (&environment.seeding, &environment.migration) {
             (Seeding::Failed { message, .. } | Seeding::Blocked(message), _) => {
@@ -241,6 +232,9 @@ impl Parts {
             }
             (Seeding::Run { .. } | Seeding::Waiting(_), _) => {
                 Said::yes("Seeding", self.seeded.message.clone())
+            }
+            (Seeding::Done(_), Migration::Run(_)) if self.migrated.reason == MIGRATION_FAILED => {
+                Said::no(MIGRATION_FAILED, self.migrated.message.clone())
             }
             (Seeding::Done(_), Migration::Run(_) | Migration::Waiting) => {
                 Said::yes("Migrating", self.migrated.message.clone())
@@ -289,7 +283,9 @@ impl Parts {
         }
         let all_pods = self.counts.available >= self.counts.wanted;
         match &environment.seeding {
-            _ if self.problem.is_some() || self.trouble.is_some() => Phase::Degraded,
+            _ if self.problem.is_some() || self.trouble.is_some() || self.taken_back.is_some() => {
+                Phase::Degraded
+            }
             Seeding::Run { .. } | Seeding::Waiting(_) if !self.database.holds => Phase::Pending,
             Seeding::Run { .. } | Seeding::Waiting(_) => Phase::Seeding,
             Seeding::Done(_) if progressing => Phase::Progressing,
@@ -306,8 +302,8 @@ impl Parts {
         if let Some(suspension) = &self.suspension {
             return suspension.message.clone();
         }
-        if let Some(trouble) = &self.trouble {
-            return trouble.message.clone();
+        if let Some(what) = self.taken_back.as_ref().or(self.trouble.as_ref()) {
+            return what.message.clone();
         }
         let stopped = matches!(environment.seeding, Seeding::Failed { .. } | Seeding::Blocked(_));
         if stopped {

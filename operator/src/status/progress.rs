@@ -1,15 +1,20 @@
 //! `Seeded`, `Migrated` and `ApiAvailable`.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::conditions::Said;
-use super::trouble::{self, Trouble};
-use super::{database, pods};
+use super::database;
 use crate::dereference::Observed;
 use crate::identity::Component;
+use crate::pods::trouble::{self, Trouble};
+use crate::pods::{self, deadline_exceeded, progress_reason};
 use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding, is_ready, primary};
+
+/// The reason where a migration said that it failed; it is tried again all the same.
+pub const MIGRATION_FAILED: &str = "MigrationFailed";
 
 pub fn seeded(environment: &Environment, observed: &Observed) -> Said {
     match &environment.seeding {
@@ -85,7 +90,12 @@ pub fn migrated(environment: &Environment, observed: &Observed) -> Said {
         }
         Migration::Run(run) => {
             if let Some(message) = retrying(run) {
-                return Said::no("Retrying", message);
+                let reason = if run.failure.is_some() {
+                    MIGRATION_FAILED
+                } else {
+                    "Retrying"
+                };
+                return Said::no(reason, message);
             }
             let pod = job_pod(observed, &environment.identity.migrate_job(&run.hash));
             match pod.and_then(trouble::of) {
@@ -128,13 +138,6 @@ impl Pods {
         let total = status.replicas.unwrap_or(0);
         let updated = status.updated_replicas.unwrap_or(0);
         let seen = status.observed_generation == deployment.metadata.generation;
-        // Its own word on the rollout, which a pod that fails later does not change.
-        let rollout = status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.type_ == "Progressing");
-        let reason = rollout.and_then(|condition| condition.reason.as_deref());
         Self {
             wanted,
             total,
@@ -144,8 +147,8 @@ impl Pods {
             rolled_out: seen
                 && updated == wanted
                 && total == wanted
-                && reason == Some("NewReplicaSetAvailable"),
-            stuck: seen && reason == Some("ProgressDeadlineExceeded"),
+                && progress_reason(deployment) == Some("NewReplicaSetAvailable"),
+            stuck: deadline_exceeded(deployment),
         }
     }
 }
@@ -154,7 +157,7 @@ pub fn api_available(
     environment: &Environment,
     deployment: Option<&Deployment>,
     counts: Pods,
-    observed: &Observed,
+    trouble: Option<&Trouble>,
 ) -> Said {
     // The first pods start beside the load, and wait.
     let loaded = matches!(environment.seeding, Seeding::Done(_));
@@ -165,9 +168,8 @@ pub fn api_available(
         wanted, available, ..
     } = counts;
     let message = format!("{available} of {wanted} pods are available");
-    let trouble = api_trouble(observed);
     let starting = trouble.is_none() && !counts.rolled_out && !counts.stuck;
-    let message = match &trouble {
+    let message = match trouble {
         Some(trouble) => format!("{message}; {}", trouble.message),
         None => message,
     };
@@ -184,8 +186,17 @@ pub fn api_available(
 }
 
 /// What is wrong with a pod of the API, whether others serve or not.
-pub fn api_trouble(observed: &Observed) -> Option<Trouble> {
-    pods::of(observed, Component::Api)
-        .filter(|pod| !is_ready(pod))
+pub fn api_trouble(
+    environment: &Environment,
+    observed: &Observed,
+    counts: Pods,
+    now: Timestamp,
+) -> Option<Trouble> {
+    let unready = || pods::of(observed, Component::Api).filter(|pod| !is_ready(pod));
+    // The first pods wait for their tables, and all of them for the database.
+    let tables = matches!(environment.migration, Migration::Done(_)) && primary(observed).is_some();
+    let others_serve = tables && counts.available > 0 && !counts.rolled_out;
+    unready()
         .find_map(trouble::of)
+        .or_else(|| unready().find_map(|pod| trouble::not_ready(pod, others_serve, now)))
 }

@@ -3,9 +3,9 @@
 use kube::ResourceExt;
 
 use super::conditions::Said;
-use super::pods;
 use crate::dereference::Observed;
 use crate::identity::Component;
+use crate::pods;
 use crate::validate::{Activity, Environment};
 
 /// How far stopping or starting is; it holds while that goes on. `None` for an environment that runs.

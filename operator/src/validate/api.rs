@@ -1,19 +1,18 @@
-//! The API as it is to be: its image, how many pods run, how they are replaced, and what they may use.
+//! The API as it is to be: its image, how many pods run, and how they are replaced.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::EnvVar;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::ResourceExt;
 
 use super::profile::{Disruption, defaults};
-use super::{Activity, Invalid, Migration, Resources, Scale, Seeding, follows_images, variables};
-use crate::crd::ApiStatus;
+use super::revision::Rolling;
+use super::{Activity, Invalid, Migration, Rollout, Scale, Seeding, follows_images};
+use crate::crd::{ApiStatus, Config};
 use crate::dereference::Observed;
 use crate::settings::Images;
 
-/// The request timeout of the API and a little more: what a pod has to finish its requests.
-const DRAIN_SECONDS: i32 = 20;
-/// Between the server's own hard deadline and the kubelet's.
+/// How long a request may wait where the spec does not say; the API's own default.
+const REQUEST_SECONDS: i32 = 15;
+/// From a request's deadline to its answer's last byte, and from the server's own hard deadline to
+/// the kubelet's.
 const MARGIN_SECONDS: i32 = 5;
 
 #[derive(Clone, Debug)]
@@ -22,20 +21,41 @@ pub struct ApiPlan {
     pub image: String,
     /// The operator's default for this environment.
     pub default_image: String,
-    /// The image that runs: until the new one's migrations are done, the old one; `None`: no Deployment yet.
-    pub rollout_image: Option<String>,
+    pub rollout: Rollout,
     pub scale: Scale,
-    pub propagation_seconds: i32,
-    pub drain_seconds: i32,
-    pub grace_seconds: i32,
-    pub resources: Resources,
-    /// Settings and variables that the spec sets.
-    pub variables: Vec<EnvVar>,
+    pub drain: Drain,
     /// How many pods a rollout adds.
     pub max_surge: IntOrString,
     pub disruption: Disruption,
     /// Whether the pods are spread over zones too.
     pub zones: bool,
+}
+
+/// How a pod ends: it serves on while the proxies learn of it, then finishes what it has begun.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Drain {
+    pub propagation_seconds: i32,
+    pub max_batch_seconds: i32,
+}
+
+impl Drain {
+    /// From SIGTERM until the server ends what is still open. A batch takes its own time, and
+    /// before and after that waits for the database as any request.
+    #[must_use]
+    pub fn server_seconds(self, config: &Config) -> i32 {
+        let request = config.request_timeout_seconds.unwrap_or(REQUEST_SECONDS);
+        self.max_batch_seconds
+            .saturating_add(request)
+            .saturating_add(MARGIN_SECONDS)
+    }
+
+    /// From the wish that a pod end until the kubelet kills it. Propagation is a part of it.
+    #[must_use]
+    pub fn grace_seconds(self, config: &Config) -> i32 {
+        self.propagation_seconds
+            .saturating_add(self.server_seconds(config))
+            .saturating_add(MARGIN_SECONDS)
+    }
 }
 
 /// The image that is to run, and the operator's default for this environment.
@@ -51,60 +71,38 @@ pub(super) fn images(observed: &Observed, pinned: Option<&ApiStatus>, images: &I
 impl ApiPlan {
     pub(super) fn plan(
         observed: &Observed,
-        image: String,
-        default_image: String,
+        (image, default_image): (String, String),
+        pinned: Option<&ApiStatus>,
         activity: Activity,
         (seeding, migration): (&Seeding, &Migration),
     ) -> Result<Self, Invalid> {
         let environment = &observed.environment.spec;
         let spec = &environment.api;
         let defaults = defaults(environment.profile);
-        let rollout_image = match migration {
-            Migration::Done(_) => Some(image.clone()),
-            Migration::Waiting | Migration::Run { .. } => {
-                running_image(observed).or_else(|| loads_soon(seeding).then(|| image.clone()))
-            }
+        let rolling = Rolling {
+            observed,
+            image: &image,
+            pinned,
+            activity,
+            seeding,
+            migration,
+            defaults: &defaults.api,
         };
-        let propagation_seconds = spec.rollout.propagation_seconds;
         Ok(Self {
+            rollout: rolling.rollout()?,
             image,
             default_image,
-            rollout_image,
             scale: match activity {
                 Activity::Running => Scale::of(spec, &defaults),
                 Activity::Suspending | Activity::Suspended | Activity::Resuming => Scale::Fixed(0),
             },
-            propagation_seconds,
-            drain_seconds: DRAIN_SECONDS,
-            grace_seconds: propagation_seconds + DRAIN_SECONDS + MARGIN_SECONDS,
-            resources: Resources::of(spec.resources.as_ref(), "api.resources", &defaults.api)?,
-            variables: variables::of(spec),
+            drain: Drain {
+                propagation_seconds: spec.rollout.propagation_seconds,
+                max_batch_seconds: spec.rollout.max_batch_seconds,
+            },
             max_surge: spec.rollout.max_surge.clone(),
             disruption: defaults.disruption,
             zones: defaults.zones,
         })
     }
-}
-
-/// Whether the first pods may start beside the load, and wait for the tables: they are not ready
-/// before, and start by the time that the data are there. A Job that runs for long is waited for.
-fn loads_soon(seeding: &Seeding) -> bool {
-    match seeding {
-        Seeding::Run { source, run } => run.attempt == 1 && source.is_small(),
-        Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => false,
-    }
-}
-
-fn running_image(observed: &Observed) -> Option<String> {
-    let named = |deployment: &&Deployment| deployment.name_any() == observed.identity.api();
-    let pod = observed
-        .deployments
-        .iter()
-        .find(named)?
-        .spec
-        .as_ref()?
-        .template
-        .spec
-        .as_ref()?;
-    pod.containers.first()?.image.clone()
 }

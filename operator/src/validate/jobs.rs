@@ -15,8 +15,13 @@ use crate::identity::{COMPONENT_LABEL, Component};
 
 /// The annotation in which a Job counts the attempts at its inputs.
 pub const ATTEMPT: &str = "rates.internal/attempt";
+/// The annotation in which a Job keeps what the attempt before it said.
+pub const LAST_FAILURE: &str = "rates.internal/last-failure";
 /// The container whose failure is the dump's own fault.
 pub const LOAD: &str = "load";
+
+/// Enough for psql's own words.
+const LONGEST_FAILURE: usize = 2000;
 
 /// Where a new database's data come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -90,7 +95,7 @@ pub struct JobRun {
     pub replaces: Option<String>,
     /// Not to be started earlier; the lost attempt stays until then.
     pub not_before: Option<Timestamp>,
-    /// What the lost attempt said.
+    /// What the attempt before this one said.
     pub failure: Option<String>,
 }
 
@@ -339,6 +344,7 @@ impl JobRun {
     fn current(hash: String, job: &Job) -> Self {
         Self {
             attempt: attempt_of(job),
+            failure: job.annotations().get(LAST_FAILURE).cloned(),
             ..Self::first(hash)
         }
     }
@@ -346,6 +352,7 @@ impl JobRun {
     /// The attempt after a lost one: twice at once, then after growing pauses.
     fn next(hash: String, job: &Job, ended: Timestamp, failure: Option<String>, now: Timestamp) -> Self {
         let lost = attempt_of(job);
+        let failure = failure.or_else(|| job.annotations().get(LAST_FAILURE).cloned());
         let pause = if lost < 2 { 0 } else { 1_i64 << (lost - 2).min(6) };
         let due = ended
             .saturating_add(SignedDuration::from_secs(pause))
@@ -355,7 +362,7 @@ impl JobRun {
             attempt: lost + 1,
             replaces: (due <= now).then(|| job.uid()).flatten(),
             not_before: (due > now).then_some(due),
-            failure,
+            failure: failure.map(|message| message.chars().take(LONGEST_FAILURE).collect()),
         }
     }
 }

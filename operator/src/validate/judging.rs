@@ -8,6 +8,9 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use kube::ResourceExt;
 use serde::Deserialize;
 
+/// From this exit code on a process was ended by a signal.
+const KILLED: i32 = 128;
+
 /// What a Job's container leaves in its termination message.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "outcome", rename_all = "camelCase")]
@@ -141,20 +144,33 @@ fn failure(pod: &Pod) -> Option<Failure> {
         .flatten();
     containers.into_iter().find_map(|container| {
         let terminated = terminated(container)?;
-        match serde_json::from_str(terminated.message.as_deref()?).ok()? {
-            Report::Failed { message, retry } => Some(Failure {
-                container: container.name.clone(),
-                message,
-                retry,
-                started: terminated.started_at.as_ref().map(|time| time.0),
-                ended: terminated
-                    .finished_at
-                    .as_ref()
-                    .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-            }),
-            Report::Succeeded { .. } => None,
-        }
+        let (message, retry) = why(terminated)?;
+        Some(Failure {
+            container: container.name.clone(),
+            message,
+            retry,
+            started: terminated.started_at.as_ref().map(|time| time.0),
+            ended: terminated
+                .finished_at
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        })
     })
+}
+
+/// What a container said of its failure: its report, or the end of its log where it made none. One that was killed
+/// says nothing: it was lost.
+fn why(terminated: &ContainerStateTerminated) -> Option<(String, bool)> {
+    let said = terminated.message.as_deref().unwrap_or_default();
+    match serde_json::from_str(said) {
+        Ok(Report::Failed { message, retry }) => Some((message, retry)),
+        Err(_) if (1..KILLED).contains(&terminated.exit_code) => {
+            let line = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+            let words = line.map(|line| format!(": {line}")).unwrap_or_default();
+            Some((format!("exit code {}{words}", terminated.exit_code), true))
+        }
+        Ok(Report::Succeeded { .. }) | Err(_) => None,
+    }
 }
 
 fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {

@@ -13,7 +13,9 @@ mod parameters;
 mod profile;
 mod resources;
 mod restart;
+mod revision;
 mod rotation;
+mod unwise;
 mod variables;
 
 use jiff::Timestamp;
@@ -27,16 +29,18 @@ use crate::settings::Images;
 use crate::token_rotation::{Asked, ROTATE, Tokens};
 
 pub use activity::{Activity, is_ready, primary};
-pub use api::ApiPlan;
+pub use api::{ApiPlan, Drain};
 pub use autoscaling::{Autoscaler, Scale};
 pub use database::{Database, VolumeTemplate};
 pub use exposure::Exposure;
-pub use jobs::{ATTEMPT, JobRun, LOAD, Migration, SeedSource, Seeding};
+pub use jobs::{ATTEMPT, JobRun, LAST_FAILURE, LOAD, Migration, SeedSource, Seeding};
 pub use judging::{Judgement, judge};
 pub use profile::Disruption;
 pub use resources::Resources;
 pub use restart::{RESTARTED_FOR, Restart, restart};
+pub use revision::{REVISION, Revision, Rollout, revision_of_template};
 pub use rotation::{ROTATE_PASSWORD, Rotation};
+pub use unwise::{Unwise, unwise};
 
 /// An annotation whose value "true" makes an environment follow the operator's default images
 /// instead of keeping those of its creation.
@@ -129,7 +133,8 @@ pub fn validate(
     let rotation_mark = asked.mark();
 
     let database = Database::plan(observed, &pinned, images, fresh)?;
-    let (image, default_image) = api::images(observed, status.api.as_ref(), images);
+    let pinned_api = status.api.as_ref();
+    let (image, default_image) = api::images(observed, pinned_api, images);
     let progress = jobs::Progress {
         observed,
         database: &database,
@@ -140,7 +145,13 @@ pub fn validate(
     };
     let seeding = progress.seeding();
     let migration = progress.migration(&seeding);
-    let api = ApiPlan::plan(observed, image, default_image, activity, (&seeding, &migration))?;
+    let api = ApiPlan::plan(
+        observed,
+        (image, default_image),
+        pinned_api,
+        activity,
+        (&seeding, &migration),
+    )?;
     Ok(Environment {
         identity,
         activity,

@@ -1,17 +1,17 @@
 //! The variables of the API's containers: its settings as the spec has them, and the spec's own.
 //!
 //! An image refuses to start with a setting that it does not know. So only what the spec sets is
-//! passed, beside the three that every release so far knows (`build::deployment`); the first
+//! passed, beside the four that every release so far knows (`build::deployment`); the first
 //! setting that one of them lacks will need the image's version here.
 
 use k8s_openapi::api::core::v1::{ConfigMapKeySelector, EnvVar, EnvVarSource, SecretKeySelector};
 
-use crate::crd::{self, Api, Config};
+use crate::crd::{self, Config};
 
-/// The spec's variables, settings first, in the order in which they are declared.
-pub fn of(spec: &Api) -> Vec<EnvVar> {
-    let own = spec.env.iter().map(variable);
-    settings(&spec.config).into_iter().chain(own).collect()
+/// Settings first, in the order in which they are declared, and then the other variables.
+pub fn of(config: &Config, env: &[crd::EnvVar]) -> Vec<EnvVar> {
+    let own = env.iter().map(variable);
+    settings(config).into_iter().chain(own).collect()
 }
 
 fn settings(config: &Config) -> Vec<EnvVar> {

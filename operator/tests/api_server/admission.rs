@@ -346,9 +346,27 @@ fn parameters_that_open_doors_or_lose_data_are_refused() {
 fn numbers_and_texts_have_bounds() {
     let Some(server) = server::shared() else { return };
     let propagation = |seconds: i32| json!({"api": {"rollout": {"propagationSeconds": seconds}}});
-    accepts(server, &propagation(300));
-    refuses(server, &propagation(301), "less than or equal to 300");
+    accepts(server, &propagation(600));
+    refuses(server, &propagation(601), "less than or equal to 600");
     refuses(server, &propagation(-1), "greater than or equal to 0");
+    let batch = |seconds: i32| json!({"api": {"rollout": {"maxBatchSeconds": seconds}}});
+    accepts(server, &batch(1));
+    accepts(server, &batch(86_400));
+    for none in [0, -1] {
+        refuses(
+            server,
+            &batch(none),
+            "spec.api.rollout.maxBatchSeconds in body should be greater than or equal to 1",
+        );
+    }
+    refuses(server, &batch(86_401), "less than or equal to 86400");
+    let failing = |what: &str| json!({"api": {"rollout": {"onFailure": what}}});
+    accepts(server, &failing("RollBack"));
+    refuses(
+        server,
+        &failing("Retry"),
+        r#"supported values: "Hold", "RollBack""#,
+    );
     refuses(
         server,
         &json!({"api": {"replicas": 101}}),

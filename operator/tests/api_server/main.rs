@@ -26,6 +26,7 @@ mod program;
 mod reconciling;
 mod restored;
 mod restricted;
+mod rolling_back;
 mod rotating;
 mod rotation;
 mod samples;

@@ -12,4 +12,5 @@ mod builders;
 mod fixture;
 mod ingest_token;
 mod progress;
+mod rollout;
 mod trouble;

@@ -280,7 +280,10 @@ fn what_was_pinned_at_creation_stays_until_told_otherwise() {
     let environment = fixture::environment(&observed);
     assert_eq!(environment.api.image, "registry.example/api:newest");
     assert_eq!(environment.database.image, "registry.example/pg:thirteen");
-    assert_eq!(environment.api.rollout_image, None, "not before its migrations");
+    assert_eq!(
+        environment.api.rollout.revision, None,
+        "not before its migrations"
+    );
 }
 
 #[test]

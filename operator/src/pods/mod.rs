@@ -1,5 +1,8 @@
-//! What pods say of themselves.
+//! What pods, and the Deployment that counts them, say of themselves.
 
+pub mod trouble;
+
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
@@ -64,4 +67,24 @@ pub fn unscheduled(pod: &Pod) -> Option<&str> {
         .iter()
         .find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
     condition.message.as_deref()
+}
+
+/// Whether the Deployment gave up waiting for a rollout to go on.
+#[must_use]
+pub fn deadline_exceeded(deployment: &Deployment) -> bool {
+    let Some(status) = &deployment.status else {
+        return false;
+    };
+    status.observed_generation == deployment.metadata.generation
+        && progress_reason(deployment) == Some("ProgressDeadlineExceeded")
+}
+
+/// A Deployment's own word on its rollout, which a pod that fails later does not change.
+#[must_use]
+pub fn progress_reason(deployment: &Deployment) -> Option<&str> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let rollout = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Progressing")?;
+    rollout.reason.as_deref()
 }

@@ -3,13 +3,16 @@
 //! Containers that fail go to and fro between states; what is said here stays the same meanwhile,
 //! so that no condition flaps.
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use super::pods;
+use super::{all_containers, containers, unscheduled};
 
 /// A container that ran for longer before it ended is not in a loop; the kubelet thinks so too.
 const SOUND_SECONDS: i64 = 600;
+/// A pod of the API that is not ready after that long has something wrong with it: it needs well below a second.
+const READY_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 /// What PostgreSQL and the system say of a full disk.
 const FULL: &str = "No space left on device";
 
@@ -22,13 +25,14 @@ pub struct Trouble {
 }
 
 /// The reasons that trouble may have.
-pub const REASONS: [&str; 6] = [
+pub const REASONS: [&str; 7] = [
     "ImagePullFailed",
     "ContainerNotStarted",
     "CrashLoop",
     "OutOfMemory",
     "DiskFull",
     "Unschedulable",
+    "NotReady",
 ];
 
 /// What is wrong with a pod's containers.
@@ -36,7 +40,7 @@ pub fn of_containers(pod: &Pod) -> Option<Trouble> {
     if pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    pods::all_containers(pod)
+    all_containers(pod)
         .filter(|container| !container.ready)
         .find_map(|container| of_container(&pod.name_any(), container))
 }
@@ -44,13 +48,44 @@ pub fn of_containers(pod: &Pod) -> Option<Trouble> {
 /// What is wrong with a pod: no node takes it, or its containers do not run.
 pub fn of(pod: &Pod) -> Option<Trouble> {
     let unscheduled = || {
-        let why = pods::unscheduled(pod)?;
+        let why = unscheduled(pod)?;
         Some(Trouble {
             reason: "Unschedulable",
             message: format!("{} finds no node: {why}", pod.name_any()),
         })
     };
     of_containers(pod).or_else(unscheduled)
+}
+
+/// When a pod of the API whose container runs, and which is not ready, counts as one that will hardly get ready.
+pub fn unready_at(pod: &Pod) -> Option<Timestamp> {
+    let container = containers(pod).into_iter().find(|container| !container.ready)?;
+    let running = container.state.as_ref()?.running.as_ref()?;
+    running.started_at.as_ref()?.0.checked_add(READY_WITHIN).ok()
+}
+
+/// That a pod of the API runs and does not get ready. One that answers waits for something that others may wait for too,
+/// so that this counts only where others serve.
+pub fn not_ready(pod: &Pod, others_serve: bool, now: Timestamp) -> Option<Trouble> {
+    if pod.metadata.deletion_timestamp.is_some() || unready_at(pod)? > now {
+        return None;
+    }
+    let answers = containers(pod)
+        .iter()
+        .any(|container| !container.ready && container.started == Some(true));
+    let what = match (answers, others_serve) {
+        (false, _) => "it does not answer GET /healthz",
+        (true, true) => "GET /readyz says that it cannot serve",
+        (true, false) => return None,
+    };
+    Some(Trouble {
+        reason: "NotReady",
+        message: format!(
+            "{} runs for more than {} s and {what}: look at its log",
+            pod.name_any(),
+            READY_WITHIN.as_secs()
+        ),
+    })
 }
 
 fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {

@@ -1,0 +1,108 @@
+//! What a specification may say and had better not.
+
+use crate::crd::RatesEnvironmentSpec;
+
+/// What is legal and unwise, for the person who wrote it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unwise {
+    /// The reason of an Event.
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// Proxies in a cluster of one node need about that long to learn of a pod.
+const SHORTEST_PROPAGATION: i32 = 2;
+/// For longer a restart of the database does not wait (`images/postgres/rates-postgres-drain`).
+const LONGEST_WAIT: i32 = 660;
+
+/// All that is unwise in a specification.
+#[must_use]
+pub fn unwise(spec: &RatesEnvironmentSpec) -> Vec<Unwise> {
+    let image = |field: &str, image: Option<&String>| {
+        let image = image.filter(|image| is_untagged(image))?;
+        Some(Unwise {
+            reason: "ImageWithoutTag",
+            message: format!(
+                "spec.{field} {image} names no version: what it means changes, and no rollout follows when it does; add a tag such as :2026-11-22, or a digest"
+            ),
+        })
+    };
+    let rollout = &spec.api.rollout;
+    let propagation = (rollout.propagation_seconds < SHORTEST_PROPAGATION).then(|| Unwise {
+        reason: "ShortPropagation",
+        message: format!(
+            "spec.api.rollout.propagationSeconds {} is less than proxies need to notice that a pod ends: requests that they still send to it are lost; set at least {SHORTEST_PROPAGATION}",
+            rollout.propagation_seconds
+        ),
+    });
+    let batches = (rollout.max_batch_seconds > LONGEST_WAIT).then(|| Unwise {
+        reason: "LongBatches",
+        message: format!(
+            "spec.api.rollout.maxBatchSeconds {}: a pod that ends, and the drain of its node, may take that long; a restart of the database waits {LONGEST_WAIT} s for batches and then interrupts them",
+            rollout.max_batch_seconds
+        ),
+    });
+    [
+        image("api.image", spec.api.image.as_ref()),
+        image("database.image", spec.database.image.as_ref()),
+        propagation,
+        batches,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Whether a reference has neither a digest nor a tag of its own. A registry's port is no tag.
+fn is_untagged(image: &str) -> bool {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    !image.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reasons(change: impl FnOnce(&mut RatesEnvironmentSpec)) -> Vec<&'static str> {
+        let mut spec = RatesEnvironmentSpec::default();
+        change(&mut spec);
+        unwise(&spec).iter().map(|unwise| unwise.reason).collect()
+    }
+
+    #[test]
+    fn an_image_has_a_tag_of_its_own_or_a_digest() {
+        for image in [
+            "rates-api",
+            "quay.example:5000/rates-api",
+            "quay.example/rates-api:latest",
+        ] {
+            let told = reasons(|spec| spec.api.image = Some(image.to_owned()));
+            assert_eq!(told, ["ImageWithoutTag"], "{image}");
+        }
+        for image in [
+            "rates-api:1",
+            "quay.example:5000/rates-api:1",
+            "rates-api@sha256:00",
+        ] {
+            assert!(
+                reasons(|spec| spec.api.image = Some(image.to_owned())).is_empty(),
+                "{image}"
+            );
+        }
+        let own = reasons(|spec| spec.database.image = Some("postgres".to_owned()));
+        assert_eq!(own, ["ImageWithoutTag"]);
+    }
+
+    #[test]
+    fn times_that_lose_requests_or_keep_nodes_are_told() {
+        assert_eq!(
+            reasons(|spec| spec.api.rollout.propagation_seconds = 0),
+            ["ShortPropagation"]
+        );
+        assert_eq!(
+            reasons(|spec| spec.api.rollout.max_batch_seconds = 661),
+            ["LongBatches"]
+        );
+        assert!(reasons(|_| ()).is_empty());
+    }
+}
