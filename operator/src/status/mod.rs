@@ -288,6 +288,7 @@ impl Parts {
             }
             Seeding::Run { .. } | Seeding::Waiting(_) if !self.database.holds => Phase::Pending,
             Seeding::Run { .. } | Seeding::Waiting(_) => Phase::Seeding,
+            Seeding::Done(_) if self.migrated.reason == MIGRATION_FAILED => Phase::Degraded,
             Seeding::Done(_) if progressing => Phase::Progressing,
             Seeding::Done(_) if ready && all_pods && !self.counts.stuck => Phase::Ready,
             Seeding::Done(_) | Seeding::Failed { .. } | Seeding::Blocked(_) => Phase::Degraded,

@@ -36,7 +36,7 @@ const KEEPER: &str = r#"
 etcd=$!
 "$KUBE" kube-apiserver --etcd-servers "http://127.0.0.1:$ETCD" --bind-address 127.0.0.1 \
   --advertise-address 127.0.0.1 --secure-port "$PORT" --cert-dir "$DIR/certs" \
-  --token-auth-file "$DIR/tokens" --authorization-mode RBAC --service-cluster-ip-range 198.19.255.0/24 \
+  --token-auth-file "$DIR/tokens" --authorization-mode RBAC --service-cluster-ip-range 198.19.192.0/20 \
   --service-account-issuer https://tests --service-account-key-file "$DIR/sa.pub" \
   --service-account-signing-key-file "$DIR/sa.key" --endpoint-reconciler-type none \
   --audit-policy-file "$DIR/audit.yaml" --audit-log-path "$DIR/audit.log" \
