@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use e2e::environment::{Environment, PATIENCE, bundled_rate, condition};
 use e2e::kubectl::Kubectl;
-use e2e::wait::{Look, until};
+use e2e::wait::{Look, until, until_measured};
 use libtest_mimic::Trial;
 use serde_json::json;
 
@@ -37,7 +37,7 @@ fn is_ready_and_says_in_how_many_seconds() -> Result<()> {
     let started = Instant::now();
     environment.apply(&json!({"profile": "Preview", "database": {"seed": {"bundled": {}}}}))?;
     let mut parts = [None; PARTS.len()];
-    let total = until("Ready, with every part", PATIENCE, || {
+    let total = until_measured("Ready, with every part", PATIENCE, || {
         let now = started.elapsed();
         let object = environment.object()?;
         let claim = environment

@@ -28,15 +28,16 @@ ROLES_ENVIRONMENT = {
 
 
 def wait_until(condition, seconds, what):
-    """Asks until the answer is true, and gives it."""
-    deadline = time.monotonic() + seconds
+    """Asks until the answer is true, and gives it; less often the longer it takes, as a question may cost a process."""
+    started = time.monotonic()
+    deadline = started + seconds
     while True:
         answer = condition()
         if answer:
             return answer
         if time.monotonic() > deadline:
             raise AssertionError("after {} s still not: {}".format(seconds, what))
-        time.sleep(0.02)
+        time.sleep(min(max((time.monotonic() - started) / 20, 0.02), 0.25))
 
 
 def run(*command, **options):

@@ -78,6 +78,16 @@ impl Writer<'_> {
             Migration::Run(run) => Some(identity.migrate_job(&run.hash)),
             Migration::Done(_) | Migration::Waiting => None,
         };
+        let beside = environment
+            .migration
+            .hash_beside()
+            .filter(|_| environment.activity.allows_jobs())
+            .map(|hash| identity.migrate_job(&hash));
+        // Ended in the middle of it, it would only be a pod that failed.
+        let ends_by_itself = |job: &Job| {
+            beside.as_ref() == Some(&job.name_any())
+                && matches!(judge(job, &observed.pods), Judgement::Active)
+        };
         for (component, current) in [(Component::Seed, seed), (Component::Migrate, migrate)] {
             let mut jobs: Vec<&Job> = observed
                 .jobs
@@ -89,7 +99,8 @@ impl Writer<'_> {
             for job in jobs {
                 let done = !kept && matches!(judge(job, &observed.pods), Judgement::Succeeded(_));
                 kept |= done;
-                if !done && Some(job.name_any()) != current && job.metadata.deletion_timestamp.is_none() {
+                let stays = done || Some(job.name_any()) == current || ends_by_itself(job);
+                if !stays && job.metadata.deletion_timestamp.is_none() {
                     self.delete(job).await?;
                 }
             }

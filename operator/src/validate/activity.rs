@@ -37,7 +37,8 @@ impl Activity {
     }
 
     /// Whether Jobs may run.
-    pub(super) const fn allows_jobs(self) -> bool {
+    #[must_use]
+    pub const fn allows_jobs(self) -> bool {
         matches!(self, Self::Running | Self::Resuming)
     }
 }

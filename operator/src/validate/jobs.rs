@@ -128,6 +128,22 @@ pub enum Migration {
     Waiting,
 }
 
+impl Migration {
+    /// The inputs of the Job that is still to find that nothing is left to do, where there is one: it was
+    /// started beside the load, and the data came migrated.
+    #[must_use]
+    pub fn hash_beside(&self) -> Option<String> {
+        match self {
+            Self::Done(schema) => Some(migration_hash(&schema.image, schema.claim_uid.as_ref()?)),
+            Self::Run(_) | Self::Waiting => None,
+        }
+    }
+}
+
+fn migration_hash(image: &str, claim_uid: &str) -> String {
+    short_digest(&[image, claim_uid].map(str::as_bytes))
+}
+
 /// What decides about Jobs, all of it read already.
 pub struct Progress<'a> {
     pub observed: &'a Observed,
@@ -161,20 +177,10 @@ impl Progress<'_> {
             return Seeding::Done(seed.clone());
         }
         let source = SeedSource::of(self.observed.environment.spec.database.seed.as_ref());
-        let digest = match self.digest(&source) {
-            Ok(digest) => digest,
+        let hash = match self.seed_hash(&source, claim_uid) {
+            Ok(hash) => hash,
             Err(message) => return Seeding::Blocked(message),
         };
-        let hash = short_digest(
-            &[
-                &source.describe(),
-                &digest,
-                self.api_image,
-                &self.database.image,
-                claim_uid,
-            ]
-            .map(str::as_bytes),
-        );
         let name = self.observed.identity.seed_job(&hash);
         let Some(job) = self.job(&name) else {
             if self.other_attempt_runs(Component::Seed, &name) {
@@ -230,13 +236,17 @@ impl Progress<'_> {
         let Some(claim_uid) = self.database.claim_uid.as_ref().filter(|_| starts) else {
             return Migration::Waiting;
         };
-        let migrated = |schema: &&SchemaStatus| {
-            schema.image == self.api_image && schema.claim_uid.as_ref() == Some(claim_uid)
-        };
-        if let Some(schema) = self.pinned.schema.as_ref().filter(migrated) {
-            return Migration::Done(schema.clone());
+        let of_this_claim = |schema: &&SchemaStatus| schema.claim_uid.as_ref() == Some(claim_uid);
+        match self.pinned.schema.as_ref().filter(of_this_claim) {
+            Some(schema) if schema.image == self.api_image => return Migration::Done(schema.clone()),
+            Some(_) => {}
+            None => {
+                if let Some(schema) = self.published(seeding, claim_uid) {
+                    return Migration::Done(schema);
+                }
+            }
         }
-        let hash = short_digest(&[self.api_image, claim_uid].map(str::as_bytes));
+        let hash = migration_hash(self.api_image, claim_uid);
         let Some(job) = self.job(&self.observed.identity.migrate_job(&hash)) else {
             return Migration::Run(JobRun::first(hash));
         };
@@ -256,6 +266,40 @@ impl Progress<'_> {
             Judgement::Lost { ended } => Migration::Run(JobRun::next(hash, job, ended, None, self.now)),
             Judgement::Active => Migration::Run(JobRun::current(hash, job)),
         }
+    }
+
+    /// What the seed's own report says of the tables: publishing migrates them, by the same image. Not so where
+    /// the database was there already, by another attempt and perhaps another image.
+    fn published(&self, seeding: &Seeding, claim_uid: &str) -> Option<SchemaStatus> {
+        if !matches!(seeding, Seeding::Done(_)) {
+            return None;
+        }
+        let source = SeedSource::of(self.observed.environment.spec.database.seed.as_ref());
+        let hash = self.seed_hash(&source, claim_uid).ok()?;
+        let job = self.job(&self.observed.identity.seed_job(&hash))?;
+        match judge(job, &self.observed.pods) {
+            Judgement::Succeeded(success) if !success.already_seeded => Some(SchemaStatus {
+                version: Some(success.schema_version?),
+                image: self.api_image.to_owned(),
+                claim_uid: Some(claim_uid.to_owned()),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The inputs of a seed Job; an error names one that a person has to bring.
+    fn seed_hash(&self, source: &SeedSource, claim_uid: &str) -> Result<String, String> {
+        let digest = self.digest(source)?;
+        Ok(short_digest(
+            &[
+                &source.describe(),
+                &digest,
+                self.api_image,
+                &self.database.image,
+                claim_uid,
+            ]
+            .map(str::as_bytes),
+        ))
     }
 
     /// What tells these inputs from others of the same description.

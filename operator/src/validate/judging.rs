@@ -24,6 +24,8 @@ enum Report {
         #[serde(default)]
         seconds: f64,
         schema_version: Option<i64>,
+        #[serde(default)]
+        already_seeded: bool,
     },
     Failed {
         message: String,
@@ -53,6 +55,8 @@ pub struct Success {
     pub rows: i64,
     pub seconds: f64,
     pub schema_version: Option<i64>,
+    /// The database was there before this attempt, which left it as it was.
+    pub already_seeded: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -121,12 +125,14 @@ fn success(pod: &Pod) -> Option<Success> {
             rows,
             seconds,
             schema_version,
+            already_seeded,
         } => Some(Success {
             source,
             checksum,
             rows,
             seconds,
             schema_version,
+            already_seeded,
         }),
         Report::Failed { .. } => None,
     }

@@ -138,14 +138,56 @@ fn a_pods_report_of_success_counts_before_its_job_is_complete() {
         (seed.source.as_str(), seed.rows, seed.checksum.as_deref()),
         ("bundled", 7, Some("sha256:00"))
     );
-    assert!(
-        matches!(environment.migration, Migration::Run(_)),
-        "the tables are next"
-    );
+    let status = seeded.status();
     assert_eq!(
-        condition(&seeded.status(), "Seeded"),
+        condition(&status, "Seeded"),
         ("True", "Loaded", "bundled: 7 prices in 1.5 s")
     );
+    assert_eq!(
+        condition(&status, "Migrated"),
+        ("True", "Migrated", "version 4, by registry.example/api:branch"),
+        "publishing migrates before it gives the database its name"
+    );
+}
+
+#[test]
+fn a_database_that_an_earlier_attempt_published_waits_for_its_migrate_job() {
+    let report = json!({"outcome": "succeeded", "source": "bundled", "rows": 7, "seconds": 1.5, "schemaVersion": 4, "alreadySeeded": true});
+    let seeded = Seeded::new(BUNDLED, 2).pod("Succeeded", &[], &[("publish", &report)]);
+    let environment = seeded.environment();
+    assert!(matches!(environment.seeding, Seeding::Done(_)));
+    assert!(matches!(environment.migration, Migration::Run(_)));
+}
+
+#[test]
+fn an_image_whose_report_names_no_schema_waits_for_its_migrate_job() {
+    let report = json!({"outcome": "succeeded", "source": "bundled", "rows": 7, "seconds": 1.5});
+    let seeded = Seeded::new(BUNDLED, 1).pod("Succeeded", &[], &[("publish", &report)]);
+    assert!(matches!(seeded.environment().migration, Migration::Run(_)));
+}
+
+#[test]
+fn the_seeds_report_stands_for_no_image_but_the_first() {
+    let report = json!({"outcome": "succeeded", "source": "bundled", "rows": 7, "seconds": 1.5, "schemaVersion": 4, "alreadySeeded": false});
+    let mut seeded = Seeded::new(BUNDLED, 1).pod("Succeeded", &[], &[("publish", &report)]);
+    seeded.observed.environment.status = Some(seeded.status());
+    assert!(matches!(seeded.environment().migration, Migration::Done(_)));
+
+    seeded.observed.environment.spec.api.image = Some("registry.example/api:other".to_owned());
+    assert!(matches!(seeded.environment().migration, Migration::Run(_)));
+
+    // Back again, after the other image migrated: the Job and its pod may still be there.
+    let database = seeded
+        .observed
+        .environment
+        .status
+        .as_mut()
+        .unwrap()
+        .database
+        .as_mut();
+    "registry.example/api:other".clone_into(&mut database.unwrap().schema.as_mut().unwrap().image);
+    seeded.observed.environment.spec.api.image = Some("registry.example/api:branch".to_owned());
+    assert!(matches!(seeded.environment().migration, Migration::Run(_)));
 }
 
 #[test]

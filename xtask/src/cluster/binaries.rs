@@ -1,6 +1,5 @@
 //! The programs of the Go modules in `local-cluster/`: built once for all clones, by a hash of their sources.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -26,20 +25,22 @@ struct Module {
     programs_in: &'static str,
     name: &'static str,
     takes: &'static str,
-    /// The packages that are built, by command of `go`.
-    packages: &'static [&'static [&'static str]],
+    /// The packages that are built.
+    packages: &'static [&'static str],
 }
 
-/// The provisioner spells the path of one of its dependencies in another case than the rest do,
-/// which Go refuses within one command.
+/// What a cluster runs.
 const CLUSTER: Module = Module {
     sources: "local-cluster",
     programs_in: "bin",
     name: "Kubernetes",
     takes: "about 12 minutes on two cores the first time",
     packages: &[
-        &["./kube", "./kubectl", "./coredns", "./metrics-server"],
-        &["github.com/rancher/local-path-provisioner"],
+        "./kube",
+        "./kubectl",
+        "./coredns",
+        "./metrics-server",
+        "./provisioner",
     ],
 };
 
@@ -50,7 +51,7 @@ const HELM: Module = Module {
     programs_in: "helm",
     name: "Helm",
     takes: "about a minute on two cores the first time",
-    packages: &[&["helm.sh/helm/v4/cmd/helm"]],
+    packages: &["helm.sh/helm/v4/cmd/helm"],
 };
 
 /// Of the operator's benchmark alone: kwok, which plays kubelets, and a kubectl that is not held back.
@@ -59,7 +60,7 @@ const SIMULATED: Module = Module {
     programs_in: "simulated",
     name: "kwok",
     takes: "some minutes on two cores the first time",
-    packages: &[&["./kwok", "./kubectl"]],
+    packages: &["./kwok", "./kubectl"],
 };
 
 /// What a folder is called while its programs are built.
@@ -88,7 +89,7 @@ impl KubeBinaries {
             kubectl: folder.join("kubectl"),
             coredns: folder.join("coredns"),
             metrics_server: folder.join("metrics-server"),
-            provisioner: folder.join("local-path-provisioner"),
+            provisioner: folder.join("provisioner"),
         }
     }
 }
@@ -145,15 +146,9 @@ impl Module {
         fs::create_dir_all(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
         note(format_args!("building {} from source: {}", self.name, self.takes));
         command::run(go(sources).args(["mod", "download"])).context("cannot fetch the Go modules")?;
-        let mut packages = BTreeSet::new();
-        for programs in self.packages {
-            let listed = command::output(go(sources).args(["list", "-deps"]).args(*programs))?;
-            packages.extend(listed.lines().map(str::to_owned));
-        }
-        let progress = Progress::begin(format_args!("compile {}", self.name), packages.len());
-        for programs in self.packages {
-            compile(sources, programs, &unfinished, &progress)?;
-        }
+        let listed = command::output(go(sources).args(["list", "-deps"]).args(self.packages))?;
+        let progress = Progress::begin(format_args!("compile {}", self.name), listed.lines().count());
+        compile(sources, self.packages, &unfinished, &progress)?;
         progress.done();
         fs::rename(&unfinished, folder).with_context(|| format!("cannot finish {}", folder.display()))
     }
@@ -169,7 +164,7 @@ impl Module {
         .context("cannot ask go for its version")?;
         hash.update(compiler);
         hash.update(linker_flags());
-        hash.update(self.packages.concat().join(" "));
+        hash.update(self.packages.join(" "));
         let mut files = Vec::new();
         collect(sources, &mut files)?;
         files.sort();

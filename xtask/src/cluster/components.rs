@@ -7,9 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::binaries::KubeBinaries;
 use super::cgroup::Hierarchies;
-use super::configuration::{
-    Containerd, Corefile, KubeProxy, Kubelet, Node, PodNetwork, Provisioner, STORAGE_NAMESPACE, base, json,
-};
+use super::configuration::{Containerd, Corefile, KubeProxy, Kubelet, Node, PodNetwork, base, json};
 use super::network::Network;
 use super::plan::{Check, ClusterSpec, Planned, Program, Step, node_name};
 use super::secrets;
@@ -46,7 +44,7 @@ pub fn add(
         planned.plan.steps.push(builder.node_ready(node));
     }
     builder.coredns(planned);
-    builder.provisioner(planned)?;
+    planned.plan.steps.push(builder.provisioner());
     builder.metrics_server(planned);
     planned.plan.steps.push(builder.default_account());
     planned.plan.steps.extend(builder.forwarder());
@@ -345,37 +343,22 @@ impl Builder<'_> {
         });
     }
 
-    fn provisioner(&self, planned: &mut Planned) -> Result<()> {
-        let configuration = self.state.path("provisioner.json");
-        let helper = self.state.path("provisioner-pod.json");
-        let folders: Vec<PathBuf> = (1..=self.spec.nodes).map(|node| self.state.node(node)).collect();
-        let nodes = (1..=self.spec.nodes)
-            .map(node_name)
-            .zip(folders.iter().map(PathBuf::as_path));
-        planned
-            .files
-            .push((configuration.clone(), json(&Provisioner::new(nodes))?));
-        planned.files.push((
-            helper.clone(),
-            json(&Provisioner::helper_pod(&self.spec.pause_image))?,
-        ));
-        let arguments = [
-            "start".to_owned(),
-            flag("kubeconfig", self.kubeconfig("local-path-provisioner").display()),
-            flag("config", configuration.display()),
-            flag("helper-pod-file", helper.display()),
-            flag("helper-image", &self.spec.pause_image),
-            flag("namespace", STORAGE_NAMESPACE),
-            flag("service-account-name", "volumes"),
-        ];
-        planned.plan.steps.push(Step {
-            name: "local-path-provisioner".to_owned(),
+    fn provisioner(&self) -> Step {
+        let nodes = (1..=self.spec.nodes).map(|node| {
+            let folder = self.state.node(node).join("volumes");
+            flag("node", format_args!("{}={}", node_name(node), folder.display()))
+        });
+        let kubeconfig = flag("kubeconfig", self.kubeconfig("provisioner").display());
+        Step {
+            name: "provisioner".to_owned(),
             node: Some(1),
-            process: Some(Program::new(&self.binaries.provisioner, arguments)),
+            process: Some(Program::new(
+                &self.binaries.provisioner,
+                std::iter::once(kubeconfig).chain(nodes),
+            )),
             after: vec!["objects".to_owned()],
             ready: Check::Log("Started provisioner controller".to_owned()),
-        });
-        Ok(())
+        }
     }
 
     /// Pods cannot be created in a namespace before its default service account is there.

@@ -88,7 +88,7 @@ pub struct ClusterSpec {
     pub name: String,
     /// 1 to [`super::network::MAX_NODES`].
     pub nodes: u8,
-    /// The image that holds pods' namespaces and makes volumes' directories; see `local-cluster/pause`.
+    /// The image that holds pods' namespaces; see `local-cluster/pause`.
     pub pause_image: String,
     pub forwarder: Option<Forwarder>,
 }

@@ -79,7 +79,7 @@ pub fn write(state: &State, network: &Network, nodes: u8) -> Result<()> {
             },
         )?;
     }
-    for name in ["admin", "coredns", "local-path-provisioner"] {
+    for name in ["admin", "coredns", "provisioner"] {
         writer.user(
             name,
             Subject {

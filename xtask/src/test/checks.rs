@@ -14,10 +14,26 @@ use crate::workspace;
 /// The version that is installed where there is none.
 const CARGO_DENY: &str = "0.20.2";
 
-/// Runs every check; a failing one does not keep the others from running.
-pub fn run_all(tally: &mut Tally) {
+/// The checks that compile nothing; a failing one does not keep the others from running.
+pub fn sources(tally: &mut Tally) {
     tally.check("format", || passed(&mut cargo(&["fmt", "--all", "--check"])));
     tally.check("format of Go sources", go_format);
+    tally.check("dependencies: bans, licences, sources", || {
+        passed(&mut deny(&["bans", "licenses", "sources"])?)
+    });
+    tally.check("dependencies: advisories", advisories);
+}
+
+/// Whether the files that are made from the code are current; compiles the programs.
+pub fn generated_files(tally: &mut Tally) {
+    tally.check("generated files", || {
+        generate::run(&generate::Arguments { check: true })?;
+        Ok(Outcome::Passed)
+    });
+}
+
+/// Clippy, of all that there is.
+pub fn lints(tally: &mut Tally) {
     tally.check("lints", || {
         passed(&mut cargo(&[
             "clippy",
@@ -30,14 +46,6 @@ pub fn run_all(tally: &mut Tally) {
             "warnings",
         ]))
     });
-    tally.check("generated files", || {
-        generate::run(&generate::Arguments { check: true })?;
-        Ok(Outcome::Passed)
-    });
-    tally.check("dependencies: bans, licences, sources", || {
-        passed(&mut deny(&["bans", "licenses", "sources"])?)
-    });
-    tally.check("dependencies: advisories", advisories);
 }
 
 fn cargo(arguments: &[&str]) -> Command {

@@ -10,12 +10,16 @@ mod tally;
 mod whole;
 
 use std::process::ExitCode;
+use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::tally::Tally;
 use crate::terminal::note;
-use crate::{packages, preflight};
+use crate::{packages, preflight, up};
+
+/// The lowest priority there is.
+const LAST: i32 = 19;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -41,18 +45,26 @@ enum Layer {
 
 /// Runs the tests; the last line printed is their count. Fails when one failed, or when there was none.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let chosen = |layer| arguments.layer.is_none_or(|only| only == layer);
     preflight::machine()?;
     packages::install()?;
     let mut tally = Tally::default();
-    if chosen(Layer::Checks) {
-        checks::run_all(&mut tally);
-    }
-    if chosen(Layer::Parts) {
-        parts::run(&mut tally, arguments.filter.as_deref())?;
-    }
-    if chosen(Layer::Whole) {
-        whole::run(&mut tally, arguments.filter.as_deref(), arguments.keep)?;
+    let filter = arguments.filter.as_deref();
+    match arguments.layer {
+        None => all(&mut tally, filter, arguments.keep)?,
+        Some(Layer::Checks) => {
+            checks::sources(&mut tally);
+            checks::generated_files(&mut tally);
+            checks::lints(&mut tally);
+        }
+        Some(Layer::Parts) => {
+            parts::compile()?;
+            parts::run(&mut tally, filter)?;
+        }
+        Some(Layer::Whole) => {
+            up::compile()?;
+            let program = whole::compile()?;
+            whole::run(&mut tally, filter, arguments.keep, &program)?;
+        }
     }
     if tally.passed + tally.failed == 0 {
         bail!("no test has such a name");
@@ -66,4 +78,30 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Every layer. The tests of the whole wait most of the time, so what takes the processors for minutes, the lints and
+/// compiling the tests of the parts, is done beside them, with what processor time they leave.
+fn all(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
+    checks::sources(tally);
+    checks::generated_files(tally);
+    up::compile()?;
+    let program = whole::compile()?;
+    let beside = thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            // On Linux a thread's own, which the programs that it starts take over.
+            rustix::process::nice(LAST).context("cannot lower the priority of compiling")?;
+            let mut tally = Tally::default();
+            checks::lints(&mut tally);
+            parts::compile()?;
+            Ok(tally)
+        });
+        let whole = whole::run(tally, filter, keep, &program);
+        let beside: Result<Tally> = beside
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("compiling the tests panicked")));
+        whole.and(beside)
+    })?;
+    tally.add(beside);
+    parts::run(tally, filter)
 }

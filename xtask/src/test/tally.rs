@@ -113,7 +113,8 @@ impl Tally {
         Ok(counted)
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds what others came to.
+    pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;

@@ -84,24 +84,36 @@ pub fn pause_image() -> Result<String> {
 
 /// Builds everything, starts the cluster, and installs the operator on it.
 pub fn with_operator(spec: &ClusterSpec) -> Result<(Running, KubeBinaries)> {
-    let (running, binaries, built) = thread::scope(|scope| -> Result<_> {
+    let (running, binaries) = thread::scope(|scope| -> Result<_> {
         // The processors are the bottleneck of a first run; packages are fetched and unpacked beside them.
         let postgres = scope.spawn(|| images::build(&[Image::Pause, Image::Postgres13, Image::Postgres17]));
         let programs = scope.spawn(compile);
         let binaries = cluster::binaries()?;
         let running = cluster::up(spec, &binaries)?;
         join(programs)?;
-        let mut built = join(postgres)?;
-        built.extend(images::build(&[Image::Operator, Image::Api])?);
-        Ok((running, binaries, built))
+        join(postgres)?;
+        Ok((running, binaries))
     })?;
-    import(&running, &built)?;
-    install::operator(&|| running.kubectl(), &built)?;
+    install_images(&running)?;
     Ok((running, binaries))
 }
 
+/// Starts the cluster, and installs the operator on it. What is compiled already is taken as it is.
+pub fn with_compiled_operator(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
+    let running = cluster::up(spec, binaries)?;
+    install_images(&running)?;
+    Ok(running)
+}
+
+/// Brings the images to the cluster, built where they are missing, and the operator with them.
+fn install_images(running: &Running) -> Result<()> {
+    let built = images::build(&Image::ALL)?;
+    import(running, &built)?;
+    install::operator(&|| running.kubectl(), &built)
+}
+
 /// Compiles the programs that go into images.
-fn compile() -> Result<()> {
+pub fn compile() -> Result<()> {
     let step = Step::begin("compile the operator and the API");
     command::run(command::cargo()
             // The whole workspace, as the tests build it: its dependencies are then compiled once, with

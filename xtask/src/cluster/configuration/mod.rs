@@ -6,15 +6,13 @@ mod kube_proxy;
 mod kubeconfig;
 mod kubelet;
 mod objects;
-mod provisioner;
 
 pub use containerd::{Containerd, PodNetwork};
 pub use coredns::Corefile;
 pub use kube_proxy::KubeProxy;
 pub use kubeconfig::Kubeconfig;
 pub use kubelet::{Kubelet, Node};
-pub use objects::{STORAGE_NAMESPACE, base, metrics_api};
-pub use provisioner::Provisioner;
+pub use objects::{base, metrics_api};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;

@@ -6,19 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// Where the provisioner's helper pods run.
-pub const STORAGE_NAMESPACE: &str = "local-path-storage";
-
 /// What every cluster has from the start: the default `StorageClass` and metrics-server's Service.
 pub fn base(metrics_server: Ipv4Addr) -> Value {
     list(vec![
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STORAGE_NAMESPACE}}),
-        json!({
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": "volumes", "namespace": STORAGE_NAMESPACE},
-            "automountServiceAccountToken": false,
-        }),
         json!({
             "apiVersion": "storage.k8s.io/v1",
             "kind": "StorageClass",
@@ -26,7 +16,7 @@ pub fn base(metrics_server: Ipv4Addr) -> Value {
                 "name": "local-path",
                 "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
             },
-            "provisioner": "rancher.io/local-path",
+            "provisioner": "rates.internal/directories",
             "volumeBindingMode": "WaitForFirstConsumer",
             "reclaimPolicy": "Delete",
         }),
