@@ -137,7 +137,7 @@ async fn jobs_of_a_process_that_ends_are_decided_before_a_lease_runs_out(postgre
     first.service.until_logged("the listener is closed").await;
     owner.batch_execute("SELECT pg_advisory_unlock(1)").await.unwrap();
     let began = Instant::now();
-    let applied = "SELECT count(*) FROM rates_internal.batches WHERE status = 'applied' AND attempt = 1";
+    let applied = "SELECT count(*) FROM rates_internal.batches WHERE status = 'applied' AND attempt = 2";
     eventually("all are decided at the first attempt", SOON, async || {
         (number(&owner, applied).await == 20).then_some(())
     })
