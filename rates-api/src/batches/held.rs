@@ -82,12 +82,11 @@ async fn give_back(writer: Writer) {
     let cancel = writer.client.cancel_token();
     let free = {
         let mut unlock = pin!(writer.client.batch_execute("SELECT pg_advisory_unlock_all()"));
-        match timeout(GRACE, unlock.as_mut()).await {
-            Ok(outcome) => outcome.is_ok(),
-            Err(_) => {
-                let _ = timeout(GRACE, cancel.cancel_query(NoTls)).await;
-                matches!(timeout(GRACE, unlock).await, Ok(Ok(())))
-            }
+        if let Ok(outcome) = timeout(GRACE, unlock.as_mut()).await {
+            outcome.is_ok()
+        } else {
+            let _ = timeout(GRACE, cancel.cancel_query(NoTls)).await;
+            matches!(timeout(GRACE, unlock).await, Ok(Ok(())))
         }
     };
     if !free {

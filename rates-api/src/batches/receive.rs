@@ -300,12 +300,11 @@ impl Receiver {
         // Both are sent at once.
         let ports = async { Ports::read(client).await.map_err(StoreError::from) };
         let (ports, known) = tokio::try_join!(ports, store::known(client, token, key))?;
-        let claim = match known {
-            Some(batch) => Claim::Known(batch),
-            None => {
-                let lease = self.0.settings.lease_seconds;
-                store::claim(&mut held, token, key, incoming.asynchronous, lease).await?
-            }
+        let claim = if let Some(batch) = known {
+            Claim::Known(batch)
+        } else {
+            let lease = self.0.settings.lease_seconds;
+            store::claim(&mut held, token, key, incoming.asynchronous, lease).await?
         };
         Ok((claim, ports, held))
     }
@@ -428,12 +427,11 @@ impl Receiver {
             }
             let held = first.take();
             let outcome = async {
-                let batch = match held {
-                    Some(held) => store::received(held.client()?, id, taken, next).await?,
-                    None => {
-                        let mut writer = self.0.writers.get(self.0.patience).await?;
-                        store::received(&mut writer.client, id, taken, next).await?
-                    }
+                let batch = if let Some(held) = held {
+                    store::received(held.client()?, id, taken, next).await?
+                } else {
+                    let mut writer = self.0.writers.get(self.0.patience).await?;
+                    store::received(&mut writer.client, id, taken, next).await?
                 };
                 Ok::<_, Refusal>(batch)
             };

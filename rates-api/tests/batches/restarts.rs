@@ -119,13 +119,13 @@ async fn the_lock_is_free_after_a_task_that_was_dropped_at_any_moment(postgres: 
         let Claim::New(id) = claim else {
             panic!("{claim:?}")
         };
-        let taken = intake::Taken {
+        let content = intake::Taken {
             rows: 0,
             checksum: "sha256:".to_owned(),
             ports: Vec::new(),
             findings: None,
         };
-        store::received(held.client().unwrap(), id, &taken, Next::Decide)
+        store::received(held.client().unwrap(), id, &content, Next::Decide)
             .await
             .unwrap();
     };
