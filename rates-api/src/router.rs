@@ -68,7 +68,7 @@ pub fn router(service: Service) -> Router {
                 "The header Allow lists the methods of this path.",
             )
         })
-        .layer(middleware::from_fn_with_state(drain, Drain::announce))
+        .layer(middleware::from_fn_with_state(drain, Drain::count))
         .layer(middleware::from_fn_with_state(requests, observe::request))
         .with_state(service)
 }

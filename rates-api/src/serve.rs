@@ -8,7 +8,8 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::answers::{AnswerSettings, Answers};
 use crate::batches::{BatchSettings, Receiver, Tally, Writers, background};
@@ -66,7 +67,8 @@ pub struct Settings {
     pub server: ServerSettings,
 }
 
-/// A batch has one connection at a time; its status may be asked for meanwhile, and background work has its own.
+/// A batch has one connection from its claim to its end; its status may be asked for meanwhile, what was given up is
+/// settled on another one, and background work has its own.
 const WRITERS_PER_BATCH: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
@@ -130,18 +132,20 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     )
     .map_err(ServeError::Pool)?;
     let tally = Tally::default();
+    let stopping = CancellationToken::new();
     let requests = Requests::new(router::paths());
     let background = tokio::spawn(background::run(
         writers.clone(),
         settings.batches.clone(),
         Arc::clone(&work),
         tally.clone(),
+        stopping.clone(),
     ));
     let batches = Receiver::new(
         writers.clone(),
         &settings.batches,
         settings.request_timeout_seconds,
-        work,
+        Arc::clone(&work),
         tally.clone(),
     );
     let sources = Sources {
@@ -171,13 +175,17 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        batches.end_by(Instant::now() + settings.server.drain_seconds);
     };
     let deadline = server::run(listener, router::router(service), &settings.server, &drain, stop).await;
     // A batch whose client went away after its last byte is finished all the same.
     if timeout_at(deadline, batches.finished()).await.is_err() {
         tracing::warn!("the deadline ends batches that are not finished");
     }
-    background.abort();
+    stopping.cancel();
+    if timeout_at(deadline, background).await.is_err() {
+        tracing::warn!("the deadline ends background work that is not finished");
+    }
     tracing::info!("stopped");
     Ok(())
 }

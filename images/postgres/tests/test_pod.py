@@ -15,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -293,6 +294,79 @@ class PodTests(FetchTests):
         pod.postgres.terminate()
         self.assertLess(time.monotonic() - started, 20)
         self.assertIn("database system is shut down", pod.postgres.log())
+
+    # The lock of the batches, which a stop waits for
+
+    LOCK = 7226436020231031
+
+    def locks(self, pod, granted):
+        """Who has the lock, or waits for it, by the names of their sessions."""
+        return self.superuser(
+            pod,
+            "SELECT string_agg(application_name, ' ' ORDER BY application_name) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE locktype = 'advisory' AND granted = {}".format(granted),
+        )
+
+    def session(self, pod, sql):
+        """A session of the application that goes on by itself."""
+        uri = "postgresql://{username}@127.0.0.1:5432/rates?application_name=batch".format(**pod.login)
+        command = ["/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + pod.path(), "psql", "-X", "-q", uri]
+        session = subprocess.Popen(
+            [*command, "-c", sql, "-c", "SELECT pg_sleep(3600)"],
+            env={"PGPASSWORD": pod.login["password"]},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.addCleanup(session.kill)
+        return session
+
+    def test_a_stop_waits_for_batches_and_then_lets_none_in(self):
+        pod = self.ready_pod()
+        pod.query("SET ROLE rates_owner; CREATE DATABASE rates")
+        share = "SELECT pg_advisory_lock_shared({})".format(self.LOCK)
+        first = self.session(pod, share)
+        wait_until(lambda: self.locks(pod, True) == "batch", READY_SECONDS, "a batch has the lock")
+        drain = pod.postgres.execute("/usr/local/bin/rates-postgres-drain")
+        wait_until(lambda: self.locks(pod, False) == "rates-postgres-drain", READY_SECONDS, "the drain waits")
+        self.assertIsNone(drain.poll())
+        first.kill()
+        pod.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'batch'", database="rates")
+        self.assertEqual((drain.wait(READY_SECONDS), drain.stderr.read()), (0, ""))
+        # The program is gone, the lock is not.
+        self.assertEqual(self.locks(pod, True), "rates-postgres-drain")
+        second = self.session(pod, share)
+        wait_until(lambda: self.locks(pod, False) == "batch", READY_SECONDS, "a new batch waits")
+        started = time.monotonic()
+        pod.postgres.terminate()
+        self.assertLess(time.monotonic() - started, 20)
+        self.assertNotEqual(second.wait(READY_SECONDS), 0)
+        self.assertIn("no batch is under way", pod.postgres.log())
+        self.assertIn("database system is shut down", pod.postgres.log())
+
+    def test_a_stop_that_waits_for_long_lets_new_batches_in_meanwhile(self):
+        pod = self.ready_pod()
+        pod.query("SET ROLE rates_owner; CREATE DATABASE rates")
+        share = "SELECT pg_advisory_lock_shared({})".format(self.LOCK)
+        self.session(pod, share)
+        wait_until(lambda: self.locks(pod, True) == "batch", READY_SECONDS, "a batch has the lock")
+        drain = pod.postgres.execute("/usr/local/bin/rates-postgres-drain")
+        wait_until(lambda: self.locks(pod, False) == "rates-postgres-drain", READY_SECONDS, "the drain waits")
+        self.session(pod, share)
+        wait_until(lambda: self.locks(pod, True) == "batch batch", 15, "the new one comes in beside the long one")
+        self.assertIsNone(drain.poll())
+
+    def test_a_stop_waits_for_nothing_where_there_are_no_batches(self):
+        pod = self.ready_pod()
+        started = time.monotonic()
+        drain = pod.postgres.execute("/usr/local/bin/rates-postgres-drain")
+        self.assertEqual((drain.wait(READY_SECONDS), drain.stderr.read()), (0, ""))
+        self.assertLess(time.monotonic() - started, 3)
+        self.assertEqual(self.locks(pod, True), "")
+        # And without a server.
+        for socket in pod.run.iterdir():
+            socket.unlink()
+        drain = pod.postgres.execute("/usr/local/bin/rates-postgres-drain")
+        self.assertEqual((drain.wait(READY_SECONDS), drain.stderr.read()), (0, ""))
 
     def test_the_primary_goes_on_while_the_api_server_is_away(self):
         pod = self.ready_pod()

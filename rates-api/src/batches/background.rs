@@ -10,11 +10,14 @@ mod fold;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use super::settings::BatchSettings;
-use super::store::{self, StoreError};
+use super::store::{self, Job, StoreError};
 use super::tally::Tally;
 use super::writers::{WriterError, Writers};
 use crate::report::chain;
@@ -36,49 +39,80 @@ enum StepError {
     Store(#[from] StoreError),
 }
 
-/// Runs for the life of the process.
-pub async fn run(writers: Writers, settings: BatchSettings, work: Arc<Notify>, tally: Tally) {
+/// Runs until it is told to stop: what it has begun then, it finishes, so that nobody has to wait for a lease.
+pub async fn run(
+    writers: Writers,
+    settings: BatchSettings,
+    work: Arc<Notify>,
+    tally: Tally,
+    stopping: CancellationToken,
+) {
+    let mut worker = Worker {
+        settings,
+        tally,
+        job: None,
+    };
     let mut cleared = Instant::now();
     loop {
         let due = cleared.elapsed() >= CLEARING;
-        match step(&writers, &settings, &tally, due).await {
-            Ok(true) => {}
+        let writer = tokio::select! {
+            biased;
+            () = stopping.cancelled() => break,
+            writer = writers.get(PATIENCE) => writer,
+        };
+        let stepped = match writer {
+            Ok(mut writer) => worker.step(&mut writer.client, due).await,
+            Err(error) => Err(error.into()),
+        };
+        let idle = match stepped {
+            Ok(true) => continue,
             Ok(false) => {
                 if due {
                     cleared = Instant::now();
                 }
-                let _ = timeout(IDLE, work.notified()).await;
+                timeout(IDLE, work.notified()).map(drop).left_future()
             }
             Err(error) => {
                 tracing::debug!(error = chain(&error), "background work waits");
-                sleep(IDLE).await;
+                sleep(IDLE).right_future()
             }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = idle => {}
         }
     }
+    tracing::info!("background work has stopped");
 }
 
-/// Does the next thing; false if there was nothing to do.
-async fn step(
-    writers: &Writers,
-    settings: &BatchSettings,
-    tally: &Tally,
-    clear: bool,
-) -> Result<bool, StepError> {
-    let mut writer = writers.get(PATIENCE).await?;
-    let client = &mut writer.client;
-    if let Some(job) = store::take_job(client, settings.lease_seconds).await? {
-        match store::finish_job(client, &job).await {
-            Ok(()) => {
-                tally.decided(job.status(), job.rows());
-                tracing::info!(batch = job.id, "an asynchronous batch was decided");
-            }
-            Err(StoreError::Lost) => tracing::warn!(batch = job.id, "another process has the batch"),
-            Err(error) => return Err(error.into()),
+struct Worker {
+    settings: BatchSettings,
+    tally: Tally,
+    /// The one that was taken and is not decided, as the database was lost in between.
+    job: Option<Job>,
+}
+
+impl Worker {
+    /// Does the next thing; false if there was nothing to do.
+    async fn step(&mut self, client: &mut Client, clear: bool) -> Result<bool, StepError> {
+        if self.job.is_none() {
+            self.job = store::take_job(client, self.settings.lease_seconds).await?;
         }
-        return Ok(true);
+        if let Some(job) = &self.job {
+            match store::finish_job(client, job).await {
+                Ok(()) => {
+                    self.tally.decided(job.status(), job.rows());
+                    tracing::info!(batch = job.id, "an asynchronous batch was decided");
+                }
+                Err(StoreError::Lost) => tracing::warn!(batch = job.id, "another process has the batch"),
+                Err(error) => return Err(error.into()),
+            }
+            self.job = None;
+            return Ok(true);
+        }
+        if fold::step(client).await? {
+            return Ok(true);
+        }
+        Ok(clear && clear::step(client, self.settings.idempotency_hours).await?)
     }
-    if fold::step(client).await? {
-        return Ok(true);
-    }
-    Ok(clear && clear::step(client, settings.idempotency_hours).await?)
 }

@@ -2,7 +2,8 @@
 //!
 //! The way of a batch: its token and key are checked ([`tokens`], [`key`]), a row of `batches` claims it ([`store`]),
 //! a thread divides its bytes into rows, checks and groups them ([`intake`], [`content`], [`grouping`]), and each
-//! hundred thousand go to `batch_prices`, where nothing sees them ([`copy`]). When all of it is there, one row
+//! hundred thousand go to `batch_prices`, where nothing sees them ([`copy`]). All of it goes over one connection, which
+//! holds a lock that an orderly stop of the server waits for ([`held`]). When all of it is there, one row
 //! changes, and the batch is visible. [`receive`] holds these together. What happens later, on whichever process
 //! comes by, is in [`background`]: asynchronous batches are finished, sums are folded, remains are cleared away.
 
@@ -11,6 +12,7 @@ pub mod content;
 mod copy;
 mod findings;
 pub mod grouping;
+pub mod held;
 pub mod intake;
 pub mod key;
 mod ports;

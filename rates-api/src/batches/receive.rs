@@ -1,6 +1,9 @@
 //! One batch from its first byte to its answer.
 //!
 //! It runs on a task of its own: once the body is complete, the batch is finished also when its client is gone.
+//!
+//! All of it has an end, counted from when it came ([`Deadlines`]): however slow its client or the database is, its
+//! answer is known `max_batch_seconds` and the patience of a request later. A drain is given more than that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,13 +11,14 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use futures::StreamExt as _;
-use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::content::Format;
 use super::copy::copy;
+use super::held::Held;
 use super::intake::{Frame, Intake, Limits, Taken};
 use super::ports::Ports;
 use super::refusal::Refusal;
@@ -49,10 +53,50 @@ struct Inner {
     tally: Tally,
     /// Something is to be done in the background.
     work: Arc<Notify>,
+    /// When the process ends, once that is known.
+    ending: watch::Sender<Option<Ending>>,
+}
+
+/// The last moments of the process.
+#[derive(Clone, Copy)]
+struct Ending {
+    /// Content that is not complete by then is given up, so that its client is told.
+    content: Instant,
+    /// What is not decided by then is in doubt.
+    decided: Instant,
+}
+
+/// Until when what has to be done.
+#[derive(Clone, Copy)]
+struct Deadlines {
+    /// It has its place, and the database has taken it.
+    claimed: Instant,
+    /// Its content is in the database.
+    content: Instant,
+    /// It is decided.
+    decided: Instant,
+    /// It is given up, if it was not decided.
+    settled: Instant,
+}
+
+impl Deadlines {
+    fn from_now(settings: &BatchSettings, patience: Duration) -> Self {
+        let content = Instant::now() + settings.max_batch_seconds;
+        let settled = content + patience;
+        Self {
+            claimed: content.min(Instant::now() + patience),
+            content,
+            decided: settled - patience / 3,
+            settled,
+        }
+    }
 }
 
 /// Pieces between the client, the thread and the database; each is some tens of kilobytes.
 const PIECES: usize = 8;
+
+/// What a batch that is given up at the end of the process is given to be told so.
+const MARGIN: Duration = Duration::from_secs(4);
 
 /// A batch whose end was decided and whose answer was lost is asked for again after that long.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -76,7 +120,18 @@ impl Receiver {
             tasks: TaskTracker::new(),
             tally,
             work,
+            ending: watch::Sender::new(None),
         }))
+    }
+
+    /// The process ends at the given moment, some time from now: batches are answered before.
+    pub fn end_by(&self, end: Instant) {
+        let left = end.saturating_duration_since(Instant::now());
+        let margin = (left / 4).min(MARGIN);
+        self.0.ending.send_replace(Some(Ending {
+            content: end - margin,
+            decided: end - margin / 2,
+        }));
     }
 
     /// Takes a batch in, or finds the one with its key.
@@ -85,8 +140,11 @@ impl Receiver {
     /// When nothing of it was written, and why.
     pub async fn receive(&self, incoming: Incoming, body: Body) -> Result<Batch, Refusal> {
         let receiver = self.clone();
+        let deadlines = Deadlines::from_now(&self.0.settings, self.0.patience);
         let taking = async move {
-            let outcome = receiver.take_in_turn(&incoming, body.into_data_stream()).await;
+            let outcome = receiver
+                .take_in_turn(&incoming, body.into_data_stream(), deadlines)
+                .await;
             if let Err(refusal) = &outcome {
                 receiver.0.tally.refused(refusal);
             }
@@ -132,9 +190,9 @@ impl Receiver {
         self.0.tasks.wait().await;
     }
 
-    async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
+    async fn place(&self, deadline: Instant) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = timeout(self.0.patience, self.0.places.acquire()).await;
+        let place = timeout_at(deadline, self.0.places.acquire()).await;
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         match place {
             Ok(Ok(place)) => Ok(place),
@@ -142,51 +200,67 @@ impl Receiver {
         }
     }
 
-    async fn take_in_turn(&self, incoming: &Incoming, body: BodyDataStream) -> Result<Batch, Refusal> {
-        let place = self.place().await?;
-        let outcome = self.take(incoming, body).await;
+    async fn take_in_turn(
+        &self,
+        incoming: &Incoming,
+        body: BodyDataStream,
+        deadlines: Deadlines,
+    ) -> Result<Batch, Refusal> {
+        let place = self.place(deadlines.claimed).await?;
+        let outcome = self.take(incoming, body, deadlines).await;
         drop(place);
         self.0.work.notify_one();
         outcome
     }
 
-    async fn take(&self, incoming: &Incoming, body: BodyDataStream) -> Result<Batch, Refusal> {
-        let deadline = Instant::now() + self.0.settings.max_batch_seconds;
-        match self.claim(incoming).await? {
-            (Claim::Known(batch), _) => {
-                let batch = self.answer_again(&batch, incoming, body, deadline).await?;
+    async fn take(
+        &self,
+        incoming: &Incoming,
+        body: BodyDataStream,
+        deadlines: Deadlines,
+    ) -> Result<Batch, Refusal> {
+        let (claim, ports, mut held) = self.claim(incoming, deadlines.claimed).await?;
+        let id = match claim {
+            Claim::Known(batch) => {
+                drop(held);
+                let batch = self
+                    .answer_again(&batch, incoming, body, deadlines.content)
+                    .await?;
                 self.0.tally.repeated();
-                Ok(batch)
+                return Ok(batch);
             }
-            (Claim::New(id), ports) => {
-                let began = Instant::now();
-                let outcome = match self.take_new(id, incoming, body, ports, deadline).await {
-                    Ok(batch) => Ok(batch),
-                    Err(refusal) => self.settle(id, refusal).await,
-                };
-                match &outcome {
-                    Ok(batch) => {
-                        self.0.tally.decided(batch.status, batch.rows);
-                        let (status, rows) = (batch.status, batch.rows);
-                        let seconds = began.elapsed().as_secs_f64();
-                        tracing::info!(batch = id, ?status, rows, seconds, "a batch was taken in");
-                    }
-                    Err(refusal) => {
-                        tracing::info!(batch = id, reason = chain(refusal), "a batch was not taken in");
-                    }
-                }
-                outcome
+            Claim::New(id) => id,
+        };
+        let began = Instant::now();
+        let outcome = match self
+            .take_new(id, incoming, body, ports, deadlines, &mut held)
+            .await
+        {
+            Ok(batch) => Ok(batch),
+            Err(refusal) => self.settle(id, refusal, deadlines.settled).await,
+        };
+        match &outcome {
+            Ok(batch) => {
+                self.0.tally.decided(batch.status, batch.rows);
+                let (status, rows) = (batch.status, batch.rows);
+                let seconds = began.elapsed().as_secs_f64();
+                tracing::info!(batch = id, ?status, rows, seconds, "a batch was taken in");
+            }
+            Err(refusal) => {
+                tracing::info!(batch = id, reason = chain(refusal), "a batch was not taken in");
             }
         }
+        outcome
     }
 
     /// Gives a batch up that could not be finished, unless it was: then that is its answer after all.
-    async fn settle(&self, id: i64, refusal: Refusal) -> Result<Batch, Refusal> {
+    async fn settle(&self, id: i64, refusal: Refusal, deadline: Instant) -> Result<Batch, Refusal> {
         let given_up = async {
             let writer = self.0.writers.get(self.0.patience).await?;
             Ok::<_, Refusal>(store::give_up(&writer.client, id).await?)
         };
-        match (timeout(self.0.settings.lease_seconds, given_up).await, refusal) {
+        let deadline = deadline.min(Instant::now() + self.0.settings.lease_seconds);
+        match (timeout_at(deadline, given_up).await, refusal) {
             (Ok(Ok(Some(batch))), _) => Ok(batch),
             (Ok(Ok(None)), Refusal::InDoubt { source, .. }) => Err(Refusal::DatabaseLost(source)),
             (Ok(Ok(None)), refusal) => Err(refusal),
@@ -197,32 +271,42 @@ impl Receiver {
         }
     }
 
-    /// Asks until the database answers or patience ends: nothing of the body was read yet.
-    async fn claim(&self, incoming: &Incoming) -> Result<(Claim, Ports), Refusal> {
-        let deadline = Instant::now() + self.0.patience;
+    /// Asks until the database answers or patience ends: nothing of the body was read yet. A database that is about to
+    /// be stopped has it wait, and then ends its connection; it goes on when the server is back.
+    async fn claim(&self, incoming: &Incoming, deadline: Instant) -> Result<(Claim, Ports, Held), Refusal> {
         loop {
-            match self.try_claim(incoming).await {
-                Err(Refusal::DatabaseLost(error)) if Instant::now() + AGAIN < deadline => {
-                    tracing::debug!(error = chain(&*error), "a batch waits for the database");
-                    sleep(AGAIN).await;
-                }
-                outcome => return outcome,
+            let error = match timeout_at(deadline, self.try_claim(incoming, deadline)).await {
+                Ok(Err(Refusal::DatabaseLost(error))) => error,
+                Ok(outcome) => return outcome,
+                Err(elapsed) => return Err(Refusal::DatabaseLost(elapsed.into())),
+            };
+            if Instant::now() + AGAIN >= deadline {
+                return Err(Refusal::DatabaseLost(error));
             }
+            tracing::debug!(error = chain(&*error), "a batch waits for the database");
+            sleep(AGAIN).await;
         }
     }
 
-    async fn try_claim(&self, incoming: &Incoming) -> Result<(Claim, Ports), Refusal> {
-        let writer = self.0.writers.get(self.0.patience).await?;
-        let ports = Ports::read(&writer.client).await.map_err(StoreError::from)?;
-        let claim = store::claim(
-            &writer.client,
-            incoming.token,
-            incoming.key.as_deref(),
-            incoming.asynchronous,
-            self.0.settings.lease_seconds,
-        )
-        .await?;
-        Ok((claim, ports))
+    async fn try_claim(
+        &self,
+        incoming: &Incoming,
+        deadline: Instant,
+    ) -> Result<(Claim, Ports, Held), Refusal> {
+        let within = deadline.saturating_duration_since(Instant::now());
+        let mut held = Held::new(self.0.writers.get(within).await?);
+        let (token, key) = (incoming.token, incoming.key.as_deref());
+        let client = held.client()?;
+        // Both are sent at once.
+        let ports = async { Ports::read(client).await.map_err(StoreError::from) };
+        let (ports, known) = tokio::try_join!(ports, store::known(client, token, key))?;
+        let claim = if let Some(batch) = known {
+            Claim::Known(batch)
+        } else {
+            let lease = self.0.settings.lease_seconds;
+            store::claim(&mut held, token, key, incoming.asynchronous, lease).await?
+        };
+        Ok((claim, ports, held))
     }
 
     async fn take_new(
@@ -231,21 +315,45 @@ impl Receiver {
         incoming: &Incoming,
         body: BodyDataStream,
         ports: Ports,
-        deadline: Instant,
+        deadlines: Deadlines,
+        held: &mut Held,
     ) -> Result<Batch, Refusal> {
-        let received = self.read(id, Some(incoming.format), incoming, body, ports);
-        let taken = match timeout_at(deadline, received).await {
-            Ok(taken) => taken?,
-            Err(_) => return Err(Refusal::TooLong(self.0.settings.max_batch_seconds)),
-        };
-        self.finish(id, &taken, incoming).await
+        let received = self.read(id, Some((incoming.format, held)), incoming, body, ports);
+        let taken = self.in_time(deadlines.content, received).await?;
+        self.finish(id, &taken, incoming, deadlines.decided, held).await
     }
 
-    /// Reads the body to its end; with a format, its prices are then in the database.
+    /// Waits for the content, but not beyond its time, nor until the process is cut off.
+    async fn in_time<T>(
+        &self,
+        deadline: Instant,
+        reading: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let mut ending = self.0.ending.subscribe();
+        let stopped = async {
+            let ending = ending
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|ending| *ending);
+            match ending {
+                Some(ending) => sleep_until(ending.content).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            taken = timeout_at(deadline, reading) => {
+                taken.unwrap_or(Err(Refusal::TooLong(self.0.settings.max_batch_seconds)))
+            }
+            () = stopped => Err(Refusal::Stopping),
+        }
+    }
+
+    /// Reads the body to its end; with a format and a connection, its prices are then in the database.
     async fn read(
         &self,
         id: i64,
-        format: Option<Format>,
+        into: Option<(Format, &mut Held)>,
         incoming: &Incoming,
         body: BodyDataStream,
         ports: Ports,
@@ -255,7 +363,7 @@ impl Receiver {
         let (pieces, mut copied) = mpsc::channel(PIECES);
         let intake = Intake {
             batch: id,
-            format,
+            format: into.as_ref().map(|(format, _)| *format),
             gzip: incoming.gzip,
             ports: Arc::new(ports),
             limits: Limits {
@@ -268,7 +376,8 @@ impl Receiver {
             .start(received, pieces)
             .map_err(|error| Refusal::Failed(error.into()))?;
         let copying = async {
-            let outcome = self.copy(id, format, &mut copied, &progress).await;
+            let held = into.map(|(_, held)| held);
+            let outcome = self.copy(id, held, &mut copied, &progress).await;
             // The thread learns from this that nobody takes its rows any more.
             copied.close();
             while copied.try_recv().is_ok() {}
@@ -284,31 +393,47 @@ impl Receiver {
     async fn copy(
         &self,
         id: i64,
-        format: Option<Format>,
+        held: Option<&mut Held>,
         pieces: &mut mpsc::Receiver<super::intake::Piece>,
         progress: &AtomicU64,
     ) -> Result<(), Refusal> {
-        if format.is_none() {
+        let Some(held) = held else {
             while pieces.recv().await.is_some() {}
             return Ok(());
-        }
-        let mut writer = self.0.writers.get(self.0.patience).await?;
+        };
         let lease = self.0.settings.lease_seconds;
-        Ok(copy(&mut writer.client, id, pieces, progress, lease).await?)
+        Ok(copy(held.client()?, id, pieces, progress, lease).await?)
     }
 
-    /// Decides the batch. If the connection is lost at that moment, what was decided is found out.
-    async fn finish(&self, id: i64, taken: &Taken, incoming: &Incoming) -> Result<Batch, Refusal> {
+    /// Decides the batch. If the connection is lost at that moment, what was decided is found out on another one.
+    async fn finish(
+        &self,
+        id: i64,
+        taken: &Taken,
+        incoming: &Incoming,
+        deadline: Instant,
+        held: &mut Held,
+    ) -> Result<Batch, Refusal> {
         let next = if incoming.asynchronous {
             Next::Queue
         } else {
             Next::Decide
         };
-        let deadline = Instant::now() + self.0.patience;
+        let mut deadline = deadline.min(Instant::now() + self.0.patience);
+        let mut first = Some(held);
         loop {
+            if let Some(ending) = *self.0.ending.borrow() {
+                deadline = deadline.min(ending.decided);
+            }
+            let held = first.take();
             let outcome = async {
-                let mut writer = self.0.writers.get(self.0.patience).await?;
-                Ok::<_, Refusal>(store::received(&mut writer.client, id, taken, next).await?)
+                let batch = if let Some(held) = held {
+                    store::received(held.client()?, id, taken, next).await?
+                } else {
+                    let mut writer = self.0.writers.get(self.0.patience).await?;
+                    store::received(&mut writer.client, id, taken, next).await?
+                };
+                Ok::<_, Refusal>(batch)
             };
             let source = match timeout_at(deadline, outcome).await {
                 Ok(Err(Refusal::DatabaseLost(error))) => error,
@@ -343,11 +468,11 @@ impl Receiver {
             return Err(Refusal::InProgress);
         };
         let received = self.read(batch.id, None, incoming, body, Ports::default());
-        match timeout_at(deadline, received).await {
-            Ok(Ok(taken)) if taken.checksum == *checksum => Ok(batch.clone()),
-            Ok(Ok(_)) => Err(Refusal::KeyReused),
-            Ok(Err(refusal)) => Err(refusal),
-            Err(_) => Err(Refusal::TooLong(self.0.settings.max_batch_seconds)),
+        let taken = self.in_time(deadline, received).await?;
+        if taken.checksum == *checksum {
+            Ok(batch.clone())
+        } else {
+            Err(Refusal::KeyReused)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::held::GivenBack;
 use super::intake::IntakeError;
 use super::store::StoreError;
 use super::writers::WriterError;
@@ -18,6 +19,8 @@ pub enum Refusal {
     Silent(Duration),
     #[error("the batch took longer than {} s", .0.as_secs_f64())]
     TooLong(Duration),
+    #[error("the process ends before the batch was complete")]
+    Stopping,
     #[error("a batch with this key is being taken in")]
     InProgress,
     #[error("the key was used for other content")]
@@ -47,6 +50,7 @@ impl From<StoreError> for Refusal {
             // The lease ran out: as after a crash, it is to be sent again.
             StoreError::Lost => Self::DatabaseLost(error.into()),
             StoreError::Database(source) => Self::Failed(source.into()),
+            StoreError::GivenBack(error) => error.into(),
         }
     }
 }
@@ -57,5 +61,11 @@ impl From<WriterError> for Refusal {
             WriterError::Busy => Self::Busy,
             other => Self::DatabaseLost(other.into()),
         }
+    }
+}
+
+impl From<GivenBack> for Refusal {
+    fn from(error: GivenBack) -> Self {
+        Self::Failed(error.into())
     }
 }

@@ -11,6 +11,7 @@ use tokio_postgres::types::{Json, Type};
 use tokio_postgres::{Client, Row, Transaction};
 
 use super::findings::Report;
+use super::held::{GivenBack, Held, TAKING_IN};
 use super::intake::Taken;
 use super::tokens::TokenDigest;
 
@@ -79,6 +80,8 @@ pub enum StoreError {
     Lost,
     #[error("a port of the batch was deleted while it came in")]
     PortVanished,
+    #[error(transparent)]
+    GivenBack(#[from] GivenBack),
 }
 
 /// What came of a claim.
@@ -109,19 +112,43 @@ impl Batch {
     }
 }
 
-/// Begins a batch, unless one with its key is there. One whose process says nothing any more is given up for it.
-pub async fn claim(
+/// The batch with this key, if it is decided or stored: its answer is known, whatever happens to the database.
+pub async fn known(
     client: &Client,
+    token: TokenDigest,
+    key: Option<&str>,
+) -> Result<Option<Batch>, StoreError> {
+    let Some(key) = key else { return Ok(None) };
+    let find = format!(
+        "SELECT {COLUMNS} FROM rates_internal.batches
+         WHERE token = $1 AND idempotency_key = $2 AND status <> 'receiving'"
+    );
+    let token = &token.0[..];
+    let same_key: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+        [(&token, Type::BYTEA), (&key, Type::TEXT)];
+    let rows = client.query_typed(&find, &same_key).await?;
+    Ok(rows.first().map(Batch::of_row))
+}
+
+/// Begins a batch, unless one with its key is there. One whose process says nothing any more is given up for it.
+///
+/// The connection has the shared lock then, also where the batch is known: taken before the row is made, in the same
+/// statement, which may wait for it. So the lease counts from after the wait.
+pub async fn claim(
+    held: &mut Held,
     token: TokenDigest,
     key: Option<&str>,
     asynchronous: bool,
     lease: Duration,
 ) -> Result<Claim, StoreError> {
     let token = &token.0[..];
-    let insert = "INSERT INTO rates_internal.batches (token, idempotency_key, asynchronous, lease_until)
-         VALUES ($1, $2, $3, now() + $4 * interval '1 second')
+    let client = held.locking()?;
+    let insert = format!(
+        "INSERT INTO rates_internal.batches (token, idempotency_key, asynchronous, lease_until)
+         SELECT $1, $2, $3, clock_timestamp() + $4 * interval '1 second' FROM pg_advisory_lock_shared({TAKING_IN})
          ON CONFLICT (token, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-         RETURNING id";
+         RETURNING id"
+    );
     let give_up = "UPDATE rates_internal.batches SET status = 'abandoned', idempotency_key = NULL
          WHERE token = $1 AND idempotency_key = $2 AND status = 'receiving' AND lease_until < now()";
     let find =
@@ -129,7 +156,7 @@ pub async fn claim(
     loop {
         let inserted = client
             .query_typed(
-                insert,
+                &insert,
                 &[
                     (&token, Type::BYTEA),
                     (&key, Type::TEXT),

@@ -77,6 +77,7 @@ impl Tally {
             Refusal::Disconnected | Refusal::Silent(_) => "given_up",
             Refusal::Busy
             | Refusal::TooLong(_)
+            | Refusal::Stopping
             | Refusal::PortVanished
             | Refusal::DatabaseLost(_)
             | Refusal::InDoubt { .. }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::{Request, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -12,13 +13,14 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::pin;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::ServerSettings;
 use super::drain::{Drain, Phase};
 use super::linger::Linger;
+use super::pipeline::Wire;
 
 /// What a connection has done so far.
 #[derive(Clone, Copy)]
@@ -42,21 +44,38 @@ pub async fn serve(
         under_way: 0,
         last: Instant::now(),
     }));
+    let wire = Wire::new(stream);
     let service = service_fn({
         let activity = Arc::clone(&activity);
+        let (wire, drain) = (wire.clone(), drain.clone());
         move |request: Request<Incoming>| {
-            let under_way = UnderWay::begin(&activity, request.version());
+            let version = request.version();
+            let under_way = UnderWay::begin(&activity, version);
+            if version <= Version::HTTP_11 {
+                wire.handed_on();
+            }
             let answer = router.clone().oneshot(request.map(axum::body::Body::new));
+            let (wire, drain) = (wire.clone(), drain.clone());
             async move {
-                let answer = answer.await;
+                let mut answer = answer.await;
+                if let Ok(response) = &mut answer
+                    && version <= Version::HTTP_11
+                    && drain.now() != Phase::Serving
+                    && (drain.is_late() || !wire.more_waits())
+                {
+                    // The last answer of this connection: hyper closes it after this.
+                    response
+                        .headers_mut()
+                        .insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 drop(under_way);
                 answer
             }
         }
     });
-    let connection = builder.serve_connection(TokioIo::new(Linger::new(stream)), service);
+    let connection = builder.serve_connection(TokioIo::new(Linger::new(wire.clone())), service);
     pin!(connection);
-    let done = may_end(drain.phase(), activity.subscribe(), &settings);
+    let done = may_end(&drain, activity.subscribe(), &wire, &settings);
     pin!(done);
     let silent = stays_silent(activity.subscribe(), settings.idle_timeout_seconds);
     pin!(silent);
@@ -89,15 +108,21 @@ async fn stays_silent(mut activity: watch::Receiver<Activity>, patience: Duratio
     }
 }
 
+/// How often a connection that may end is looked at, when its client is in the middle of sending.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Returns when the connection should take no more requests.
 ///
-/// HTTP/2 can say so at any time without losing one. HTTP/1 can only close: an idle connection is kept for a while,
-/// as its client may be about to send a request on it, and one that was accepted a moment ago has one under way.
+/// HTTP/2 can say so at any time without losing one. HTTP/1 can only close: an idle connection is kept for a while, and
+/// as long as the process has other requests to answer, as its client may be about to send one on it; one that was
+/// accepted a moment ago has one under way; and so has one whose client has sent any byte of it.
 async fn may_end(
-    mut phase: watch::Receiver<Phase>,
+    drain: &Drain,
     mut activity: watch::Receiver<Activity>,
+    wire: &Wire,
     settings: &ServerSettings,
 ) {
+    let mut phase = drain.phase();
     if phase.wait_for(|phase| *phase >= Phase::Draining).await.is_err() {
         return;
     }
@@ -116,8 +141,15 @@ async fn may_end(
             None => Some(last + settings.drain_quiet_seconds.max(Duration::from_millis(200))),
         };
         let closing = *phase.borrow_and_update() == Phase::Closing;
+        let ended = async {
+            sleep_until(end_at.unwrap_or(last)).await;
+            drain.quiet(Duration::ZERO).await;
+            while wire.more_waits() {
+                sleep(LOOK).await;
+            }
+        };
         tokio::select! {
-            () = sleep_until(end_at.unwrap_or(last)), if closing && end_at.is_some() => return,
+            () = ended, if closing && end_at.is_some() => return,
             changed = activity.changed() => if changed.is_err() { return },
             changed = phase.changed(), if !closing => if changed.is_err() { return },
         }

@@ -1,13 +1,11 @@
 //! Where the process is between serving and gone, and when the last request came.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::CONNECTION;
-use http::{HeaderValue, Version};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,7 +14,7 @@ use crate::routes::is_probe;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Serving,
-    /// SIGTERM came: connections end after their next answer, new ones are still taken.
+    /// SIGTERM came: connections end after the last answer that their clients wait for, new ones are still taken.
     Draining,
     /// The listener is closed.
     Closing,
@@ -30,6 +28,7 @@ struct Inner {
     phase: watch::Sender<Phase>,
     /// Requests under way that are not probes, and when the last one began or ended.
     traffic: watch::Sender<Traffic>,
+    late: OnceLock<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -47,13 +46,15 @@ impl Default for Drain {
         Self(Arc::new(Inner {
             phase: watch::Sender::new(Phase::Serving),
             traffic: watch::Sender::new(traffic),
+            late: OnceLock::new(),
         }))
     }
 }
 
 impl Drain {
-    /// SIGTERM came.
-    pub fn begin(&self) {
+    /// SIGTERM came, and the process has the given time.
+    pub fn begin(&self, budget: Duration) {
+        let _ = self.0.late.set(Instant::now() + budget * 3 / 4);
         self.0
             .traffic
             .send_modify(|traffic| traffic.last = Instant::now());
@@ -69,6 +70,11 @@ impl Drain {
     #[must_use]
     pub fn now(&self) -> Phase {
         *self.0.phase.borrow()
+    }
+
+    /// Whether so much of the drain is over that connections end although their clients have sent more.
+    pub(super) fn is_late(&self) -> bool {
+        self.0.late.get().is_some_and(|late| Instant::now() >= *late)
     }
 
     pub(super) fn phase(&self) -> watch::Receiver<Phase> {
@@ -92,17 +98,10 @@ impl Drain {
         }
     }
 
-    /// Counts the request as traffic, and after SIGTERM tells an HTTP/1 client that its connection ends here.
-    pub async fn announce(State(drain): State<Self>, request: Request, next: Next) -> Response {
-        let version = request.version();
+    /// Counts the request as traffic.
+    pub async fn count(State(drain): State<Self>, request: Request, next: Next) -> Response {
         let _under_way = (!is_probe(request.uri().path())).then(|| UnderWay::begin(&drain));
-        let mut response = next.run(request).await;
-        if *drain.0.phase.borrow() != Phase::Serving && version <= Version::HTTP_11 {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        next.run(request).await
     }
 }
 

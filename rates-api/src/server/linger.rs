@@ -10,23 +10,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use super::pipeline::Wire;
 
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A TCP stream whose shutdown lingers.
+/// A TCP stream whose shutdown lingers, and whose requests are followed.
 pub struct Linger {
-    stream: TcpStream,
+    wire: Wire,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Linger {
-    pub fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            deadline: None,
-        }
+    pub fn new(wire: Wire) -> Self {
+        Self { wire, deadline: None }
     }
 
     /// Ready when the client has closed its side, or sent nothing that matters for long enough.
@@ -39,7 +37,7 @@ impl Linger {
                 return Poll::Ready(());
             }
             let mut buffer = ReadBuf::new(&mut space);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            match ready!(Pin::new(&mut self.wire.lock().stream).poll_read(cx, &mut buffer)) {
                 Ok(()) if buffer.filled().is_empty() => return Poll::Ready(()),
                 Ok(()) => {}
                 Err(_) => return Poll::Ready(()),
@@ -50,38 +48,42 @@ impl Linger {
 
 impl AsyncRead for Linger {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let mut wire = self.wire.lock();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut wire.stream).poll_read(cx, buffer))?;
+        wire.read(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Linger {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire.lock().stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.wire.lock().stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.wire.lock().stream.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire.lock().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.deadline.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut self.wire.lock().stream).poll_shutdown(cx))?;
             self.deadline = Some(Box::pin(sleep(LINGER)));
         }
         ready!(self.poll_discard(cx));

@@ -1,12 +1,14 @@
 //! Connections: accepted, served within bounds, and ended so that no request is lost.
 //!
-//! On SIGTERM the server goes on as before, but ends each connection after its next answer. It closes the listener
+//! On SIGTERM the server goes on as before, but ends each connection after its next answer,
+//! or after the answers to all that its client has sent already. It closes the listener
 //! once no request has come for a moment: in Kubernetes the pod left the Service's endpoints before SIGTERM. Then it
 //! ends the connections that are idle, waits for those that are not, and at the deadline ends all.
 
 mod connection;
 mod drain;
 mod linger;
+mod pipeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +73,7 @@ pub async fn run(
     }
     let deadline = Instant::now() + settings.drain_seconds;
     tracing::info!(connections = server.tasks.len(), "draining");
-    drain.begin();
+    drain.begin(settings.drain_seconds);
     tokio::select! {
         () = server.accept(&listener) => {}
         () = drain.quiet(settings.drain_quiet_seconds) => {}

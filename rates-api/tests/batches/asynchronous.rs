@@ -1,6 +1,7 @@
 //! `Prefer: respond-async`: 202 once the content is stored, and then whichever process comes by decides it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ tests![
     a_job_outlives_the_process_that_took_it,
     a_process_that_lost_its_lease_cannot_finish,
     the_same_key_gets_the_same_answer,
+    jobs_of_a_process_that_ends_are_decided_before_a_lease_runs_out,
 ];
 
 const ASYNC: &str = "Prefer: respond-async";
@@ -103,4 +105,45 @@ async fn the_same_key_gets_the_same_answer(postgres: Arc<Postgres>) {
     assert_eq!(ingest.day(ORIGIN, DESTINATION, "2022-05-01").await.0, json!(1));
     let other = ingest.post(&[CSV, ASYNC, key], csv([("2022-05-01", 8)])).await;
     assert_eq!(other.status, 422);
+}
+
+async fn jobs_of_a_process_that_ends_are_decided_before_a_lease_runs_out(postgres: Arc<Postgres>) {
+    let lease = ["--lease-seconds", "60", "--drain-quiet-seconds", "0.1"];
+    let mut first = Ingest::start(&postgres, &lease).await;
+    let owner = postgres.owner(&first.database).await;
+    // Deciding is held up: the process is caught with one job taken and the others queued.
+    owner
+        .batch_execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
+             CREATE TRIGGER wait BEFORE UPDATE ON rates_internal.batches
+                 FOR EACH ROW WHEN (NEW.status = 'applied') EXECUTE FUNCTION wait();
+             SELECT pg_advisory_lock(1)",
+        )
+        .await
+        .unwrap();
+    for day in 1..=20 {
+        let body = format!("orig_code,dest_code,day,price\n{ORIGIN},{DESTINATION},2022-05-{day:02},7\n");
+        assert_eq!(first.post(&[CSV, ASYNC], body).await.status, 202);
+    }
+    let running = "SELECT count(*) FROM rates_internal.batches WHERE status = 'running'";
+    eventually("a job is half decided", SOON, async || {
+        (number(&owner, running).await == 1).then_some(())
+    })
+    .await;
+
+    let second = Ingest::of(&postgres, first.database.clone(), &lease).await;
+    first.service.terminate();
+    first.service.until_logged("the listener is closed").await;
+    owner.batch_execute("SELECT pg_advisory_unlock(1)").await.unwrap();
+    let began = Instant::now();
+    let applied = "SELECT count(*) FROM rates_internal.batches WHERE status = 'applied' AND attempt = 2";
+    eventually("all are decided at the first attempt", SOON, async || {
+        (number(&owner, applied).await == 20).then_some(())
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(first.service.ended(SOON).await.success());
+    assert!(first.service.log().contains("background work has stopped"));
+    assert_eq!(second.day(ORIGIN, DESTINATION, "2022-05-20").await.0, json!(1));
 }

@@ -6,6 +6,7 @@ mod faults;
 mod idempotency;
 mod interleavings;
 mod refusals;
+mod restarts;
 mod writing;
 
 use std::fmt::Write as _;
@@ -30,6 +31,7 @@ pub fn tests() -> Vec<Test> {
         idempotency::tests(),
         interleavings::tests(),
         refusals::tests(),
+        restarts::tests(),
         writing::tests(),
     ]
     .into_iter()

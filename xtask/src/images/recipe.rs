@@ -90,6 +90,7 @@ impl Recipe {
                     program("rates-pg-isready"),
                     program("rates-postgres"),
                     program("rates-postgres-clone"),
+                    program("rates-postgres-drain"),
                     program("rates-postgres-report"),
                     program("rates-postgres-roles"),
                     program("rates-seed-load"),

@@ -29,7 +29,7 @@ pub fn of_refusal(refusal: &Refusal) -> Problem {
             StatusCode::UNPROCESSABLE_ENTITY,
             "This Idempotency-Key was used for a batch with other content; a new batch needs a new key.",
         ),
-        Refusal::Busy | Refusal::TooLong(_) | Refusal::PortVanished => {
+        Refusal::Busy | Refusal::TooLong(_) | Refusal::Stopping | Refusal::PortVanished => {
             Problem::unavailable(&sentence(refusal), RETRY_AFTER)
         }
         Refusal::DatabaseLost(_) => {
