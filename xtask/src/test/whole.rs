@@ -9,7 +9,7 @@ use super::lifecycle;
 use super::tally::Tally;
 use crate::cluster::{ClusterSpec, Snapshot};
 use crate::terminal::note;
-use crate::{cluster, command, up};
+use crate::{cluster, command, images, up};
 
 /// The cluster's name; `up` has another, so both run side by side.
 const CLUSTER: &str = "test";
@@ -21,6 +21,7 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
         nodes: 1,
         pause_image: up::pause_image()?,
         forwarder: None,
+        proxy_seconds: None,
     };
     if filter.is_some() || keep {
         return environments(tally, filter, &spec);
@@ -40,6 +41,8 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
 /// The tests of `e2e/`.
 fn environments(tally: &mut Tally, filter: Option<&str>, spec: &ClusterSpec) -> Result<()> {
     let (running, binaries) = up::with_operator(spec)?;
+    let (stand_ins, built) = images::stand_ins()?;
+    up::import(&running, &built)?;
     let helm = cluster::helm()?;
     let mut path = vec![binaries.folder.clone()];
     path.extend(helm.parent().map(Path::to_path_buf));
@@ -56,6 +59,7 @@ fn environments(tally: &mut Tally, filter: Option<&str>, spec: &ClusterSpec) -> 
             "--nocapture",
         ])
         .args(filter)
+        .env("RATES_E2E_IMAGES", stand_ins)
         .env("KUBECONFIG", &running.kubeconfig)
         .env("PATH", env::join_paths(path).context("PATH cannot be extended")?);
     tally.run(&mut tests)?;
