@@ -52,7 +52,7 @@ fn campaign(arguments: &Arguments) -> Result<Report> {
             profile: "Staging",
             replicas: 2,
             propagation: Duration::from_secs(10),
-            max_batch: Duration::from_secs(60),
+            max_batch: Duration::from_mins(1),
         },
         rate: 200.0,
         step: Duration::from_secs(if quick { 0 } else { 48 }),

@@ -229,7 +229,7 @@ pub const STATEMENT: &str =
 const RECENT: usize = 40;
 
 /// How long a whole batch may take beyond its own content's time.
-pub const BATCH_PATIENCE: Duration = Duration::from_secs(60);
+pub const BATCH_PATIENCE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

@@ -160,4 +160,4 @@ impl Load {
 }
 
 /// For a batch to begin, and for one without delay to be answered.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);

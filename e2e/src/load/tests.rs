@@ -34,7 +34,7 @@ fn of(target: SocketAddr) -> Log {
     let load = Load::start(Settings {
         target,
         rate: 400.0,
-        batch_every: Duration::from_secs(3600),
+        batch_every: Duration::from_hours(1),
         token: "token".to_owned(),
         questions: Questions::of(&dump, 5, 1).unwrap(),
     })

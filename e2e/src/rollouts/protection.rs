@@ -63,14 +63,14 @@ impl Protection {
                 let mut variables = variables.as_array().cloned().unwrap_or_default();
                 variables.retain(|variable| !names.iter().any(|name| variable["name"] == **name));
                 variables.extend(names.iter().map(|name| json!({"name": name, "value": "0"})));
-                json!([replace("env", json!(variables))])
+                json!([replace("env", &json!(variables))])
             }
             Self::ReadinessGate => json!([
                 remove("startupProbe"),
                 remove("readinessProbe"),
                 // It would end a container that starts slowly.
                 remove("livenessProbe"),
-                replace("image", json!(slow)),
+                replace("image", &json!(slow)),
                 {"op": "replace", "path": "/spec/minReadySeconds", "value": 0},
             ]),
         };
@@ -141,6 +141,6 @@ fn remove(member: &str) -> Value {
     json!({"op": "remove", "path": format!("/spec/template/spec/containers/0/{member}")})
 }
 
-fn replace(member: &str, value: Value) -> Value {
+fn replace(member: &str, value: &Value) -> Value {
     json!({"op": "replace", "path": format!("/spec/template/spec/containers/0/{member}"), "value": value})
 }

@@ -69,7 +69,7 @@ pub struct Report {
 }
 
 impl Step {
-    pub fn new(name: &str, kind: Kind, from: Duration) -> Self {
+    pub(super) fn new(name: &str, kind: Kind, from: Duration) -> Self {
         Self {
             name: name.to_owned(),
             kind,
@@ -86,7 +86,7 @@ impl Step {
 }
 
 impl Report {
-    pub fn new(play: Play, mut steps: Vec<Step>, log: &Log, differences: Vec<String>) -> Self {
+    pub(super) fn new(play: Play, mut steps: Vec<Step>, log: &Log, differences: Vec<String>) -> Self {
         let phase = |step: &Step| Phase {
             name: step.name.clone(),
             from: step.from,
@@ -109,7 +109,8 @@ impl Report {
         let refused = during(&[Kind::Database, Kind::Deadline]);
         let total = Summary::of(log.records.iter().filter(|record| {
             let within = |phases: &[Phase]| phases.iter().any(|phase| phase.holds(record));
-            !within(&apart) && !(record.lane == Lane::Batch && within(&refused))
+            let expected = record.lane == Lane::Batch && within(&refused);
+            !(expected || within(&apart))
         }));
         let (batches, batches_applied) = log.ledger.counts();
         let mut report = Self {

@@ -44,7 +44,7 @@ const BATCH_EVERY: Duration = Duration::from_secs(2);
 const BEYOND: Duration = Duration::from_secs(15);
 const QUESTIONS: usize = 400;
 /// For a batch that was interrupted: the database comes back, and its lease runs out.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 
 impl Stage {
     /// Makes the environment and starts the load on its Service.
@@ -240,7 +240,7 @@ impl Stage {
         let played = play(self, &mut step);
         step.error = played.err().map(|error| format!("{error:#}"));
         step.to = self.load.now();
-        step.seconds = (step.to - step.from).as_secs_f64();
+        step.seconds = step.to.saturating_sub(step.from).as_secs_f64();
         let summary = self.load.summary(&Phase {
             name: step.name.clone(),
             from: step.from,

@@ -22,7 +22,7 @@ const PLAY: Play = Play {
         profile: "Preview",
         replicas: 2,
         propagation: Duration::from_secs(5),
-        max_batch: Duration::from_secs(60),
+        max_batch: Duration::from_mins(1),
     },
     rate: 40.0,
     step: Duration::ZERO,
