@@ -65,6 +65,8 @@ pub struct Summary {
 }
 
 const EXAMPLES: usize = 20;
+/// Characters of each one's text.
+const EXAMPLE: usize = 600;
 
 impl Summary {
     pub fn of<'a>(records: impl Iterator<Item = &'a Record>) -> Self {
@@ -94,6 +96,7 @@ impl Summary {
                 }
             };
             if summary.examples.len() < EXAMPLES {
+                let text: String = text.chars().take(EXAMPLE).collect();
                 let (due, took) = (record.due.as_secs_f64(), record.took.as_secs_f64());
                 summary.examples.push(format!(
                     "at {due:.3} s, {:?}, after {took:.3} s: {text}",

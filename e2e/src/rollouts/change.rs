@@ -171,6 +171,10 @@ fn drain(subject: &Subject) -> Result<()> {
         .split_whitespace()
         .find(|node| *node != database)
         .context("there is no node without the database")?;
+    ensure!(
+        subject.pods()?.iter().any(|pod| pod["spec"]["nodeName"] == node),
+        "{node} has no pod of the API: to drain it shows nothing"
+    );
     let drained = kubectl.run([
         "drain",
         node,

@@ -2,7 +2,7 @@
 //!
 //! The operator would put it back, so it rests meanwhile.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -45,13 +45,17 @@ impl Protection {
 
     /// Takes it away, from the Deployment alone. The rollout that this is, is the first one without it. `slow` is an
     /// image that takes long to start: without a gate that is what counts.
-    pub fn remove(self, subject: &Subject, slow: &str) -> Result<()> {
+    pub fn remove(self, subject: &Subject, slow: &str) -> Result<Removed> {
         let deployment = subject
             .environment
             .kubectl
             .get("deployment", &subject.deployment())?
-            .unwrap_or_default();
-        let variables = &deployment["spec"]["template"]["spec"]["containers"][0]["env"];
+            .context("no Deployment")?;
+        let removed = Removed {
+            containers: deployment["spec"]["template"]["spec"]["containers"].clone(),
+            min_ready: deployment["spec"]["minReadySeconds"].clone(),
+        };
+        let variables = &removed.containers[0]["env"];
         let patch = match self {
             Self::PreStop => json!([remove("lifecycle")]),
             Self::Drain => {
@@ -74,10 +78,8 @@ impl Protection {
                 {"op": "replace", "path": "/spec/minReadySeconds", "value": 0},
             ]),
         };
-        let name = subject.deployment();
-        let patch = patch.to_string();
-        let arguments = ["patch", "deployment", &name, "--type=json", "--patch", &patch];
-        subject.environment.kubectl.run(arguments).map(drop)
+        patch_deployment(subject, &patch)?;
+        Ok(removed)
     }
 
     /// Another rollout of the Deployment as it is.
@@ -105,6 +107,29 @@ impl Protection {
             })
         })
     }
+}
+
+/// The Deployment as it was with all protections. The operator leaves alone what others add to it.
+pub struct Removed {
+    containers: Value,
+    min_ready: Value,
+}
+
+impl Removed {
+    pub fn put_back(self, subject: &Subject) -> Result<()> {
+        let patch = json!([
+            {"op": "replace", "path": "/spec/template/spec/containers", "value": self.containers},
+            {"op": "replace", "path": "/spec/minReadySeconds", "value": self.min_ready},
+        ]);
+        patch_deployment(subject, &patch)?;
+        Protection::rolled_out(subject)
+    }
+}
+
+fn patch_deployment(subject: &Subject, patch: &Value) -> Result<()> {
+    let (name, patch) = (subject.deployment(), patch.to_string());
+    let arguments = ["patch", "deployment", &name, "--type=json", "--patch", &patch];
+    subject.environment.kubectl.run(arguments).map(drop)
 }
 
 /// The operator rests as long as this lives.

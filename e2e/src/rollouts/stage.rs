@@ -161,10 +161,10 @@ impl Stage {
             let slow = stage.images.get("slow")?;
             let over = stage.in_flight();
             let rest = Rest::begin()?;
-            stage.load.set_rate(protection.rate(usual));
+            let removed = protection.remove(&stage.subject, &slow)?;
             let played = (|| {
-                protection.remove(&stage.subject, &slow)?;
                 Protection::rolled_out(&stage.subject)?;
+                stage.load.set_rate(protection.rate(usual));
                 for _ in 0..restarts {
                     let batch = stage.load.send(LARGE, over)?;
                     Protection::restart(&stage.subject)?;
@@ -173,9 +173,11 @@ impl Stage {
                 }
                 Ok(())
             })();
-            drop(rest);
-            stage.subject.settled()?;
             stage.load.set_rate(usual);
+            let put_back = removed.put_back(&stage.subject);
+            drop(rest);
+            put_back?;
+            stage.subject.settled()?;
             played
         });
         // What its pods still do without protection is not the next step's.
