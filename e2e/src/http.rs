@@ -78,7 +78,7 @@ impl Client {
 }
 
 /// A response to its end.
-fn read(what: &str, response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Response> {
+fn read(what: &str, response: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<Response> {
     let mut response = response.with_context(|| what.to_owned())?;
     let content_type = response
         .headers()

@@ -7,4 +7,6 @@ pub mod environment;
 pub mod helm;
 pub mod http;
 pub mod kubectl;
+pub mod load;
+pub mod rollouts;
 pub mod wait;

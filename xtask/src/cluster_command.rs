@@ -59,6 +59,7 @@ fn start(name: &str, nodes: u8) -> Result<()> {
         nodes,
         pause_image: pause.reference.clone(),
         forwarder: None,
+        proxy_seconds: None,
     };
     let running = cluster::up(&spec, &binaries)?;
     running.import_images(&[(&pause.reference, &pause.archive)])?;

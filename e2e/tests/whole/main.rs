@@ -14,6 +14,7 @@ mod faults;
 mod first_environment;
 mod install;
 mod reference_dump;
+mod rollouts;
 mod seeds;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ fn side_by_side() -> Vec<Trial> {
     [
         // The longest first, so that nothing waits for it at the end.
         faults::trials(),
+        rollouts::trials(),
         changes::trials(),
         deletion::trials(),
         seeds::trials(),

@@ -24,6 +24,7 @@ mod postgres;
 mod previews;
 mod reads;
 mod report;
+mod rollout;
 mod service;
 mod table;
 
@@ -43,6 +44,8 @@ pub enum Command {
     Api(Arguments),
     /// Measure how soon a Preview is Ready on a local cluster, what it takes, and how many are Ready at once; some five minutes
     Previews(previews::Arguments),
+    /// Roll an environment out again and again under load, and count what is lost; some thirty-five minutes
+    Rollout(rollout::Arguments),
     /// Measure the operator with 1,000 environments on a real API server, against kubectl with the same objects; takes some fifteen minutes of an otherwise idle machine
     Operator(operator::Arguments),
 }
@@ -63,6 +66,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Api(arguments) => api(arguments),
         Command::Previews(arguments) => previews::run(arguments),
         Command::Operator(arguments) => operator::run(arguments),
+        Command::Rollout(arguments) => rollout::run(arguments),
     }
 }
 

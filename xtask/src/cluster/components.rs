@@ -228,6 +228,7 @@ impl Builder<'_> {
             node_name(node),
             self.network.pods().to_string(),
             self.kubeconfig("kube-proxy"),
+            self.spec.proxy_seconds,
         );
         planned.files.push((file.clone(), json(&configuration)?));
         planned.plan.steps.push(Step {

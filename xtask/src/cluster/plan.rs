@@ -91,6 +91,8 @@ pub struct ClusterSpec {
     /// The image that holds pods' namespaces; see `local-cluster/pause`.
     pub pause_image: String,
     pub forwarder: Option<Forwarder>,
+    /// Seconds between two changes of the nodes' proxies, where they are to be as slow as in a large cluster.
+    pub proxy_seconds: Option<u8>,
 }
 
 /// A port of the host that leads to a Service.
@@ -196,6 +198,7 @@ mod tests {
                 service: "development-api".to_owned(),
                 port: 80,
             }),
+            proxy_seconds: None,
         };
         Planned::new(&spec, &KubeBinaries::in_folder(Path::new("/bin-folder"))).unwrap()
     }

@@ -52,6 +52,46 @@ pub enum Image {
     Pause,
     Postgres13,
     Postgres17,
+    /// Releases of the API that do not exist, for tests.
+    #[value(skip)]
+    StandIn(StandIn),
+}
+
+/// What a stand-in for a release of the API does; see `e2e/src/bin/stand_in.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandIn {
+    /// As the API, in an image of another name.
+    Plain,
+    /// The same with a migration.
+    Next,
+    /// Starts late.
+    Slow,
+    Crashes,
+    Hangs,
+    MigrationFails,
+}
+
+impl StandIn {
+    pub const ALL: [Self; 6] = [
+        Self::Plain,
+        Self::Next,
+        Self::Slow,
+        Self::Crashes,
+        Self::Hangs,
+        Self::MigrationFails,
+    ];
+
+    /// The name by which the image's program knows it.
+    pub fn mode(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Next => "next",
+            Self::Slow => "slow",
+            Self::Crashes => "crashes",
+            Self::Hangs => "hangs",
+            Self::MigrationFails => "migration-fails",
+        }
+    }
 }
 
 impl Image {
@@ -71,6 +111,12 @@ impl Image {
             Self::Pause => "localhost/rates-pause",
             Self::Postgres13 => "localhost/rates-postgres-13.5",
             Self::Postgres17 => "localhost/rates-postgres-17",
+            Self::StandIn(StandIn::Plain) => "localhost/rates-api-plain",
+            Self::StandIn(StandIn::Next) => "localhost/rates-api-next",
+            Self::StandIn(StandIn::Slow) => "localhost/rates-api-slow",
+            Self::StandIn(StandIn::Crashes) => "localhost/rates-api-crashes",
+            Self::StandIn(StandIn::Hangs) => "localhost/rates-api-hangs",
+            Self::StandIn(StandIn::MigrationFails) => "localhost/rates-api-migration-fails",
         }
     }
 
@@ -79,7 +125,7 @@ impl Image {
         match self {
             Self::Postgres13 => Some("13.5"),
             Self::Postgres17 => Some("17"),
-            Self::Operator | Self::Api | Self::Pause => None,
+            Self::Operator | Self::Api | Self::Pause | Self::StandIn(_) => None,
         }
     }
 
@@ -121,6 +167,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 pub fn build(wanted: &[Image]) -> Result<Vec<Built>> {
     let _lock = lock()?;
     wanted.iter().map(|image| build_one(*image)).collect()
+}
+
+/// The stand-ins for releases of the API, as `MODE=REFERENCE` separated by commas, and all of them.
+pub fn stand_ins() -> Result<(String, Vec<Built>)> {
+    let built = build(&StandIn::ALL.map(Image::StandIn))?;
+    let names: Vec<_> = StandIn::ALL
+        .iter()
+        .zip(&built)
+        .map(|(mode, built)| format!("{}={}", mode.mode(), built.reference))
+        .collect();
+    Ok((names.join(","), built))
 }
 
 /// PostgreSQL 13.5's server for tests on this machine: a folder with `bin/initdb`, `bin/pg_ctl` and `bin/postgres`.

@@ -46,6 +46,17 @@ impl Recipe {
         match image {
             Image::Operator => Self::new("operator", Some(distroless()), binary("rates-operator")),
             Image::Api => Self::new("api", Some(distroless()), binary("rates-api")),
+            Image::StandIn(mode) => Self {
+                arguments: vec![("MODE", mode.mode().to_owned())],
+                ..Self::new(
+                    "stand-in",
+                    Some(distroless()),
+                    [binary("rates-api"), binary("stand-in")]
+                        .into_iter()
+                        .flatten()
+                        .collect(),
+                )
+            },
             Image::Pause => {
                 let source = workspace::root().join("local-cluster/pause/main.go");
                 Self::new("pause", None, vec![part("pause", Content::Go(source), true)])

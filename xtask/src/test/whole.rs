@@ -11,7 +11,7 @@ use super::lifecycle;
 use super::tally::Tally;
 use crate::cluster::{ClusterSpec, KubeBinaries, Snapshot};
 use crate::terminal::{Step, note};
-use crate::{cluster, command, up, workspace};
+use crate::{cluster, command, images, up, workspace};
 
 /// The cluster's name; `up` has another, so both run side by side.
 const CLUSTER: &str = "test";
@@ -53,6 +53,7 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &Path) 
         nodes: 1,
         pause_image: up::pause_image()?,
         forwarder: None,
+        proxy_seconds: None,
     };
     let binaries = cluster::binaries()?;
     if filter.is_some() || keep {
@@ -79,6 +80,8 @@ fn environments(
 ) -> Result<()> {
     let helm = cluster::helm()?;
     let running = up::with_compiled_operator(spec, binaries)?;
+    let (stand_ins, built) = images::stand_ins()?;
+    up::import(&running, &built)?;
     let mut path = vec![binaries.folder.clone()];
     path.extend(helm.parent().map(Path::to_path_buf));
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
@@ -87,6 +90,7 @@ fn environments(
         .arg("--nocapture")
         .args(filter)
         .current_dir(workspace::root().join(CRATE))
+        .env("RATES_E2E_IMAGES", stand_ins)
         .env("KUBECONFIG", &running.kubeconfig)
         .env("PATH", env::join_paths(path).context("PATH cannot be extended")?);
     tally.run(&mut tests)?;

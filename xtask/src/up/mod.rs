@@ -67,6 +67,7 @@ fn local(arguments: &Arguments) -> Result<()> {
             service: SERVICE.to_owned(),
             port: SERVICE_PORT,
         }),
+        proxy_seconds: None,
     };
     let (running, binaries) = with_operator(&spec)?;
     write_access(&running, &binaries)?;
@@ -124,7 +125,7 @@ pub fn compile() -> Result<()> {
 }
 
 /// Brings all images to all nodes.
-fn import(running: &Running, built: &[Built]) -> Result<()> {
+pub fn import(running: &Running, built: &[Built]) -> Result<()> {
     let archives: Vec<_> = built
         .iter()
         .map(|built| (built.reference.as_str(), built.archive.as_path()))

@@ -82,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         nodes: 1,
         pause_image: up::pause_image()?,
         forwarder: None,
+        proxy_seconds: None,
     };
     let (running, _) = up::with_operator(&spec)?;
     let report = measure(&running, arguments);

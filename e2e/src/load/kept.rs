@@ -1,0 +1,108 @@
+//! Connections that are kept: a set of them used in turn, each for one request at a time, and one that carries many.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::connection::{Connection, Protocol};
+use super::failure::Failure;
+
+/// HTTP/1.1 connections, so many; the one that rested longest goes first.
+pub struct Kept {
+    target: SocketAddr,
+    size: usize,
+    turn: Semaphore,
+    resting: Mutex<VecDeque<Connection>>,
+}
+
+/// One of them, in use.
+pub struct Taken<'a> {
+    pub connection: Connection,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Kept {
+    pub fn new(target: SocketAddr, size: usize) -> Self {
+        Self {
+            target,
+            size,
+            turn: Semaphore::new(size),
+            resting: Mutex::default(),
+        }
+    }
+
+    /// Waits for its turn when all are in use. One that the server has closed while it rested is replaced.
+    pub async fn take(&self) -> Result<Taken<'_>, Failure> {
+        let turn = self.turn.acquire().await.map_err(|error| Failure {
+            kind: super::Kind::Other,
+            text: error.to_string(),
+        })?;
+        let rested = {
+            let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+            resting.retain(Connection::is_open);
+            let in_use = self.size - self.turn.available_permits();
+            // Another is opened until there are as many as there are to be.
+            (resting.len() + in_use > self.size)
+                .then(|| resting.pop_front())
+                .flatten()
+        };
+        let connection = match rested {
+            Some(connection) => connection,
+            None => Connection::open(self.target, Protocol::Http1).await?,
+        };
+        Ok(Taken {
+            connection,
+            _turn: turn,
+        })
+    }
+
+    /// Back to the others, unless it has ended.
+    pub fn give_back(&self, taken: Taken<'_>) {
+        if taken.connection.is_open() {
+            self.resting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push_back(taken.connection);
+        }
+    }
+}
+
+/// One HTTP/2 connection, opened anew when the server lets go of it.
+pub struct Shared {
+    target: SocketAddr,
+    current: tokio::sync::Mutex<Option<Connection>>,
+}
+
+impl Shared {
+    pub fn new(target: SocketAddr) -> Self {
+        Self {
+            target,
+            current: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub async fn get(&self) -> Result<Connection, Failure> {
+        let mut current = self.current.lock().await;
+        let open = current.as_ref().filter(|connection| connection.is_open());
+        if let Some(shared) = open.and_then(Connection::share) {
+            return Ok(shared);
+        }
+        let opened = Connection::open(self.target, Protocol::Http2).await?;
+        let shared = opened.share();
+        *current = Some(opened);
+        shared.ok_or_else(|| Failure {
+            kind: super::Kind::Other,
+            text: "a connection that cannot be shared".to_owned(),
+        })
+    }
+
+    /// It has ended: the next request opens another.
+    pub async fn forget(&self) {
+        let mut current = self.current.lock().await;
+        if current.as_ref().is_some_and(|connection| !connection.is_open()) {
+            *current = None;
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Rollouts of an environment's API under load, one after the other, each with a batch in flight: what the test of the
+//! whole does with a few, and `cargo xtask bench rollout` with all.
+
+mod broken;
+mod change;
+mod images;
+mod protection;
+mod report;
+mod stage;
+mod subject;
+mod verdict;
+
+pub use broken::{Broken, Trouble};
+pub use change::{Change, Expected};
+pub use images::Images;
+pub use protection::Protection;
+pub use report::{Kind, Report, Step};
+pub use stage::{Play, Stage};
+pub use subject::{Shape, Subject};
+pub use verdict::Goal;
