@@ -69,7 +69,7 @@ fn campaign(arguments: &Arguments) -> Result<Report> {
         }
     }
     if wanted(Part::Databases) {
-        let restart = Change::Parameter("max_connections", json!(70));
+        let restart = Change::Parameter("shared_buffers", json!("48MB"));
         stage.change("database: parameter", &restart);
         stage.change("database: pod deleted", &Change::DatabasePod);
         stage.change("database: crash", &Change::DatabaseCrash);

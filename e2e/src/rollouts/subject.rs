@@ -32,7 +32,7 @@ impl Subject {
             environment: Environment::new(name)?,
             spec: json!({
                 "profile": shape.profile,
-                "database": {"seed": {"bundled": {}}, "parameters": {"max_connections": 60}},
+                "database": {"seed": {"bundled": {}}},
                 "api": {
                     "replicas": shape.replicas,
                     "rollout": {
