@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
+/// A proxy may still lead to a database pod that has gone, where nobody answers for two minutes.
+const CONNECT_TIMEOUT: &str = "PGCONNECT_TIMEOUT=5";
+
 /// kubectl in one namespace.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
@@ -119,6 +122,8 @@ impl Kubectl {
             "--container",
             "postgres",
             "--",
+            "env",
+            CONNECT_TIMEOUT,
             "psql",
             "--no-psqlrc",
             "--tuples-only",
