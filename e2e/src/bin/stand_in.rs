@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 use std::{env, fs, io, thread};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -27,9 +28,7 @@ fn main() -> ExitCode {
     let command = env::args().nth(1).unwrap_or_default();
     let refused = match (mode.as_str(), command.as_str()) {
         ("crashes", "serve") => Some("this release ends right after its start".to_owned()),
-        ("hangs", "serve") => loop {
-            thread::park();
-        },
+        ("hangs", "serve") => hang().err().map(|error| error.to_string()),
         ("slow", "serve") => {
             thread::sleep(SLOW);
             None
@@ -50,6 +49,18 @@ fn main() -> ExitCode {
     let error = exec();
     eprintln!("stand-in: cannot start {PROGRAM}: {error}");
     ExitCode::FAILURE
+}
+
+/// Never listens, and ends when it is told to: one that does not is killed after all of its grace period, which would
+/// show nothing more.
+fn hang() -> Result<(), Box<dyn Error>> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            signal(SignalKind::terminate())?.recv().await;
+            Err("told to end".into())
+        })
 }
 
 /// Becomes the real program; returns only when that cannot be.
