@@ -250,6 +250,19 @@ class PodTests(FetchTests):
         self.wait_ready(pod)
         self.assertEqual(pod.query("SELECT count(*) FROM kept", database="kept"), "5")
 
+    def test_a_killed_server_whose_number_another_program_has_is_started_at_once(self):
+        pod = self.ready_pod()
+        pod.kill()
+        # In a pod whose containers share their processes it is one of the others'; here it is the first one's.
+        note = pod.data / "pgdata/postmaster.pid"
+        note.write_text("1\n" + note.read_text().split("\n", 1)[1])
+        before = len(pod.postgres.log())
+        pod.start(self.kubernetes)
+        self.wait_ready(pod)
+        log = pod.postgres.log()[before:]
+        self.assertIn("the server that was process 1 is gone, and tini has its number", log)
+        self.assertNotIn('lock file "postmaster.pid" already exists', log)
+
     def test_a_lost_volume_is_not_replaced_by_an_empty_cluster(self):
         pod = self.ready_pod()
         pod.kill()
