@@ -183,6 +183,23 @@ class PodTests(FetchTests):
         self.assertEqual(shown("shared_buffers"), "40MB")
         wait_until(lambda: "pending_restart" not in status(), READY_SECONDS, "nothing waits any more")
 
+    def test_a_lowered_parameter_that_the_data_remember_comes_into_force_with_the_next_pod(self):
+        config = {"ttl": 20, "loop_wait": 5, "retry_timeout": 5, "failsafe_mode": True}
+        config["postgresql"] = {"parameters": {"max_connections": 100}}
+        self.write_config(config)
+        pod = self.ready_pod()
+        status = lambda: json.loads(self.annotation("status") or "{}")
+        self.assertEqual(pod.query("SHOW max_connections"), "100")
+        config["postgresql"]["parameters"]["max_connections"] = 60
+        self.write_config(config)
+        wait_until(lambda: status().get("pending_restart_reason"), READY_SECONDS, "Patroni asks for a restart")
+        pod.kill()
+        pod.start(self.kubernetes)
+        self.wait_ready(pod)
+        lowered = lambda: pod.query("SHOW max_connections", check=False)[1] == "60"
+        wait_until(lowered, READY_SECONDS, "it is in force")
+        wait_until(lambda: "pending_restart" not in status(), READY_SECONDS, "nothing waits any more")
+
     def test_patroni_makes_no_object_of_its_own(self):
         pod = self.ready_pod()
         wait_until(lambda: self.leader("leader"), READY_SECONDS, "Patroni wrote that it leads")

@@ -102,6 +102,7 @@ impl Recipe {
                     program("rates-postgres"),
                     program("rates-postgres-clone"),
                     program("rates-postgres-drain"),
+                    program("rates-postgres-lower"),
                     program("rates-postgres-report"),
                     program("rates-postgres-roles"),
                     program("rates-seed-load"),
