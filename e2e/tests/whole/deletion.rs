@@ -158,6 +158,6 @@ fn of_the_namespace_ends_by_itself() -> Result<()> {
     environment.apply(&json!({"profile": "Preview", "database": {"seed": {"bundled": {}}}}))?;
     environment.wait_condition("DatabaseReady", "True")?;
     let namespace = environment.kubectl.namespace().to_owned();
-    Kubectl::new("default").run(["delete", "namespace", &namespace, "--wait=true", "--timeout=120s"])?;
+    Kubectl::new("default").run(["delete", "namespace", &namespace, "--wait=true", "--timeout=180s"])?;
     Ok(())
 }

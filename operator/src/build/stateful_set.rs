@@ -14,9 +14,8 @@ use super::pod::{self, Fixed};
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
 use crate::validate::{Activity, Environment, RESTARTED_FOR};
 
-/// A fast shutdown of a busy server may take 120 s. Before it, the batches under way are waited for, which the
-/// hook gives up after 660 s. Not by the spec's longest batch: another value would restart the server.
-const STOP_SECONDS: i64 = 900;
+/// A fast shutdown of a busy server may take this long. Before it, the batches under way are waited for.
+const STOP_SECONDS: i64 = 120;
 const SCRATCH: &str = "scratch";
 const DATA: &str = "data";
 
@@ -83,7 +82,7 @@ fn pod_spec(environment: &Environment) -> PodSpec {
     PodSpec {
         service_account_name: Some(identity.postgres()),
         automount_service_account_token: Some(true),
-        termination_grace_period_seconds: Some(STOP_SECONDS),
+        termination_grace_period_seconds: Some(i64::from(environment.database.drain_seconds) + STOP_SECONDS),
         containers: vec![postgres(environment), roles(environment)],
         volumes: Some(vec![
             pod::secret("app", identity.postgres()),
@@ -128,6 +127,10 @@ fn postgres(environment: &Environment) -> Container {
             pod::variable("PATRONI_KUBERNETES_SCOPE_LABEL", CLUSTER_LABEL),
             pod::variable("PATRONI_KUBERNETES_ROLE_LABEL", ROLE_LABEL),
             pod::variable("PATRONI_KUBERNETES_LEADER_LABEL_VALUE", "primary"),
+            pod::variable(
+                "DRAIN_BOUND_SECONDS",
+                &environment.database.drain_seconds.to_string(),
+            ),
         ]),
         ports: Some(vec![port("postgres", 5432), port("patroni", 8008)]),
         lifecycle: Some(Lifecycle {

@@ -72,10 +72,10 @@ pub struct Rollout {
 
     /// Seconds that a batch may take, from its first byte, 1 to 86400 (a day). One that takes
     /// longer is undone and refused, and can be sent again. A pod that is to end is given this
-    /// time, so that it finishes the batches it has begun. Default: 300.
-    #[serde(default = "five_minutes")]
+    /// time, so that it finishes the batches it has begun. Default: by profile: Preview 60, the others 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
-    pub max_batch_seconds: i32,
+    pub max_batch_seconds: Option<i32>,
 
     /// How many pods a rollout starts beside those that serve, 1 to 100 or a percentage of them,
     /// "1%" to "100%"; no pod goes before its successor is ready. Default: 1.
@@ -104,7 +104,7 @@ impl Default for Rollout {
     fn default() -> Self {
         Self {
             propagation_seconds: five(),
-            max_batch_seconds: five_minutes(),
+            max_batch_seconds: None,
             max_surge: one_pod(),
             on_failure: OnFailure::default(),
         }
@@ -113,10 +113,6 @@ impl Default for Rollout {
 
 fn five() -> i32 {
     5
-}
-
-fn five_minutes() -> i32 {
-    300
 }
 
 fn one_pod() -> IntOrString {

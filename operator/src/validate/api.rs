@@ -98,7 +98,10 @@ impl ApiPlan {
             },
             drain: Drain {
                 propagation_seconds: spec.rollout.propagation_seconds,
-                max_batch_seconds: spec.rollout.max_batch_seconds,
+                max_batch_seconds: spec
+                    .rollout
+                    .max_batch_seconds
+                    .unwrap_or(defaults.max_batch_seconds),
             },
             max_surge: spec.rollout.max_surge.clone(),
             disruption: defaults.disruption,

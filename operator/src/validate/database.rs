@@ -36,6 +36,8 @@ pub struct Database {
     /// The uid of the claim that holds the data, once it exists.
     pub claim_uid: Option<String>,
     pub resources: Resources,
+    /// For how long a stop waits for batches.
+    pub drain_seconds: i32,
 }
 
 /// What the `StatefulSet`'s template says of volumes, which cannot change when they grow.
@@ -73,6 +75,7 @@ impl Database {
             version,
             image,
             own_image: spec.image.is_some(),
+            drain_seconds: defaults.database_drain_seconds,
             instances: 1,
             template: template(observed).unwrap_or_else(|| VolumeTemplate {
                 size: size.clone(),

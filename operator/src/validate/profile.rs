@@ -12,6 +12,11 @@ pub struct Defaults {
     pub disruption: Disruption,
     /// Whether API pods are spread over zones as well as over nodes.
     pub zones: bool,
+    /// How long a batch may take, where the spec does not say.
+    pub max_batch_seconds: i32,
+    /// For how long a stop of the database waits for batches. Not what the spec gives them: another
+    /// value would restart the server.
+    pub database_drain_seconds: i32,
     /// The size of the database's volume.
     pub volume: &'static str,
     pub api: Amounts,
@@ -44,6 +49,8 @@ pub const fn defaults(profile: Profile) -> Defaults {
             most_replicas: Some(10),
             disruption: Disruption::One,
             zones: true,
+            max_batch_seconds: 300,
+            database_drain_seconds: 660,
             volume: "20Gi",
             api: Amounts {
                 cpu: "100m",
@@ -63,6 +70,8 @@ pub const fn defaults(profile: Profile) -> Defaults {
             most_replicas: None,
             disruption: Disruption::One,
             zones: false,
+            max_batch_seconds: 300,
+            database_drain_seconds: 660,
             volume: "5Gi",
             api: Amounts {
                 cpu: "50m",
@@ -83,6 +92,9 @@ pub const fn defaults(profile: Profile) -> Defaults {
             most_replicas: None,
             disruption: Disruption::All,
             zones: false,
+            // A namespace that is deleted waits for half of the longest time that a pod may take to end.
+            max_batch_seconds: 60,
+            database_drain_seconds: 60,
             volume: "1Gi",
             api: Amounts {
                 cpu: "5m",

@@ -1,5 +1,6 @@
 //! What a specification may say and had better not.
 
+use super::profile::defaults;
 use crate::crd::RatesEnvironmentSpec;
 
 /// What is legal and unwise, for the person who wrote it.
@@ -12,9 +13,6 @@ pub struct Unwise {
 
 /// Proxies in a cluster of one node need about that long to learn of a pod.
 const SHORTEST_PROPAGATION: i32 = 2;
-/// For longer a restart of the database does not wait (`images/postgres/rates-postgres-drain`).
-const LONGEST_WAIT: i32 = 660;
-
 /// All that is unwise in a specification.
 #[must_use]
 pub fn unwise(spec: &RatesEnvironmentSpec) -> Vec<Unwise> {
@@ -35,11 +33,13 @@ pub fn unwise(spec: &RatesEnvironmentSpec) -> Vec<Unwise> {
             rollout.propagation_seconds
         ),
     });
-    let batches = (rollout.max_batch_seconds > LONGEST_WAIT).then(|| Unwise {
+    let waits = defaults(spec.profile).database_drain_seconds;
+    let long = rollout.max_batch_seconds.filter(|seconds| *seconds > waits);
+    let batches = long.map(|seconds| Unwise {
         reason: "LongBatches",
         message: format!(
-            "spec.api.rollout.maxBatchSeconds {}: a pod that ends, and the drain of its node, may take that long; a restart of the database waits {LONGEST_WAIT} s for batches and then interrupts them",
-            rollout.max_batch_seconds
+            "spec.api.rollout.maxBatchSeconds {seconds}: a pod that ends, and the drain of its node, may take that long; a restart of the database waits {waits} s for batches ({:?}) and then interrupts them",
+            spec.profile
         ),
     });
     [
@@ -100,7 +100,7 @@ mod tests {
             ["ShortPropagation"]
         );
         assert_eq!(
-            reasons(|spec| spec.api.rollout.max_batch_seconds = 661),
+            reasons(|spec| spec.api.rollout.max_batch_seconds = Some(61)),
             ["LongBatches"]
         );
         assert!(reasons(|_| ()).is_empty());
