@@ -160,7 +160,9 @@ fn container(environment: &Environment, revision: &Revision) -> Container {
             ..Lifecycle::default()
         }),
         startup_probe: Some(pod::http_probe("/healthz", "http", 1, 60)),
-        readiness_probe: Some(pod::http_probe("/readyz", "http", 1, 3)),
+        // A database that restarts is waited for in the pods: a Service without any would refuse requests, and no
+        // other pod has another database.
+        readiness_probe: Some(pod::http_probe("/readyz", "http", 1, 30)),
         liveness_probe: Some(pod::http_probe("/healthz", "http", 10, 3)),
         volume_mounts: Some(vec![
             pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
