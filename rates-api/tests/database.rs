@@ -17,6 +17,7 @@ tests![
     a_database_that_crashes_loses_no_request,
     connections_that_the_server_ends_lose_no_request,
     a_frozen_server_costs_a_503_and_no_more,
+    a_slow_server_is_not_asked_again_after_the_deadline,
     a_frozen_connection_is_replaced_although_the_server_answers_others,
     the_process_starts_without_a_database_and_serves_once_it_is_there,
     a_changed_password_is_read_at_the_next_connection,
@@ -155,6 +156,44 @@ async fn a_frozen_server_costs_a_503_and_no_more(postgres: Arc<Postgres>) {
         (service.get(EXAMPLE).await.status == 200).then_some(())
     })
     .await;
+}
+
+/// A locked table is slow. Until the connection counts as silent, there is always one to ask on.
+async fn a_slow_server_is_not_asked_again_after_the_deadline(postgres: Arc<Postgres>) {
+    let database = postgres.seeded().await;
+    let patience = ["--request-timeout-seconds", "1", "--query-timeout-seconds", "4"];
+    let service = Service::ready(&postgres.uri(&database), &patience).await;
+    let owner = postgres.owner(&database).await;
+    let asked = async || {
+        let statement =
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+        number(&owner, statement).await
+    };
+    let before = asked().await;
+
+    let locker = postgres.owner(&database).await;
+    locker
+        .batch_execute("BEGIN; LOCK TABLE rates_internal.sums IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let started = Instant::now();
+        assert_eq!(service.get(EXAMPLE).await.status, 503);
+        assert!(
+            (900..3_000).contains(&started.elapsed().as_millis()),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+    locker.batch_execute("ROLLBACK").await.unwrap();
+
+    eventually("reads are answered again", SOON, async || {
+        (service.get(EXAMPLE).await.status == 200).then_some(())
+    })
+    .await;
+    // Each read asked once, for a snapshot and for prices; three connections are checked once a second.
+    let questions = asked().await - before;
+    assert!((1..200).contains(&questions), "{questions} questions");
 }
 
 async fn a_frozen_connection_is_replaced_although_the_server_answers_others(postgres: Arc<Postgres>) {

@@ -131,6 +131,8 @@ impl Readers {
                     tracing::warn!("a connection to the database is silent; it is replaced");
                     reader.retire();
                 }
+                // A live connection is always to be had, so nothing else ends this.
+                Err(_) if Instant::now() >= deadline => return Err(ReadError::Unavailable),
                 Err(_) => {}
             }
         }
