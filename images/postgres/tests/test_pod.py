@@ -385,6 +385,18 @@ class PodTests(FetchTests):
         wait_until(lambda: self.locks(pod, True) == "batch batch", 15, "the new one comes in beside the long one")
         self.assertIsNone(drain.poll())
 
+    def test_a_stop_waits_no_longer_than_its_bound(self):
+        pod = self.ready_pod()
+        pod.query("SET ROLE rates_owner; CREATE DATABASE rates")
+        self.session(pod, "SELECT pg_advisory_lock_shared({})".format(self.LOCK))
+        wait_until(lambda: self.locks(pod, True) == "batch", READY_SECONDS, "a batch has the lock")
+        started = time.monotonic()
+        drain = pod.postgres.execute("/usr/bin/env", "DRAIN_BOUND_SECONDS=3", "/usr/local/bin/rates-postgres-drain")
+        self.assertEqual((drain.wait(READY_SECONDS), drain.stderr.read()), (0, ""))
+        took = time.monotonic() - started
+        self.assertTrue(3 <= took < 15, took)
+        self.assertEqual(self.locks(pod, True), "batch")
+
     def test_a_stop_waits_for_nothing_where_there_are_no_batches(self):
         pod = self.ready_pod()
         started = time.monotonic()
@@ -645,8 +657,16 @@ class Postgres17(PodTests, unittest.TestCase):
     version = "17"
 
 
+class Part(unittest.TestLoader):
+    """Every so many of the tests, as RATES_TEST_PART says: `1/2` are the first, the third and so on."""
+
+    def getTestCaseNames(self, case):
+        part, parts = (int(number) for number in os.environ.get("RATES_TEST_PART", "1/1").split("/"))
+        return super().getTestCaseNames(case)[part - 1 :: parts]
+
+
 def main():
-    program = unittest.main(verbosity=2, exit=False)
+    program = unittest.main(verbosity=2, exit=False, testLoader=Part())
     result = program.result
     failed = len(result.failures) + len(result.errors)
     skipped = len(result.skipped)

@@ -186,6 +186,9 @@ pub fn postgres_for_tests() -> Result<PathBuf> {
     server::POSTGRES_13_5.unpacked()
 }
 
+/// Into how many parts the tests of one version are divided, which run side by side: they wait most of the time.
+const POD_TEST_PARTS: usize = 2;
+
 /// The tests of the database pod: its image's entry points beside a real kube-apiserver, without a kubelet.
 pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Vec<(String, Command)>> {
     let versions: Vec<_> = build(&[Image::Postgres13, Image::Postgres17])?
@@ -196,18 +199,21 @@ pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Vec<(String, Command)>> 
         .iter()
         .map(|(version, archive)| format!("{version}={}", archive.display()))
         .collect();
+    let tests = |version: &str, number: usize| {
+        let major = version.split('.').next().unwrap_or(version);
+        let part = format!("{number}/{POD_TEST_PARTS}");
+        let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
+        tests
+            .arg(format!("Postgres{major}"))
+            .env("RATES_TEST_PART", &part)
+            .env("RATES_TEST_POSTGRES_IMAGES", images.join(","))
+            .env("RATES_TEST_KUBE", kube)
+            .env("RATES_TEST_KUBECTL", kubectl);
+        (format!("PostgreSQL {version} {part}"), tests)
+    };
     Ok(versions
         .iter()
-        .map(|(version, _)| {
-            let major = version.split('.').next().unwrap_or(version);
-            let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
-            tests
-                .arg(format!("Postgres{major}"))
-                .env("RATES_TEST_POSTGRES_IMAGES", images.join(","))
-                .env("RATES_TEST_KUBE", kube)
-                .env("RATES_TEST_KUBECTL", kubectl);
-            (format!("PostgreSQL {version}"), tests)
-        })
+        .flat_map(|(version, _)| (1..=POD_TEST_PARTS).map(move |number| tests(version, number)))
         .collect())
 }
 
