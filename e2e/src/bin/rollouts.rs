@@ -39,6 +39,9 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let report = campaign(&arguments)?;
     println!("{report}");
+    for goal in &report.goals {
+        println!("{goal}");
+    }
     let text = serde_json::to_string_pretty(&report).context("cannot write the figures as JSON")?;
     std::fs::write(&arguments.json, text + "\n")
         .with_context(|| format!("cannot write {}", arguments.json.display()))

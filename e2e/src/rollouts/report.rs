@@ -65,6 +65,7 @@ pub struct Report {
     pub differences: Vec<String>,
     /// Requests that went out on another connection, as theirs had ended before a byte of them was written.
     pub unsent: usize,
+    /// What the whole of a run has to come to; not shown with the table, as a few steps alone cannot.
     pub goals: Vec<Goal>,
 }
 
@@ -187,11 +188,8 @@ impl fmt::Display for Report {
                 writeln!(formatter, "  {}: NOT AS IT HAS TO BE: {error}", step.name)?;
             }
         }
-        for difference in &self.differences {
-            writeln!(formatter, "  {difference}")?;
-        }
-        self.goals
+        self.differences
             .iter()
-            .try_for_each(|goal| writeln!(formatter, "{goal}"))
+            .try_for_each(|difference| writeln!(formatter, "  {difference}"))
     }
 }
