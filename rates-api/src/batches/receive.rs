@@ -13,6 +13,7 @@ use axum::body::{Body, BodyDataStream};
 use futures::StreamExt as _;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -375,15 +376,21 @@ impl Receiver {
         let outcome = intake
             .start(received, pieces)
             .map_err(|error| Refusal::Failed(error.into()))?;
+        let lost = CancellationToken::new();
         let copying = async {
             let held = into.map(|(_, held)| held);
             let outcome = self.copy(id, held, &mut copied, &progress).await;
             // The thread learns from this that nobody takes its rows any more.
             copied.close();
             while copied.try_recv().is_ok() {}
+            if outcome.is_err() {
+                // Without its database a batch ends at once, however much its client has still to send.
+                lost.cancel();
+            }
             outcome
         };
-        let (fed, copied) = tokio::join!(feed(body, frames, self.0.settings.body_timeout_seconds), copying);
+        let feeding = feed(body, frames, self.0.settings.body_timeout_seconds, &lost);
+        let (fed, copied) = tokio::join!(feeding, copying);
         let taken = outcome.await.map_err(|panic| Refusal::Failed(panic.into()))?;
         copied?;
         fed?;
@@ -477,16 +484,18 @@ impl Receiver {
     }
 }
 
-/// Hands the body on, piece by piece. Ends early, and without an error, when nobody takes it.
+/// Hands the body on, piece by piece. Ends early, and without an error, when nobody takes it or it is of no use.
 async fn feed(
     mut body: BodyDataStream,
     frames: mpsc::Sender<Frame>,
     patience: Duration,
+    useless: &CancellationToken,
 ) -> Result<(), Refusal> {
     loop {
         let next = tokio::select! {
             next = timeout(patience, body.next()) => next,
             () = frames.closed() => return Ok(()),
+            () = useless.cancelled() => return Ok(()),
         };
         let frame = match next {
             Ok(Some(Ok(bytes))) => Frame::Data(bytes),

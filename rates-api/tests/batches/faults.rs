@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{CSV, Ingest, TOKEN, many};
+use super::{CSV, Ingest, TOKEN, count_prices, many};
 use crate::sums::DIFFERENCES;
 use crate::support::http::{Connection, Response};
 use crate::support::postgres::{Postgres, number};
@@ -20,6 +20,7 @@ tests![
     a_process_killed_in_the_middle_of_batches,
     a_database_killed_in_the_middle_of_batches,
     a_batch_whose_end_is_not_known_says_so_and_can_be_sent_again,
+    a_batch_whose_database_is_lost_is_told_before_all_of_it_was_sent,
 ];
 
 /// How often each is killed. `RATES_TEST_KILLS` sets it; the number is 50.
@@ -163,4 +164,38 @@ async fn nothing_is_left_over(postgres: &Postgres, database: &str) {
         (number(&owner, left).await == 0).then_some(())
     })
     .await;
+}
+
+async fn a_batch_whose_database_is_lost_is_told_before_all_of_it_was_sent(postgres: Arc<Postgres>) {
+    let postgres = Arc::new(postgres.another());
+    let ingest = Ingest::start(&postgres, &["--lease-seconds", "1"]).await;
+    let before = count_prices(&postgres, &ingest.database).await;
+    let admin = postgres.admin(&ingest.database).await;
+    let body = many(1000);
+    let sent = &body[..body.len() / 2];
+    let mut connection = ingest.service.connect().await;
+    let length = format!("Content-Length: {}", body.len());
+    let key = "Idempotency-Key: cut";
+    let head = ["POST /batches HTTP/1.1", "Host: test", TOKEN, CSV, key, &length];
+    connection
+        .send(format!("{}\r\n\r\n{sent}", head.join("\r\n")))
+        .await;
+    eventually("it is under way", SOON, async || {
+        let statement = "SELECT count(*) FROM rates_internal.batches WHERE status = 'receiving'";
+        (number(&admin, statement).await == 1).then_some(())
+    })
+    .await;
+
+    postgres.crash();
+    let answer = connection.receive(false).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    answer.problem();
+    assert_eq!(answer.header("retry-after"), Some("2"));
+
+    let again = Arc::clone(&postgres);
+    tokio::task::spawn_blocking(move || again.start_again())
+        .await
+        .unwrap();
+    until_applied(&ingest.service, "cut", body.as_bytes()).await;
+    assert_eq!(count_prices(&postgres, &ingest.database).await, before + 1000);
 }
