@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answers::{AnswerSettings, Answers};
 use crate::batches::{BatchSettings, Receiver, Tally, Writers, background};
 use crate::cli::seconds;
-use crate::database::DatabaseArguments;
+use crate::database::{DatabaseArguments, ReadArguments};
 use crate::metrics::{Metrics, MetricsAddress, MetricsServer, Requests, Sources, serve as serve_metrics};
 use crate::readers::{ReaderSettings, Readers};
 use crate::readiness::Readiness;
@@ -43,6 +43,9 @@ pub struct Settings {
 
     #[command(flatten)]
     pub database: DatabaseArguments,
+
+    #[command(flatten)]
+    pub database_read: ReadArguments,
 
     /// Seconds that a request may wait for the database before it is answered with 503
     #[arg(
@@ -121,6 +124,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let readiness = Arc::new(Readiness::default());
     let readers = Arc::new(Readers::start(
         &settings.database.address(),
+        settings.database_read.address().as_ref(),
         &settings.readers,
         &readiness,
     ));

@@ -21,6 +21,7 @@ mod publish;
 mod reference_dump;
 mod routes;
 mod settings;
+mod standby;
 mod sums;
 mod support;
 
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         reference_dump::tests(),
         routes::tests(),
         settings::tests(),
+        standby::tests(),
         sums::tests(),
     ]
     .into_iter()

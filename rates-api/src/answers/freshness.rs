@@ -1,4 +1,4 @@
-//! The database's snapshot, asked for by all who wait together.
+//! What the database has now, asked for by all who wait together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::readers::{Readers, Statement};
-
-/// Which transactions are seen, and by which run of the server: transaction ids may return after a failover.
-///
-/// `pg_current_snapshot()` is what decides visibility (PostgreSQL, "Snapshot functions"): every transaction that
-/// writes has an id, and beginning or ending one changes it.
-pub const STATEMENT: &str =
-    "SELECT pg_current_snapshot()::text || ' ' || extract(epoch FROM pg_postmaster_start_time())::text";
+use crate::readers::{Position, Readers};
 
 /// Equal ones see the same data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot(Arc<str>);
+
+/// What the database has at a moment: the snapshot that reads see, and the position that a standby has to have reached.
+#[derive(Debug, Clone)]
+pub struct Now {
+    pub snapshot: Snapshot,
+    pub position: Position,
+}
 
 /// A question that is not answered after that long does not keep the next one from being asked, on another connection.
 const PACE: Duration = Duration::from_millis(10);
@@ -26,7 +26,7 @@ const PACE: Duration = Duration::from_millis(10);
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Waiter = oneshot::Sender<Snapshot>;
+type Waiter = oneshot::Sender<Now>;
 
 pub struct Freshness {
     ask: mpsc::UnboundedSender<Waiter>,
@@ -43,8 +43,8 @@ impl Freshness {
         }
     }
 
-    /// The snapshot at some moment after this was called; none when the database does not say.
-    pub async fn snapshot(&self, deadline: Instant) -> Option<Snapshot> {
+    /// What there is at some moment after this was called; none when the database does not say.
+    pub async fn now(&self, deadline: Instant) -> Option<Now> {
         let (waiter, answer) = oneshot::channel();
         self.ask.send(waiter).ok()?;
         timeout_at(deadline, answer).await.ok()?.ok()
@@ -65,14 +65,14 @@ async fn ask_for_all(readers: Arc<Readers>, mut asking: mpsc::UnboundedReceiver<
 
 /// Who is not answered learns it by the end of their channel.
 async fn ask_once(readers: Arc<Readers>, waiters: Vec<Waiter>) {
-    let answer = readers
-        .query(Statement::Snapshot, &[], Instant::now() + PATIENCE)
-        .await;
-    let Some(row) = answer.ok().and_then(|rows| rows.into_iter().next()) else {
+    let Ok((snapshot, position)) = readers.now(Instant::now() + PATIENCE).await else {
         return;
     };
-    let snapshot = Snapshot(row.get::<_, &str>(0).into());
+    let now = Now {
+        snapshot: Snapshot(snapshot.into()),
+        position,
+    };
     for waiter in waiters {
-        let _ = waiter.send(snapshot.clone());
+        let _ = waiter.send(now.clone());
     }
 }

@@ -3,9 +3,10 @@
 //! An answer is kept with the snapshot of the database that was taken before it was read. Two equal snapshots see the
 //! same data, and what was read between them saw it too. So before an answer is given again the database is asked for
 //! its snapshot; one such question serves every request that was waiting when it was sent. Hot reads then cost the
-//! database next to nothing, and a batch that was acknowledged a moment ago is in every answer.
+//! database next to nothing, and a batch that was acknowledged a moment ago is in every answer. The same question says
+//! how far a standby has to be to give an answer that is as exact.
 
-pub mod freshness;
+mod freshness;
 
 use std::sync::Arc;
 
@@ -14,9 +15,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use crate::readers::Readers;
-use freshness::Freshness;
-pub use freshness::Snapshot;
+use crate::readers::{Position, Readers};
+use freshness::{Freshness, Now, Snapshot};
 
 /// How much is kept.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,11 +46,10 @@ impl Weighter<String, Kept> for Size {
 }
 
 /// The kept answers, by question.
-pub struct Answers(Option<Inner>);
-
-struct Inner {
-    kept: Cache<String, Kept, Size>,
-    freshness: Freshness,
+pub struct Answers {
+    kept: Option<Cache<String, Kept, Size>>,
+    /// Where nothing is kept and there is no standby, nobody has to know what the database has now.
+    freshness: Option<Freshness>,
 }
 
 impl Answers {
@@ -59,13 +58,13 @@ impl Answers {
         /// About the size of the answer for a month.
         const USUAL: u64 = 2048;
         let bytes = settings.answer_cache_bytes;
-        Self((bytes > 0).then(|| Inner {
-            kept: Cache::with_weighter(usize::try_from(bytes / USUAL).unwrap_or(1), bytes, Size),
-            freshness: Freshness::start(readers),
-        }))
+        let kept = (bytes > 0)
+            .then(|| Cache::with_weighter(usize::try_from(bytes / USUAL).unwrap_or(1), bytes, Size));
+        let freshness = (kept.is_some() || readers.have_standby()).then(|| Freshness::start(readers));
+        Self { kept, freshness }
     }
 
-    /// The answer to a question, kept or made.
+    /// The answer to a question, kept or made of what there is at a position or later.
     ///
     /// # Errors
     /// As making it fails; such an answer is not kept.
@@ -73,26 +72,30 @@ impl Answers {
         &self,
         question: &str,
         deadline: Instant,
-        make: impl Future<Output = Result<Bytes, E>>,
+        make: impl AsyncFnOnce(Option<Position>) -> Result<Bytes, E>,
     ) -> Result<Bytes, E> {
-        let Some(Inner { kept, freshness }) = &self.0 else {
-            return make.await;
-        };
         // A database that does not answer is for the making to wait for, and to report.
-        let Some(snapshot) = freshness.snapshot(deadline).await else {
-            return make.await;
+        let Some(Now { snapshot, position }) = self.now(deadline).await else {
+            return make(None).await;
+        };
+        let Some(kept) = &self.kept else {
+            return make(Some(position)).await;
         };
         if let Some(kept) = kept.get(question)
             && kept.snapshot == snapshot
         {
             return Ok(kept.body);
         }
-        let body = make.await?;
+        let body = make(Some(position)).await?;
         let keep = Kept {
             snapshot,
             body: body.clone(),
         };
         kept.insert(question.to_owned(), keep);
         Ok(body)
+    }
+
+    async fn now(&self, deadline: Instant) -> Option<Now> {
+        self.freshness.as_ref()?.now(deadline).await
     }
 }

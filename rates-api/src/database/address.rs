@@ -30,6 +30,33 @@ impl DatabaseArguments {
     }
 }
 
+/// At most one of the two names a server for reads alone.
+#[derive(clap::Args)]
+#[group(multiple = false, id = "database-read")]
+pub struct ReadArguments {
+    /// A file that holds the URI of a standby, read anew for every connection; reads go to it as long as it has all that was acknowledged, else to the database
+    #[arg(long, env = "RATES_DATABASE_READ_URI_FILE", value_name = "FILE")]
+    database_read_uri_file: Option<PathBuf>,
+
+    /// The standby's URI itself, for trying things out: other users of the machine may see it
+    #[arg(
+        long,
+        env = "RATES_DATABASE_READ_URI",
+        hide_env_values = true,
+        value_name = "URI"
+    )]
+    database_read_uri: Option<String>,
+}
+
+impl ReadArguments {
+    /// The address that was given, if one was.
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        let file = self.database_read_uri_file.clone().map(Address::File);
+        file.or_else(|| self.database_read_uri.clone().map(Address::Uri))
+    }
+}
+
 /// Where the URI is to be found.
 #[derive(Clone)]
 pub enum Address {

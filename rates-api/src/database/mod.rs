@@ -5,7 +5,7 @@ mod connect;
 mod fault;
 mod schema;
 
-pub use address::{Address, AddressError, DatabaseArguments};
+pub use address::{Address, AddressError, DatabaseArguments, ReadArguments};
 pub use connect::{ConnectError, Driver, Session, connect};
 pub use fault::is_lost;
-pub use schema::{Schema, SchemaError};
+pub use schema::{Schema, SchemaError, Server};

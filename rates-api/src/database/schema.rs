@@ -22,6 +22,17 @@ pub struct Schema {
     pub compatible_with: i32,
     /// The server is a standby: what it answers may be old.
     pub standby: bool,
+    /// Which database cluster it is; its standbys have the same.
+    pub system: i64,
+}
+
+/// What is expected of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// It takes writes, and has all of them.
+    Primary,
+    /// It may lag behind. One that was promoted is as good.
+    Standby,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +47,7 @@ pub enum SchemaError {
         "the database's schema is version {found} and works with programs of version {needed} and later; this one is of version {own}"
     )]
     TooNew { found: i32, needed: i32, own: i32 },
-    #[error("the server is a standby, and reads are answered by the primary only")]
+    #[error("the server is a standby, which may lag behind; a standby is named by --database-read-uri-file")]
     Standby,
 }
 
@@ -45,7 +56,8 @@ static OWN: LazyLock<i32> = LazyLock::new(|| MIGRATIONS.last().map_or(0, |migrat
 
 impl Schema {
     /// The statement that [`Schema::of_row`] reads.
-    pub const STATEMENT: &str = "SELECT coalesce(max(version), 0), coalesce(max(compatible_with), 0), pg_is_in_recovery() \
+    pub const STATEMENT: &str = "SELECT coalesce(max(version), 0), coalesce(max(compatible_with), 0), pg_is_in_recovery(), \
+                                 (SELECT system_identifier FROM pg_control_system()) \
                                  FROM rates_internal.migrations";
 
     /// Reads the schema's version; a database without migrations has version 0.
@@ -59,6 +71,7 @@ impl Schema {
                 version: 0,
                 compatible_with: 0,
                 standby: false,
+                system: 0,
             }),
             Err(error) => Err(SchemaError::Read(error)),
         }
@@ -71,6 +84,7 @@ impl Schema {
             version: row.get(0),
             compatible_with: row.get(1),
             standby: row.get(2),
+            system: row.get(3),
         }
     }
 
@@ -78,8 +92,8 @@ impl Schema {
     ///
     /// # Errors
     /// With the reason, when it cannot.
-    pub fn servable(self) -> Result<i32, SchemaError> {
-        if self.standby {
+    pub fn servable(self, server: Server) -> Result<i32, SchemaError> {
+        if self.standby && server == Server::Primary {
             return Err(SchemaError::Standby);
         }
         if self.version < OLDEST_SERVED {
@@ -109,8 +123,9 @@ mod tests {
             version,
             compatible_with,
             standby: false,
+            system: 1,
         }
-        .servable()
+        .servable(Server::Primary)
     }
 
     #[test]

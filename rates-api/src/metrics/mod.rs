@@ -34,6 +34,7 @@ impl Metrics {
         registry.register("build", "The program's version", Info::new(version));
         requests.register(&mut registry);
         batches.register(&mut registry);
+        sources.readers.standby_reads().register(&mut registry);
         let state = State::default();
         state.register(&mut registry);
         Self {

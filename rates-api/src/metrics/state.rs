@@ -100,9 +100,10 @@ impl State {
 
     /// Looks again.
     pub async fn refresh(&self, sources: &Sources) {
-        let (live, slots) = sources.readers.live_and_slots();
-        self.set_connections("reads", "shared", live);
-        self.set_limit("reads", slots);
+        for (pool, live, slots) in sources.readers.pools() {
+            self.set_connections(pool, "shared", live);
+            self.set_limit(pool, slots);
+        }
         let (used, open) = sources.writers.used_and_open();
         self.set_connections("batches", "used", used);
         self.set_connections("batches", "idle", open - used);

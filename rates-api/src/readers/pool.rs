@@ -1,10 +1,4 @@
-//! The connections that reads share: a few, each with many queries under way at once, replaced when they fail.
-//!
-//! A query knows nothing of connections. It is tried, and tried again on another one when its connection was lost,
-//! until the request's deadline.
-
-mod reader;
-mod slot;
+//! The connections to one server, replaced when they fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,65 +11,41 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_util::task::AbortOnDropHandle;
 
-use reader::Reader;
-pub use reader::Statement;
-use slot::Slot;
-
-use crate::database::{Address, is_lost};
+use super::reader::{Reader, Statement};
+use super::slot::Slot;
+use super::{ReadError, ReaderSettings};
+use crate::database::{Address, Server, is_lost};
 use crate::readiness::Readiness;
 use crate::report::chain;
 
-/// How reads use the database.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ReaderSettings {
-    /// Connections that all reads share; each has many queries under way at once
-    #[arg(long, env = "RATES_READ_CONNECTIONS", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub read_connections: u16,
-
-    /// Seconds that one query may take, and a connection may be silent, before it is tried on another
-    #[arg(
-        long,
-        env = "RATES_QUERY_TIMEOUT_SECONDS",
-        default_value = "5",
-        value_parser = crate::cli::seconds,
-        value_name = "SECONDS"
-    )]
-    pub query_timeout_seconds: Duration,
-
-    /// Seconds that making a connection may take
-    #[arg(
-        long,
-        env = "RATES_CONNECT_TIMEOUT_SECONDS",
-        default_value = "3",
-        value_parser = crate::cli::seconds,
-        value_name = "SECONDS"
-    )]
-    pub connect_timeout_seconds: Duration,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error("no connection to the database answered before the deadline")]
-    Unavailable,
-    #[error("the database refused the query")]
-    Refused(#[source] tokio_postgres::Error),
-}
-
 /// The connections that are up, by slot.
-type Live = Vec<Option<Arc<Reader>>>;
+pub type Live = Vec<Option<Arc<Reader>>>;
 
-/// The shared connections; dropped, they end.
-pub struct Readers {
+/// Dropped, the connections end.
+pub struct Pool {
     live: watch::Receiver<Live>,
     next: AtomicUsize,
     query_timeout: Duration,
     _slots: Vec<AbortOnDropHandle<()>>,
 }
 
-impl Readers {
-    /// Starts to connect, and returns at once.
-    #[must_use]
-    pub fn start(address: &Address, settings: &ReaderSettings, readiness: &Arc<Readiness>) -> Self {
+impl Pool {
+    /// Starts to connect, and says whether the process can serve.
+    pub fn of_primary(address: &Address, settings: &ReaderSettings, readiness: &Arc<Readiness>) -> Self {
+        Self::start(Server::Primary, address, settings, readiness)
+    }
+
+    /// Starts to connect. Nothing depends on whether that succeeds.
+    pub fn of_standby(address: &Address, settings: &ReaderSettings) -> Self {
+        Self::start(Server::Standby, address, settings, &Arc::default())
+    }
+
+    fn start(
+        server: Server,
+        address: &Address,
+        settings: &ReaderSettings,
+        readiness: &Arc<Readiness>,
+    ) -> Self {
         let count = usize::from(settings.read_connections);
         let sender = Arc::new(watch::Sender::new(vec![None; count]));
         let live = sender.subscribe();
@@ -83,6 +53,7 @@ impl Readers {
             .map(|index| {
                 let slot = Slot {
                     index,
+                    server,
                     address: address.clone(),
                     settings: settings.clone(),
                     readiness: Arc::clone(readiness),
@@ -100,7 +71,7 @@ impl Readers {
         }
     }
 
-    /// The rows of a prepared statement.
+    /// The rows of a prepared statement, and the identifier of the cluster that gave them.
     ///
     /// # Errors
     /// When no connection answers before the deadline, or the database refuses the query itself.
@@ -109,13 +80,13 @@ impl Readers {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
         deadline: Instant,
-    ) -> Result<Vec<Row>, ReadError> {
+    ) -> Result<(Vec<Row>, i64), ReadError> {
         let mut refused = false;
         loop {
             let reader = self.acquire(deadline).await.ok_or(ReadError::Unavailable)?;
             let attempt = deadline.min(Instant::now() + self.query_timeout);
             match timeout_at(attempt, reader.query(statement, parameters)).await {
-                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Ok(rows)) => return Ok((rows, reader.system())),
                 Ok(Err(error)) => {
                     tracing::warn!(
                         error = chain(&error),
@@ -138,8 +109,12 @@ impl Readers {
         }
     }
 
+    /// A live connection, the next in turn, if there is one at the moment.
+    pub fn live(&self) -> Option<Arc<Reader>> {
+        self.pick(&self.live.borrow())
+    }
+
     /// How many connections are up, and how many there are to be.
-    #[must_use]
     pub fn live_and_slots(&self) -> (usize, usize) {
         let live = self.live.borrow();
         (
@@ -150,7 +125,7 @@ impl Readers {
 
     /// A live connection, the next in turn; waits for one until the deadline.
     async fn acquire(&self, deadline: Instant) -> Option<Arc<Reader>> {
-        if let Some(reader) = self.pick(&self.live.borrow()) {
+        if let Some(reader) = self.live() {
             return Some(reader);
         }
         let mut live = self.live.clone();
@@ -171,12 +146,14 @@ impl Readers {
     }
 }
 
-/// The server's own deadline for a query ended it, or another transaction did: it may be asked again.
+/// The server's own deadline for a query ended it, or another transaction did, or it is a standby by now: it may be
+/// asked again.
 fn is_passing(error: &tokio_postgres::Error) -> bool {
     is_lost(error)
         || [
             Some(&SqlState::QUERY_CANCELED),
             Some(&SqlState::T_R_SERIALIZATION_FAILURE),
+            Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE),
         ]
         .contains(&error.code())
 }

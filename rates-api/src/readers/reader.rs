@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use tokio_util::sync::CancellationToken;
 
-use crate::answers;
+use super::position;
 use crate::database::Schema;
 use crate::routes;
 
@@ -22,17 +22,20 @@ pub enum Statement {
     RatesOfRegions,
     Ports,
     Regions,
-    /// What the database's snapshot is.
+    /// What the primary's snapshot and position are.
     Snapshot,
+    /// What a standby's position is.
+    Replayed,
 }
 
 impl Statement {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Rates,
         Self::RatesOfRegions,
         Self::Ports,
         Self::Regions,
         Self::Snapshot,
+        Self::Replayed,
     ];
 
     fn sql(self) -> &'static str {
@@ -41,7 +44,8 @@ impl Statement {
             Self::RatesOfRegions => routes::rates::OF_REGIONS,
             Self::Ports => routes::places::PORTS,
             Self::Regions => routes::places::REGIONS,
-            Self::Snapshot => answers::freshness::STATEMENT,
+            Self::Snapshot => position::OF_PRIMARY,
+            Self::Replayed => position::OF_STANDBY,
         }
     }
 }
@@ -51,6 +55,7 @@ pub struct Reader {
     /// In the order of [`Statement::ALL`].
     prepared: Vec<tokio_postgres::Statement>,
     schema: tokio_postgres::Statement,
+    system: i64,
     retired: CancellationToken,
     since: Instant,
     /// When the last answer came, in milliseconds after `since`.
@@ -58,17 +63,18 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Prepares the statements.
+    /// Prepares the statements on a connection to the cluster of that identifier.
     ///
     /// # Errors
     /// When the database has not what they read.
-    pub async fn prepare(client: Client) -> Result<Self, tokio_postgres::Error> {
+    pub async fn prepare(client: Client, system: i64) -> Result<Self, tokio_postgres::Error> {
         let prepared = try_join_all(Statement::ALL.map(|statement| client.prepare(statement.sql()))).await?;
         let schema = client.prepare(Schema::STATEMENT).await?;
         Ok(Self {
             client,
             prepared,
             schema,
+            system,
             retired: CancellationToken::new(),
             since: Instant::now(),
             last_answer: AtomicU64::new(0),
@@ -98,6 +104,12 @@ impl Reader {
         let row = self.client.query_one(&self.schema, &[]).await;
         self.note_answer();
         row.map(|row| Schema::of_row(&row))
+    }
+
+    /// The identifier of the cluster that answers here.
+    #[must_use]
+    pub fn system(&self) -> i64 {
+        self.system
     }
 
     /// Takes no further queries, and has the connection replaced.

@@ -7,10 +7,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Config;
 
+use super::ReaderSettings;
+use super::pool::Live;
 use super::reader::Reader;
-use super::{Live, ReaderSettings};
 use crate::database::{
-    Address, AddressError, ConnectError, Driver, Schema, SchemaError, Session, connect, is_lost,
+    Address, AddressError, ConnectError, Driver, Schema, SchemaError, Server, Session, connect, is_lost,
 };
 use crate::readiness::Readiness;
 use crate::report::chain;
@@ -23,6 +24,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 pub struct Slot {
     pub index: usize,
+    pub server: Server,
     pub address: Address,
     pub settings: ReaderSettings,
     pub readiness: Arc<Readiness>,
@@ -74,7 +76,7 @@ impl Slot {
 
     fn note(&self, error: &SlotError) {
         let reason = chain(error);
-        tracing::warn!(slot = self.index, error = reason, "no connection to the database");
+        tracing::warn!(server = ?self.server, slot = self.index, error = reason, "no connection to the database");
         match error {
             SlotError::Schema(SchemaError::TooOld { .. } | SchemaError::TooNew { .. }) => {
                 self.readiness.unservable(reason);
@@ -90,7 +92,7 @@ impl Slot {
         let options = self.options(&config);
         config.connect_timeout(within).options(options);
         let session = connect(&config, within).await?;
-        timeout(self.settings.query_timeout_seconds, prepare(session))
+        timeout(self.settings.query_timeout_seconds, prepare(session, self.server))
             .await
             .map_err(|_| SlotError::Slow(self.settings.query_timeout_seconds))?
     }
@@ -116,6 +118,7 @@ impl Slot {
             version,
         } = connected;
         tracing::info!(
+            server = ?self.server,
             slot = self.index,
             schema_version = version,
             "connected to the database"
@@ -123,7 +126,7 @@ impl Slot {
         self.readiness.servable(version);
         self.publish(Some(Arc::clone(&reader)));
         tokio::select! {
-            () = driver.ended() => tracing::warn!(slot = self.index, "the database ended the connection"),
+            () = driver.ended() => tracing::warn!(server = ?self.server, slot = self.index, "the database ended the connection"),
             () = reader.retired() => {}
             error = self.watch(&reader) => self.note(&error),
         }
@@ -140,7 +143,7 @@ impl Slot {
         loop {
             sleep(HEARTBEAT).await;
             match timeout(self.settings.query_timeout_seconds, reader.schema()).await {
-                Ok(Ok(schema)) => match schema.servable() {
+                Ok(Ok(schema)) => match schema.servable(self.server) {
                     Ok(version) => self.readiness.servable(version),
                     Err(error) => return error.into(),
                 },
@@ -151,10 +154,15 @@ impl Slot {
     }
 }
 
-async fn prepare(session: Session) -> Result<Connected, SlotError> {
-    let version = Schema::read(&session.client).await?.servable()?;
+async fn prepare(session: Session, server: Server) -> Result<Connected, SlotError> {
+    let schema = Schema::read(&session.client).await?;
+    let version = schema.servable(server)?;
     let (client, driver) = session.split();
-    let reader = Arc::new(Reader::prepare(client).await.map_err(SlotError::Prepare)?);
+    let reader = Arc::new(
+        Reader::prepare(client, schema.system)
+            .await
+            .map_err(SlotError::Prepare)?,
+    );
     Ok(Connected {
         reader,
         driver,

@@ -57,16 +57,22 @@ pub struct Postgres {
     databases: AtomicU32,
 }
 
+/// For a server's data, and its own.
+fn folder() -> TempDir {
+    let folder = tempfile::Builder::new()
+        .prefix("rates-test-postgres-")
+        .tempdir()
+        .unwrap();
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    folder
+}
+
 impl Postgres {
     /// Makes a cluster with the project's roles and starts it.
     pub fn start(installation: Installation) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("rates-test-postgres-")
-            .tempdir()
-            .unwrap();
-        if nix::unistd::geteuid().is_root() {
-            std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
+        let folder = folder();
         let status = installation
             .command("initdb")
             .arg("--pgdata")
@@ -81,21 +87,49 @@ impl Postgres {
             .status()
             .unwrap();
         assert!(status.success(), "initdb ended with {status}");
+        let server = Self::of(installation, folder);
+        server.start_again();
+        server.make_roles();
+        server
+    }
+
+    /// A server that is not started yet.
+    fn of(installation: Installation, folder: TempDir) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
-        let server = Self {
+        Self {
             installation,
             folder,
             port,
             server: Mutex::new(None),
             databases: AtomicU32::new(0),
-        };
-        server.start_again();
-        server.make_roles();
-        server
+        }
+    }
+
+    /// A standby that follows this server, which is stopped for a moment to be copied.
+    pub fn standby(&self) -> Self {
+        self.stop(Signal::SIGINT);
+        let folder = folder();
+        let data = folder.path().join("data");
+        let status = Command::new("cp")
+            .arg("--archive")
+            .args([self.folder.path().join("data"), data.clone()])
+            .status()
+            .unwrap();
+        assert!(status.success(), "the copy ended with {status}");
+        let follow = format!(
+            "primary_conninfo = 'host=127.0.0.1 port={} user=postgres'",
+            self.port
+        );
+        fs::write(data.join("postgresql.auto.conf"), follow).unwrap();
+        fs::write(data.join("standby.signal"), "").unwrap();
+        self.start_again();
+        let standby = Self::of(self.installation.clone(), folder);
+        standby.start_again();
+        standby
     }
 
     /// A server like this one, for a test that stops it.

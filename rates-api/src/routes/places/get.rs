@@ -63,6 +63,6 @@ pub async fn regions(State(service): State<Service>) -> Result<Json<Regions>, Pr
 
 async fn all(service: &Service, statement: Statement) -> Result<Vec<Row>, Problem> {
     let deadline = Instant::now() + service.request_timeout;
-    let rows = service.readers.query(statement, &[], deadline).await;
+    let rows = service.readers.query(statement, &[], None, deadline).await;
     rows.map_err(|error| read_problem(&error))
 }

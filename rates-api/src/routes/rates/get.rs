@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::answer::{Answer, DayTotal};
 use super::arguments::{Arguments, Days};
 use crate::problem::Problem;
-use crate::readers::{ReadError, Statement};
+use crate::readers::{Position, ReadError, Statement};
 use crate::router::Service;
 use crate::routes::read_problem;
 
@@ -19,9 +19,9 @@ pub async fn get(State(service): State<Service>, RawQuery(query): RawQuery) -> R
     let query = query.unwrap_or_default();
     let arguments = Arguments::parse(&query)?;
     let deadline = Instant::now() + service.request_timeout;
-    let make = async {
+    let make = async |position: Option<Position>| {
         let totals = match arguments.days {
-            Some(days) => totals(&service, &arguments, days, deadline).await?,
+            Some(days) => totals(&service, &arguments, days, position.as_ref(), deadline).await?,
             None => Vec::new(),
         };
         Ok(Answer::new(arguments.days, totals).into_json())
@@ -35,16 +35,19 @@ async fn totals(
     service: &Service,
     arguments: &Arguments,
     days: Days,
+    position: Option<&Position>,
     deadline: Instant,
 ) -> Result<Vec<DayTotal>, ReadError> {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&arguments.origin, &arguments.destination, &days.first, &days.last];
     let readers = &service.readers;
-    let mut rows = readers.query(Statement::Rates, &parameters, deadline).await?;
+    let mut rows = readers
+        .query(Statement::Rates, &parameters, position, deadline)
+        .await?;
     if rows.is_empty() {
         // No prices under these codes: they may be regions.
         rows = readers
-            .query(Statement::RatesOfRegions, &parameters, deadline)
+            .query(Statement::RatesOfRegions, &parameters, position, deadline)
             .await?;
     }
     Ok(rows

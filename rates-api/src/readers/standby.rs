@@ -1,0 +1,121 @@
+//! A server that may lag behind, and answers only what it surely has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::ReaderSettings;
+use super::pool::Pool;
+use super::position::Position;
+use super::reader::{Reader, Statement};
+use crate::database::{Address, is_lost};
+use crate::report::chain;
+
+/// A standby that takes longer is not waited for: the primary has the answer too.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The connections to it, and what came of asking.
+pub struct Standby {
+    pool: Pool,
+    reads: StandbyReads,
+}
+
+/// Reads that were sent to the standby, by what came of them.
+#[derive(Debug, Clone, Default)]
+pub struct StandbyReads(Family<Labels, Counter>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    outcome: &'static str,
+}
+
+impl StandbyReads {
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "standby_reads",
+            "Reads that the standby was asked: answered by it; behind, as it lacked something, or failed, and then \
+             answered by the primary",
+            self.0.clone(),
+        );
+    }
+
+    fn count(&self, outcome: &'static str) {
+        self.0.get_or_create(&Labels { outcome }).inc();
+    }
+}
+
+impl Standby {
+    /// Starts to connect, and returns at once.
+    pub fn start(address: &Address, settings: &ReaderSettings) -> Self {
+        Self {
+            pool: Pool::of_standby(address, settings),
+            reads: StandbyReads::default(),
+        }
+    }
+
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub fn reads(&self) -> StandbyReads {
+        self.reads.clone()
+    }
+
+    /// The rows, if it is there and had all that there was at `position` before it read them.
+    pub async fn query(
+        &self,
+        statement: Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+        position: &Position,
+        deadline: Instant,
+    ) -> Option<Vec<Row>> {
+        let reader = self.pool.live()?;
+        let deadline = deadline.min(Instant::now() + PATIENCE);
+        let asked = timeout_at(deadline, ask(&reader, statement, parameters)).await;
+        let (outcome, rows) = match asked {
+            Ok(Ok((Some(own), rows))) if own.has(position) => ("answered", Some(rows)),
+            Ok(Ok(_)) => ("behind", None),
+            Ok(Err(error)) => {
+                // A query that replay stood in the way of, or the other way round, says nothing of the connection.
+                if is_lost(&error) {
+                    tracing::warn!(error = chain(&error), "a connection to the standby is replaced");
+                    reader.retire();
+                }
+                ("failed", None)
+            }
+            Err(_) => {
+                tracing::warn!("a connection to the standby is silent; it is replaced");
+                reader.retire();
+                ("failed", None)
+            }
+        };
+        self.reads.count(outcome);
+        rows
+    }
+}
+
+/// Where the standby is, and then the rows: a server answers the questions of a connection in their order, and both are
+/// sent at once, in the order in which `join` begins them.
+async fn ask(
+    reader: &Arc<Reader>,
+    statement: Statement,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<(Option<Position>, Vec<Row>), tokio_postgres::Error> {
+    let (own, rows) = join(
+        reader.query(Statement::Replayed, &[]),
+        reader.query(statement, parameters),
+    )
+    .await;
+    let own = own?
+        .first()
+        .and_then(|row| Position::of_standby(row, reader.system()));
+    Ok((own, rows?))
+}
