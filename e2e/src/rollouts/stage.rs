@@ -12,6 +12,7 @@ use super::protection::{Protection, Rest};
 use super::report::{Kind, Report, Step};
 use super::subject::{Shape, Subject};
 use crate::dump::Dump;
+use crate::http::Client;
 use crate::load::{Load, Outcome, Phase, Questions, STATEMENT, Settings, Size};
 use crate::wait::{Look, until};
 
@@ -43,6 +44,8 @@ const BATCH_EVERY: Duration = Duration::from_secs(2);
 /// How long a batch in flight goes on after the propagation time: new pods start before old ones end.
 const BEYOND: Duration = Duration::from_secs(15);
 const QUESTIONS: usize = 400;
+/// For every proxy to learn of the environment.
+const KNOWN: Duration = Duration::from_secs(30);
 /// For a batch that was interrupted: the database comes back, and its lease runs out.
 const AGAIN: Duration = Duration::from_mins(1);
 
@@ -59,6 +62,14 @@ impl Stage {
             "-o",
             "jsonpath={.spec.clusterIP}:80",
         ])?;
+        // The environment is Ready before the slowest proxy knows of it.
+        let client = Client::new(format!("http://{address}"));
+        until("the Service's address answers", KNOWN, || {
+            Ok(match client.get("/") {
+                Ok(answer) if answer.status == 200 => Look::Holds(()),
+                other => Look::NotYet(format!("{other:?}")),
+            })
+        })?;
         let dump = Dump::parse(include_str!("../../../db/rates.sql"))?;
         let load = Load::start(Settings {
             target: address
