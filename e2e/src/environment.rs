@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::http::Client;
 use crate::kubectl::Kubectl;
+use crate::service;
 use crate::wait::{Look, until};
 
 /// How long anything may take on two busy cores before it counts as failed.
@@ -92,16 +93,9 @@ impl Environment {
         .map_err(|error| error.context(self.diagnosis()))
     }
 
-    /// A client of Service `x-api`'s address.
+    /// A client of Service `x-api`'s address, which takes connections.
     pub fn client(&self) -> Result<Client> {
-        let service = format!("{}-api", self.name);
-        let object = self
-            .kubectl
-            .get("service", &service)?
-            .with_context(|| format!("Service {service} does not exist"))?;
-        let address = object["spec"]["clusterIP"]
-            .as_str()
-            .context("a Service without clusterIP")?;
+        let address = service::address(&self.kubectl, &format!("{}-api", self.name))?;
         Ok(Client::new(format!("http://{address}")))
     }
 

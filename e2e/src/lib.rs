@@ -9,4 +9,5 @@ pub mod http;
 pub mod kubectl;
 pub mod load;
 pub mod rollouts;
+pub mod service;
 pub mod wait;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::json;
 
 use super::broken::{Broken, Trouble};
@@ -12,8 +12,8 @@ use super::protection::{Protection, Rest};
 use super::report::{Kind, Report, Step};
 use super::subject::{Shape, Subject};
 use crate::dump::Dump;
-use crate::http::Client;
 use crate::load::{Load, Outcome, Phase, Questions, STATEMENT, Settings, Size};
+use crate::service;
 use crate::wait::{Look, until};
 
 /// How hard it is played.
@@ -44,8 +44,6 @@ const BATCH_EVERY: Duration = Duration::from_secs(2);
 /// How long a batch in flight goes on after the propagation time: new pods start before old ones end.
 const BEYOND: Duration = Duration::from_secs(15);
 const QUESTIONS: usize = 400;
-/// For every proxy to learn of the environment.
-const KNOWN: Duration = Duration::from_secs(30);
 /// For a batch that was interrupted: the database comes back, and its lease runs out.
 const AGAIN: Duration = Duration::from_mins(1);
 
@@ -54,27 +52,10 @@ impl Stage {
     pub fn begin(name: &str, play: Play) -> Result<Self> {
         let images = Images::of_environment()?;
         let subject = Subject::create(name, &play.shape)?;
-        let service = subject.deployment();
-        let address = subject.environment.kubectl.run([
-            "get",
-            "service",
-            &service,
-            "-o",
-            "jsonpath={.spec.clusterIP}:80",
-        ])?;
-        // The environment is Ready before the slowest proxy knows of it.
-        let client = Client::new(format!("http://{address}"));
-        until("the Service's address answers", KNOWN, || {
-            Ok(match client.get("/") {
-                Ok(answer) if answer.status == 200 => Look::Holds(()),
-                other => Look::NotYet(format!("{other:?}")),
-            })
-        })?;
+        let target = service::address(&subject.environment.kubectl, &subject.deployment())?;
         let dump = Dump::parse(include_str!("../../../db/rates.sql"))?;
         let load = Load::start(Settings {
-            target: address
-                .parse()
-                .with_context(|| format!("the address {address:?} of Service {service}"))?,
+            target,
             rate: play.rate,
             batch_every: BATCH_EVERY,
             token: subject.environment.ingest_token()?,

@@ -88,10 +88,7 @@ fn of_the_samples_answers() -> Result<()> {
         "--timeout=240s",
     ])?;
 
-    let service = kubectl
-        .get("service", "development-api")?
-        .context("no Service development-api")?;
-    let address = service["spec"]["clusterIP"].as_str().context("no clusterIP")?;
+    let address = e2e::service::address(&kubectl, "development-api")?;
     let rates = e2e::http::Client::new(format!("http://{address}")).rates(
         "CNGGZ",
         "EETLL",

@@ -29,12 +29,25 @@ pub struct Standby {
 }
 
 /// Reads that were sent to the standby, by what came of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct StandbyReads(Family<Labels, Counter>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     outcome: &'static str,
+}
+
+/// Every outcome; each is there from the beginning, so that its first increase is seen.
+const OUTCOMES: [&str; 3] = ["answered", "behind", "failed"];
+
+impl Default for StandbyReads {
+    fn default() -> Self {
+        let reads = Family::default();
+        for outcome in OUTCOMES {
+            drop(reads.get_or_create(&Labels { outcome }));
+        }
+        Self(reads)
+    }
 }
 
 impl StandbyReads {

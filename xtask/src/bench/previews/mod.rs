@@ -16,12 +16,11 @@ use serde_json::json;
 
 use self::usage::Usage;
 use self::watch::{PARTS, Watch};
-use crate::cluster::{self, ClusterSpec, Running};
+use super::on_cluster;
+use crate::cluster::Running;
 use crate::terminal::note;
-use crate::{command, packages, preflight, up, workspace};
+use crate::{command, workspace};
 
-/// The cluster, which the tests use too: both at once would measure each other.
-const CLUSTER: &str = "test";
 const PATIENCE: Duration = Duration::from_mins(10);
 /// What a busy machine does after the last one is Ready is not what they take.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -74,27 +73,7 @@ struct Goal {
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    preflight::machine()?;
-    packages::install()?;
-    cluster::down_if_there(CLUSTER)?;
-    let spec = ClusterSpec {
-        name: CLUSTER.to_owned(),
-        nodes: 1,
-        pause_image: up::pause_image()?,
-        forwarder: None,
-        proxy_seconds: None,
-    };
-    let (running, _) = up::with_operator(&spec)?;
-    let report = measure(&running, arguments);
-    if arguments.keep {
-        note(format_args!(
-            "cluster {CLUSTER}: KUBECONFIG={}",
-            running.kubeconfig.display()
-        ));
-    } else {
-        cluster::down(CLUSTER)?;
-    }
-    let report = report?;
+    let report = on_cluster::measure(1, None, arguments.keep, |running, _| measure(running, arguments))?;
     println!("{report}");
     note(format_args!("the figures are in {}", report.write()?.display()));
     Ok(())

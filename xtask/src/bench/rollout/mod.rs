@@ -7,12 +7,11 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result};
 
-use crate::cluster::{self, ClusterSpec, KubeBinaries, Running};
+use super::on_cluster;
+use crate::cluster::{KubeBinaries, Running};
 use crate::terminal::note;
-use crate::{command, images, packages, preflight, up, workspace};
+use crate::{command, images, up, workspace};
 
-/// The cluster, which the tests use too: both at once would disturb each other.
-const CLUSTER: &str = "test";
 const NODES: u8 = 2;
 /// Well below the propagation time of the environment, which has to cover it.
 const PROXY_SECONDS: u8 = 5;
@@ -32,27 +31,9 @@ pub struct Arguments {
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    preflight::machine()?;
-    packages::install()?;
-    cluster::down_if_there(CLUSTER)?;
-    let spec = ClusterSpec {
-        name: CLUSTER.to_owned(),
-        nodes: NODES,
-        pause_image: up::pause_image()?,
-        forwarder: None,
-        proxy_seconds: Some(PROXY_SECONDS),
-    };
-    let (running, binaries) = up::with_operator(&spec)?;
-    let played = play(&running, &binaries, arguments);
-    if arguments.keep {
-        note(format_args!(
-            "cluster {CLUSTER}: KUBECONFIG={}",
-            running.kubeconfig.display()
-        ));
-    } else {
-        cluster::down(CLUSTER)?;
-    }
-    played
+    on_cluster::measure(NODES, Some(PROXY_SECONDS), arguments.keep, |running, binaries| {
+        play(running, binaries, arguments)
+    })
 }
 
 fn play(running: &Running, binaries: &KubeBinaries, arguments: &Arguments) -> Result<()> {
