@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rates_api::database::{Address, Session, connect};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
 use super::dump;
@@ -55,6 +56,8 @@ pub struct Postgres {
     port: u16,
     server: Mutex<Option<Child>>,
     databases: AtomicU32,
+    /// The database with the bundled seed that others are copied from.
+    seed: OnceCell<String>,
 }
 
 /// For a server's data, and its own.
@@ -106,6 +109,7 @@ impl Postgres {
             port,
             server: Mutex::new(None),
             databases: AtomicU32::new(0),
+            seed: OnceCell::new(),
         }
     }
 
@@ -244,11 +248,14 @@ impl Postgres {
         name
     }
 
-    /// The name of a new database with the bundled seed, migrated.
+    /// The name of a new database with the bundled seed, migrated. It is loaded once, and copied from then on.
     pub async fn seeded(&self) -> String {
-        let name = self.loaded(rates_api::seed::dump::BUNDLED).await;
-        self.migrate(&name).await;
-        name
+        let load = async || {
+            let name = self.loaded(rates_api::seed::dump::BUNDLED).await;
+            self.migrate(&name).await;
+            name
+        };
+        self.create(self.seed.get_or_init(load).await).await
     }
 
     /// Brings a database to the program's schema.
