@@ -95,8 +95,7 @@ impl Environment {
 
     /// A client of Service `x-api`'s address, which takes connections.
     pub fn client(&self) -> Result<Client> {
-        let address = service::address(&self.kubectl, &format!("{}-api", self.name))?;
-        Ok(Client::new(format!("http://{address}")))
+        service::client(&self.kubectl, &format!("{}-api", self.name))
     }
 
     /// The token that batches come with.

@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::http::Client;
 use crate::kubectl::Kubectl;
 use crate::wait::{Look, until};
 
 /// For the slowest proxy to learn of a Service, and for one attempt to connect.
 const KNOWN: Duration = Duration::from_secs(30);
 const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// A client of a Service's address, as [`address`] has it.
+pub fn client(kubectl: &Kubectl, service: &str) -> Result<Client> {
+    Ok(Client::new(format!("http://{}", address(kubectl, service)?)))
+}
 
 /// The address of a Service, once it takes connections: the nodes' proxies learn of its pods a moment after these are
 /// ready, and no object says when.

@@ -88,8 +88,7 @@ fn of_the_samples_answers() -> Result<()> {
         "--timeout=240s",
     ])?;
 
-    let address = e2e::service::address(&kubectl, "development-api")?;
-    let rates = e2e::http::Client::new(format!("http://{address}")).rates(
+    let rates = e2e::service::client(&kubectl, "development-api")?.rates(
         "CNGGZ",
         "EETLL",
         "2021-01-01",

@@ -1,37 +1,26 @@
 //! What came of batches, counted.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::refusal::Refusal;
 use super::store::Status;
+use crate::metrics::Outcomes;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
-
-/// Every outcome; each is there from the beginning, so that its first increase is seen.
 const OUTCOMES: [&str; 7] = [
     "applied", "rejected", "queued", "repeated", "refused", "given_up", "failed",
 ];
 
 #[derive(Clone)]
 pub struct Tally {
-    batches: Family<Outcome, Counter>,
+    batches: Outcomes,
     rows: Counter,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        let batches = Family::default();
-        for outcome in OUTCOMES {
-            drop(batches.get_or_create(&Outcome { outcome }));
-        }
         Self {
-            batches,
+            batches: Outcomes::of(&OUTCOMES),
             rows: Counter::default(),
         }
     }
@@ -39,12 +28,12 @@ impl Default for Tally {
 
 impl Tally {
     pub fn register(&self, registry: &mut Registry) {
-        registry.register(
+        self.batches.register(
+            registry,
             "batches",
             "Batches by what came of them here: applied or rejected, also of those queued before; queued; \
              repeated, with the key of one before; refused for what they are; given up by their client; \
              failed for want of the database, a place or time",
-            self.batches.clone(),
         );
         registry.register(
             "batch_rows",
@@ -57,22 +46,22 @@ impl Tally {
     pub fn decided(&self, status: Status, rows: i64) {
         match status {
             Status::Applied => {
-                self.count("applied");
+                self.batches.count("applied");
                 self.rows.inc_by(rows.unsigned_abs());
             }
-            Status::Rejected => self.count("rejected"),
-            _ => self.count("queued"),
+            Status::Rejected => self.batches.count("rejected"),
+            _ => self.batches.count("queued"),
         }
     }
 
     /// A batch was answered as the one with its key was.
     pub fn repeated(&self) {
-        self.count("repeated");
+        self.batches.count("repeated");
     }
 
     /// A batch was not taken in.
     pub fn refused(&self, refusal: &Refusal) {
-        self.count(match refusal {
+        self.batches.count(match refusal {
             Refusal::Content(_) | Refusal::InProgress | Refusal::KeyReused => "refused",
             Refusal::Disconnected | Refusal::Silent(_) => "given_up",
             Refusal::Busy
@@ -83,10 +72,6 @@ impl Tally {
             | Refusal::InDoubt { .. }
             | Refusal::Failed(_) => "failed",
         });
-    }
-
-    fn count(&self, outcome: &'static str) {
-        self.batches.get_or_create(&Outcome { outcome }).inc();
     }
 }
 
@@ -109,11 +94,7 @@ mod tests {
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         assert_eq!(text.matches("batches_total{").count(), OUTCOMES.len(), "{text}");
         for outcome in ["applied", "rejected", "queued", "repeated", "failed"] {
-            assert_eq!(
-                tally.batches.get_or_create(&Outcome { outcome }).get(),
-                1,
-                "{outcome}"
-            );
+            assert_eq!(tally.batches.get(outcome), 1, "{outcome}");
         }
     }
 }

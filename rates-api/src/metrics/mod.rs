@@ -4,11 +4,13 @@
 //! as connections and the drain, is looked at when somebody asks.
 
 mod address;
+mod outcomes;
 mod requests;
 mod server;
 mod state;
 
 pub use address::MetricsAddress;
+pub use outcomes::Outcomes;
 pub use requests::Requests;
 pub use server::{MetricsServer, serve};
 pub use state::Sources;

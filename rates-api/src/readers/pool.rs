@@ -102,8 +102,6 @@ impl Pool {
                     tracing::warn!("a connection to the database is silent; it is replaced");
                     reader.retire();
                 }
-                // A live connection is always to be had, so nothing else ends this.
-                Err(_) if Instant::now() >= deadline => return Err(ReadError::Unavailable),
                 Err(_) => {}
             }
         }
@@ -123,8 +121,12 @@ impl Pool {
         )
     }
 
-    /// A live connection, the next in turn; waits for one until the deadline.
+    /// A live connection, the next in turn; waits for one until the deadline, after which none is given out: who asks
+    /// again and again on one that is live and slow has no other end.
     async fn acquire(&self, deadline: Instant) -> Option<Arc<Reader>> {
+        if Instant::now() >= deadline {
+            return None;
+        }
         if let Some(reader) = self.live() {
             return Some(reader);
         }

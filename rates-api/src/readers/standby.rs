@@ -1,12 +1,8 @@
 //! A server that may lag behind, and answers only what it surely has.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
@@ -17,6 +13,7 @@ use super::pool::Pool;
 use super::position::Position;
 use super::reader::{Reader, Statement};
 use crate::database::{Address, is_lost};
+use crate::metrics::Outcomes;
 use crate::report::chain;
 
 /// A standby that takes longer is not waited for: the primary has the answer too.
@@ -30,38 +27,22 @@ pub struct Standby {
 
 /// Reads that were sent to the standby, by what came of them.
 #[derive(Debug, Clone)]
-pub struct StandbyReads(Family<Labels, Counter>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    outcome: &'static str,
-}
-
-/// Every outcome; each is there from the beginning, so that its first increase is seen.
-const OUTCOMES: [&str; 3] = ["answered", "behind", "failed"];
+pub struct StandbyReads(Outcomes);
 
 impl Default for StandbyReads {
     fn default() -> Self {
-        let reads = Family::default();
-        for outcome in OUTCOMES {
-            drop(reads.get_or_create(&Labels { outcome }));
-        }
-        Self(reads)
+        Self(Outcomes::of(&["answered", "behind", "failed"]))
     }
 }
 
 impl StandbyReads {
     pub fn register(&self, registry: &mut Registry) {
-        registry.register(
+        self.0.register(
+            registry,
             "standby_reads",
             "Reads that the standby was asked: answered by it; behind, as it lacked something, or failed, and then \
              answered by the primary",
-            self.0.clone(),
         );
-    }
-
-    fn count(&self, outcome: &'static str) {
-        self.0.get_or_create(&Labels { outcome }).inc();
     }
 }
 
@@ -110,7 +91,7 @@ impl Standby {
                 ("failed", None)
             }
         };
-        self.reads.count(outcome);
+        self.reads.0.count(outcome);
         rows
     }
 }
@@ -118,7 +99,7 @@ impl Standby {
 /// Where the standby is, and then the rows: a server answers the questions of a connection in their order, and both are
 /// sent at once, in the order in which `join` begins them.
 async fn ask(
-    reader: &Arc<Reader>,
+    reader: &Reader,
     statement: Statement,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<(Option<Position>, Vec<Row>), tokio_postgres::Error> {

@@ -12,9 +12,9 @@ use anyhow::Result;
 pub enum Command {
     /// Measure reads and batches against PostgreSQL itself; takes ten to twelve minutes of an otherwise idle machine
     Api(api::Arguments),
-    /// Measure how soon a Preview is Ready on a local cluster, what it takes, and how many are Ready at once; some five minutes
+    /// Measure how soon a Preview is Ready on a local cluster, what it takes, and how many are Ready at once; some twelve minutes
     Previews(previews::Arguments),
-    /// Roll an environment out again and again under load, and count what is lost; some thirty-five minutes
+    /// Roll an environment out again and again under load, and count what is lost; some thirty minutes
     Rollout(rollout::Arguments),
     /// Measure the operator with 1,000 environments on a real API server, against kubectl with the same objects; takes some fifteen minutes of an otherwise idle machine
     Operator(operator::Arguments),
