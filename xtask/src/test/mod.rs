@@ -6,6 +6,8 @@
 mod checks;
 mod lifecycle;
 mod parts;
+mod programs;
+mod scratch;
 mod tally;
 mod whole;
 
@@ -57,8 +59,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             checks::lints(&mut tally);
         }
         Some(Layer::Parts) => {
-            parts::compile()?;
-            parts::run(&mut tally, filter)?;
+            let programs = parts::compile()?;
+            parts::run(&mut tally, filter, &programs)?;
         }
         Some(Layer::Whole) => {
             up::compile()?;
@@ -93,15 +95,15 @@ fn all(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
             rustix::process::nice(LAST).context("cannot lower the priority of compiling")?;
             let mut tally = Tally::default();
             checks::lints(&mut tally);
-            parts::compile()?;
-            Ok(tally)
+            Ok((tally, parts::compile()?))
         });
         let whole = whole::run(tally, filter, keep, &program);
-        let beside: Result<Tally> = beside
+        let beside: Result<_> = beside
             .join()
             .unwrap_or_else(|_| Err(anyhow!("compiling the tests panicked")));
         whole.and(beside)
     })?;
-    tally.add(beside);
-    parts::run(tally, filter)
+    let (lints, programs) = beside;
+    tally.add(lints);
+    parts::run(tally, filter, &programs)
 }

@@ -1,55 +1,64 @@
 //! The tests of each part, with its one real dependency: PostgreSQL for the API, etcd
 //! and kube-apiserver for the operator and for the database pod.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::Result;
 
+use super::programs::{self, TestProgram};
+use super::scratch::Scratch;
 use super::tally::Tally;
 use crate::terminal::Step;
-use crate::{cluster, command, images};
+use crate::{cluster, images};
 
 /// The operator's tests wait for their API server half of the time; more of them at once than there are
 /// processors fill it. Those of the API count for themselves.
 const TEST_THREADS: &str = "4";
 
-/// Compiles the tests of every crate.
-pub fn compile() -> Result<()> {
+/// Compiles the tests of every crate. Of e2e only its library: the tests of the whole are left out unless they are
+/// named.
+pub fn compile() -> Result<Vec<TestProgram>> {
     let step = Step::begin("compile the tests of the parts");
-    command::run(tests().args(["--quiet", "--no-run"]))?;
+    let programs = programs::compile(&[])?;
     step.done();
-    Ok(())
+    Ok(programs)
 }
 
-/// Runs every crate's tests but the ones that need a cluster, and beside them those of the database pod, which mostly
-/// wait: two cores are enough for both.
-pub fn run(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
+/// Runs every crate's tests but the ones that need a cluster, a crate beside the others, and with them those of the
+/// database pod. All of them wait much of the time: two cores are enough for all.
+pub fn run(tally: &mut Tally, filter: Option<&str>, programs: &[TestProgram]) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut rows: Vec<(String, Vec<Command>)> = rust(filter, programs)?.into_iter().collect();
+    let binaries = cluster::binaries()?;
+    for (name, mut pod) in images::pod_tests(&binaries.kube, &binaries.kubectl)? {
+        if let Some(filter) = filter {
+            pod.args(["-k", filter]);
+        }
+        rows.push((name, vec![pod]));
+    }
+    for command in rows.iter_mut().flat_map(|(_, commands)| commands) {
+        command.env("TMPDIR", scratch.path());
+    }
+    tally.run_side_by_side(rows)
+}
+
+/// The tests of each crate, by its name.
+fn rust(filter: Option<&str>, programs: &[TestProgram]) -> Result<BTreeMap<String, Vec<Command>>> {
     let binaries = cluster::binaries()?;
     let helm = cluster::helm()?;
     let postgres = images::postgres_for_tests()?;
-    let mut commands = images::pod_tests(&binaries.kube, &binaries.kubectl)?;
-    if let Some(filter) = filter {
-        for (_, pod) in &mut commands {
-            pod.args(["-k", filter]);
-        }
+    let mut crates: BTreeMap<String, Vec<Command>> = BTreeMap::new();
+    for program in programs {
+        let mut tests = program.command();
+        tests
+            .args(filter)
+            .env("RUST_TEST_THREADS", TEST_THREADS)
+            .env("RATES_TEST_KUBE", &binaries.kube)
+            .env("RATES_TEST_KUBECTL", &binaries.kubectl)
+            .env("RATES_TEST_HELM", &helm)
+            .env("RATES_TEST_POSTGRES", &postgres);
+        crates.entry(program.crate_name()).or_default().push(tests);
     }
-    let mut rust = tests();
-    rust.arg("--no-fail-fast")
-        .env("RUST_TEST_THREADS", TEST_THREADS)
-        .env("RATES_TEST_KUBE", &binaries.kube)
-        .env("RATES_TEST_KUBECTL", &binaries.kubectl)
-        .env("RATES_TEST_HELM", &helm)
-        .env("RATES_TEST_POSTGRES", &postgres);
-    if let Some(filter) = filter {
-        rust.args(["--", filter]);
-    }
-    commands.insert(0, ("Rust".to_owned(), rust));
-    tally.run_side_by_side(commands)
-}
-
-/// Of e2e only its library: the tests of the whole are left out unless they are named.
-fn tests() -> Command {
-    let mut command = command::cargo();
-    command.args(["test", "--release", "--workspace"]);
-    command
+    Ok(crates)
 }

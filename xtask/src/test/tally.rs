@@ -58,12 +58,13 @@ impl Tally {
         Ok(())
     }
 
-    /// As [`Tally::run`], several commands at once; each line is shown whole, with the name of its command.
-    pub fn run_side_by_side(&mut self, commands: Vec<(String, Command)>) -> Result<()> {
+    /// As [`Tally::run`], several rows of commands at once, in each one after another; each line is shown whole, with
+    /// the name of its row.
+    pub fn run_side_by_side(&mut self, rows: Vec<(String, Vec<Command>)>) -> Result<()> {
         let runs: Vec<Result<Self>> = thread::scope(|scope| {
-            let running: Vec<_> = commands
+            let running: Vec<_> = rows
                 .into_iter()
-                .map(|(name, command)| scope.spawn(move || Self::of_named(&name, command)))
+                .map(|(name, commands)| scope.spawn(move || Self::of_row(&name, commands)))
                 .collect();
             running
                 .into_iter()
@@ -77,6 +78,14 @@ impl Tally {
             self.add(run?);
         }
         Ok(())
+    }
+
+    fn of_row(name: &str, commands: Vec<Command>) -> Result<Self> {
+        let mut counted = Self::default();
+        for command in commands {
+            counted.add(Self::of_named(name, command)?);
+        }
+        Ok(counted)
     }
 
     fn of_named(name: &str, mut command: Command) -> Result<Self> {
@@ -185,6 +194,32 @@ mod tests {
                 skipped: 0
             }
         );
+    }
+
+    #[test]
+    fn a_failure_in_a_row_does_not_keep_the_rest_of_it_from_running() {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let mut tally = Tally::default();
+        tally
+            .run_side_by_side(vec![
+                (
+                    "first".to_owned(),
+                    vec![
+                        shell("exit 3"),
+                        shell("echo 'test result: ok. 2 passed; 0 failed'"),
+                    ],
+                ),
+                (
+                    "second".to_owned(),
+                    vec![shell("echo 'test result: ok. 4 passed; 0 failed'")],
+                ),
+            ])
+            .unwrap();
+        assert_eq!((tally.passed, tally.failed), (6, 1));
     }
 
     #[test]

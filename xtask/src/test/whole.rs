@@ -1,53 +1,35 @@
 //! The tests of the whole, on a cluster of their own that is taken down again; and of that cluster itself.
 
 use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
 
 use super::lifecycle;
+use super::programs::{self, TestProgram};
 use super::tally::Tally;
 use crate::cluster::{ClusterSpec, KubeBinaries, Snapshot};
 use crate::terminal::{Step, note};
-use crate::{cluster, command, images, up, workspace};
+use crate::{cluster, images, up};
 
 /// The cluster's name; `up` has another, so both run side by side.
 const CLUSTER: &str = "test";
 
-/// The program of the tests, and the crate that it is of.
+/// The name of the tests' program.
 const PROGRAM: &str = "whole";
-const CRATE: &str = "e2e";
 
-/// Compiles the tests of the whole, and gives their program: cargo itself would wait for whatever is
-/// compiled beside them.
-pub fn compile() -> Result<PathBuf> {
+/// Compiles the tests of the whole.
+pub fn compile() -> Result<TestProgram> {
     let step = Step::begin("compile the tests of the whole");
-    let messages = command::output(command::cargo().args([
-        "test",
-        "--release",
-        "--workspace",
-        "--test",
-        PROGRAM,
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ]))?;
+    let mut programs = programs::compile(&["--test", PROGRAM])?;
     step.done();
-    program(&messages).context("cargo names no program of the tests of the whole")
-}
-
-/// The program among what cargo says of each thing that it made.
-fn program(messages: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == PROGRAM)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+    programs
+        .pop()
+        .context("cargo names no program of the tests of the whole")
 }
 
 /// Runs the tests of the whole; with a filter only those of environments. The programs are compiled already.
-pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &Path) -> Result<()> {
+pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestProgram) -> Result<()> {
     let spec = ClusterSpec {
         name: CLUSTER.to_owned(),
         nodes: 1,
@@ -76,7 +58,7 @@ fn environments(
     filter: Option<&str>,
     spec: &ClusterSpec,
     binaries: &KubeBinaries,
-    program: &Path,
+    program: &TestProgram,
 ) -> Result<()> {
     let helm = cluster::helm()?;
     let running = up::with_compiled_operator(spec, binaries)?;
@@ -85,11 +67,10 @@ fn environments(
     let mut path = vec![binaries.folder.clone()];
     path.extend(helm.parent().map(Path::to_path_buf));
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-    let mut tests = Command::new(program);
+    let mut tests = program.command();
     tests
         .arg("--nocapture")
         .args(filter)
-        .current_dir(workspace::root().join(CRATE))
         .env("RATES_E2E_IMAGES", stand_ins)
         .env("KUBECONFIG", &running.kubeconfig)
         .env("PATH", env::join_paths(path).context("PATH cannot be extended")?);
@@ -99,21 +80,4 @@ fn environments(
         running.kubeconfig.display()
     ));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_program_is_found_among_what_cargo_made() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"name":"anyhow"},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"whole"},"executable":"/target/release/deps/whole-1"}
-{"reason":"build-finished","success":true}"#;
-        assert_eq!(
-            program(messages),
-            Some(PathBuf::from("/target/release/deps/whole-1"))
-        );
-        assert_eq!(program("{}\nnot JSON"), None);
-    }
 }
