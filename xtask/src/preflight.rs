@@ -82,8 +82,8 @@ fn linker() -> Result<()> {
     Ok(())
 }
 
-fn free_disk(folder: &Path) -> Result<u64> {
-    // The folder may not be there yet.
+/// The bytes that the file system of a folder takes, which may not be there yet.
+pub fn free_disk(folder: &Path) -> Result<u64> {
     let existing = folder
         .ancestors()
         .find(|folder| folder.exists())

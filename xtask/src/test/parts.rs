@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::programs::{self, TestProgram};
 use super::scratch::Scratch;
 use super::tally::Tally;
+use crate::cluster::KubeBinaries;
 use crate::terminal::Step;
 use crate::{cluster, images};
 
@@ -29,8 +30,8 @@ pub fn compile() -> Result<Vec<TestProgram>> {
 /// database pod. All of them wait much of the time: two cores are enough for all.
 pub fn run(tally: &mut Tally, filter: Option<&str>, programs: &[TestProgram]) -> Result<()> {
     let scratch = Scratch::new()?;
-    let mut rows: Vec<(String, Vec<Command>)> = rust(filter, programs)?.into_iter().collect();
     let binaries = cluster::binaries()?;
+    let mut rows: Vec<(String, Vec<Command>)> = rust(filter, programs, &binaries)?.into_iter().collect();
     for (name, mut pod) in images::pod_tests(&binaries.kube, &binaries.kubectl)? {
         if let Some(filter) = filter {
             pod.args(["-k", filter]);
@@ -44,8 +45,11 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, programs: &[TestProgram]) ->
 }
 
 /// The tests of each crate, by its name.
-fn rust(filter: Option<&str>, programs: &[TestProgram]) -> Result<BTreeMap<String, Vec<Command>>> {
-    let binaries = cluster::binaries()?;
+fn rust(
+    filter: Option<&str>,
+    programs: &[TestProgram],
+    binaries: &KubeBinaries,
+) -> Result<BTreeMap<String, Vec<Command>>> {
     let helm = cluster::helm()?;
     let postgres = images::postgres_for_tests()?;
     let mut crates: BTreeMap<String, Vec<Command>> = BTreeMap::new();

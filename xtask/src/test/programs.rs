@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 
 use crate::command;
@@ -44,7 +44,10 @@ pub fn compile(arguments: &[&str]) -> Result<Vec<TestProgram>> {
             ])
             .args(arguments),
     )?;
-    Ok(programs(&messages))
+    let programs = programs(&messages);
+    // What is not found is not run, and nobody would miss it.
+    ensure!(!programs.is_empty(), "cargo names no program of tests");
+    Ok(programs)
 }
 
 /// What cargo says of a thing that it made.

@@ -9,6 +9,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
+use crate::preflight;
+
 /// POSIX's shared memory, a file system in memory on every Linux; of containers it may be small.
 const MEMORY: &str = "/dev/shm";
 const PREFIX: &str = "rates-test-";
@@ -27,7 +29,7 @@ pub struct Scratch {
 impl Scratch {
     pub fn new() -> Result<Self> {
         let memory = Path::new(MEMORY);
-        if is_roomy(memory) {
+        if memory.is_dir() && is_roomy(memory) {
             clear(memory);
             Self::within(memory)
         } else {
@@ -63,8 +65,7 @@ fn lock(folder: &Path) -> io::Result<File> {
 
 /// Whether the folder takes that much, and there is that much memory.
 fn is_roomy(folder: &Path) -> bool {
-    let takes = nix::sys::statvfs::statvfs(folder)
-        .map_or(0, |found| found.blocks_available() * found.fragment_size());
+    let takes = preflight::free_disk(folder).unwrap_or(0);
     let memory = fs::read_to_string("/proc/meminfo").map_or(0, |text| available(&text));
     takes.min(memory) >= FREE
 }

@@ -23,9 +23,7 @@ pub fn compile() -> Result<TestProgram> {
     let step = Step::begin("compile the tests of the whole");
     let mut programs = programs::compile(&["--test", PROGRAM])?;
     step.done();
-    programs
-        .pop()
-        .context("cargo names no program of the tests of the whole")
+    programs.pop().context("cargo names no program of tests")
 }
 
 /// Runs the tests of the whole; with a filter only those of environments. The programs are compiled already.
