@@ -80,7 +80,7 @@ impl Writer<'_> {
         };
         let beside = environment
             .migration
-            .hash_beside()
+            .hash_beside(&environment.jobs)
             .filter(|_| environment.activity.allows_jobs())
             .map(|hash| identity.migrate_job(&hash));
         // Ended in the middle of it, it would only be a pod that failed.

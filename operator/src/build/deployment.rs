@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvVar, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, SleepAction,
     TopologySpreadConstraint,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pod;
@@ -51,11 +51,12 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
                 }),
             }),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(identity.labels(Component::Api)),
-                    annotations: Some(marks(environment, revision)),
-                    ..ObjectMeta::default()
-                }),
+                metadata: Some(pod::metadata(
+                    environment,
+                    Component::Api,
+                    &environment.api.pod_metadata,
+                    marks(environment, revision),
+                )),
                 spec: Some(pod_spec(environment, revision)),
             },
             ..DeploymentSpec::default()
@@ -91,7 +92,7 @@ fn pod_spec(environment: &Environment, revision: &Revision) -> PodSpec {
             pod::secret("app", identity.postgres()),
             pod::secret_key("ingest", identity.api(), TOKEN_SHA256),
         ]),
-        ..pod::spec(pod::API_USER)
+        ..pod::spec(&environment.scheduling, pod::API_USER)
     }
 }
 

@@ -1,30 +1,20 @@
 //! The Jobs: loading and publishing the data, and migrating the tables. Their pods have no
 //! token; each Job is one attempt, and the operator decides about the next.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, EmptyDirVolumeSource, KeyToPath, PersistentVolumeClaimVolumeSource,
     PodSpec, PodTemplateSpec, SecurityContext, Volume,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
-use super::pod::{self, Fixed};
+use super::pod;
 use crate::identity::Component;
 use crate::validate::{ATTEMPT, Environment, JobRun, LAST_FAILURE, LOAD, Migration, SeedSource, Seeding};
 
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
-const SEED_RESOURCES: Fixed = Fixed {
-    cpu: "20m",
-    memory: "64Mi",
-    memory_limit: "512Mi",
-};
-const API_RESOURCES: Fixed = Fixed {
-    cpu: "10m",
-    memory: "32Mi",
-    memory_limit: "256Mi",
-};
-
 /// A Job and the attempt it is; Jobs are created and deleted, never changed.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobChild {
@@ -62,7 +52,7 @@ pub fn seed(environment: &Environment) -> Option<JobChild> {
         volumes: Some(volumes),
         termination_grace_period_seconds: Some(5),
         restart_policy: Some("Never".to_owned()),
-        ..pod::spec(pod::API_USER)
+        ..pod::spec(&environment.scheduling, pod::API_USER)
     };
     Some(child(
         environment,
@@ -83,7 +73,7 @@ pub fn migrate(environment: &Environment) -> Option<JobChild> {
         args: Some(vec!["migrate".to_owned()]),
         env: Some(vec![pod::variable(URI_FILE.0, URI_FILE.1)]),
         volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
-        ..pod::container("migrate", &environment.api.image, API_RESOURCES)
+        ..pod::container("migrate", &environment.api.image, &environment.jobs.others)
     };
     let pod_spec = PodSpec {
         service_account_name: Some(identity.jobs()),
@@ -91,7 +81,7 @@ pub fn migrate(environment: &Environment) -> Option<JobChild> {
         volumes: Some(vec![pod::secret("app", identity.postgres())]),
         termination_grace_period_seconds: Some(10),
         restart_policy: Some("Never".to_owned()),
-        ..pod::spec(pod::API_USER)
+        ..pod::spec(&environment.scheduling, pod::API_USER)
     };
     Some(child(
         environment,
@@ -123,10 +113,12 @@ fn child(
             spec: Some(JobSpec {
                 backoff_limit: Some(0),
                 template: PodTemplateSpec {
-                    metadata: Some(ObjectMeta {
-                        labels: Some(identity.labels(component)),
-                        ..ObjectMeta::default()
-                    }),
+                    metadata: Some(pod::metadata(
+                        environment,
+                        component,
+                        &environment.jobs.metadata,
+                        BTreeMap::new(),
+                    )),
                     spec: Some(pod_spec),
                 },
                 ..JobSpec::default()
@@ -143,7 +135,7 @@ fn dump(environment: &Environment) -> Container {
     Container {
         args: Some(["dump", "--output", "/seed/dump.sql"].map(str::to_owned).into()),
         volume_mounts: Some(vec![pod::mount("seed", "/seed")]),
-        ..pod::container("dump", &environment.api.image, API_RESOURCES)
+        ..pod::container("dump", &environment.api.image, &environment.jobs.others)
     }
 }
 
@@ -183,7 +175,7 @@ fn load(environment: &Environment, source: &SeedSource) -> Container {
             mounts.push(pod::mount("seed", "/seed"));
         }
     }
-    let container = pod::container(LOAD, &environment.database.image, SEED_RESOURCES);
+    let container = pod::container(LOAD, &environment.database.image, &environment.jobs.load);
     Container {
         command: Some(vec!["/usr/local/bin/rates-seed-load".to_owned()]),
         env: Some(env),
@@ -207,7 +199,7 @@ fn publish(environment: &Environment) -> Container {
             pod::field("POD_UID", "metadata.uid"),
         ]),
         volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
-        ..pod::container("publish", &environment.api.image, API_RESOURCES)
+        ..pod::container("publish", &environment.api.image, &environment.jobs.others)
     }
 }
 

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, KeyToPath,
-    ObjectFieldSelector, PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile,
-    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
+    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::validate::Resources;
+use crate::identity::Component;
+use crate::validate::{Environment, Metadata, Resources, Scheduling};
 
 /// The user that the operator's and the API's images run as.
 pub const API_USER: i64 = 65532;
@@ -22,10 +24,17 @@ pub const APP_SECRET_PATH: &str = "/etc/rates/app";
 /// Where the digest of the token that batches come with is mounted.
 pub const INGEST_PATH: &str = "/etc/rates/ingest";
 
-/// A pod's specification under the restricted profile. Service links are off, as a Service
-/// `x-api` would inject variables named like settings.
-pub fn spec(user: i64) -> PodSpec {
+/// A pod's specification under the restricted profile, on the nodes that the environment's pods may run
+/// on. Service links are off, as a Service `x-api` would inject variables named like settings.
+pub fn spec(scheduling: &Scheduling, user: i64) -> PodSpec {
+    let secret = |name: &String| LocalObjectReference { name: name.clone() };
+    let secrets: Vec<_> = scheduling.pull_secrets.iter().map(secret).collect();
     PodSpec {
+        node_selector: present(&scheduling.node_selector),
+        tolerations: present(&scheduling.tolerations),
+        affinity: scheduling.affinity.clone(),
+        priority_class_name: scheduling.priority_class.clone(),
+        image_pull_secrets: present(&secrets),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
@@ -44,8 +53,32 @@ pub fn spec(user: i64) -> PodSpec {
     }
 }
 
+/// What is empty is left out, so that an environment that says nothing of it has the template that it
+/// always had.
+fn present<C: Clone + Default + PartialEq>(collection: &C) -> Option<C> {
+    (*collection != C::default()).then(|| collection.clone())
+}
+
+/// The metadata of a pod's template: a person's, and over them the operator's.
+pub fn metadata(
+    environment: &Environment,
+    component: Component,
+    theirs: &Metadata,
+    marks: BTreeMap<String, String>,
+) -> ObjectMeta {
+    let mut labels = theirs.labels.clone();
+    labels.extend(environment.identity.labels(component));
+    let mut annotations = theirs.annotations.clone();
+    annotations.extend(marks);
+    ObjectMeta {
+        labels: Some(labels),
+        annotations: present(&annotations),
+        ..ObjectMeta::default()
+    }
+}
+
 /// A container under the restricted profile: no privileges, and nothing writable but what is mounted.
-pub fn container(name: &str, image: &str, resources: impl Into<ResourceRequirements>) -> Container {
+pub fn container(name: &str, image: &str, resources: &Resources) -> Container {
     Container {
         name: name.to_owned(),
         image: Some(image.to_owned()),
@@ -63,23 +96,6 @@ pub fn container(name: &str, image: &str, resources: impl Into<ResourceRequireme
             ..SecurityContext::default()
         }),
         ..Container::default()
-    }
-}
-
-/// Fixed amounts, of containers that nobody needs to tune.
-#[derive(Clone, Copy)]
-pub struct Fixed {
-    pub cpu: &'static str,
-    pub memory: &'static str,
-    pub memory_limit: &'static str,
-}
-
-impl From<Fixed> for ResourceRequirements {
-    fn from(fixed: Fixed) -> Self {
-        amounts(
-            &[("cpu", fixed.cpu), ("memory", fixed.memory)],
-            &[("memory", fixed.memory_limit)],
-        )
     }
 }
 

@@ -24,10 +24,24 @@ pub fn build(environment: &Environment) -> Vec<Service> {
         publish_not_ready_addresses: Some(true),
         ..spec(primary, "postgres", 5432)
     };
-    let service = |name, component, spec| Service {
-        metadata: identity.metadata(name, component),
-        spec: Some(spec),
-        ..Service::default()
+    let service = |name, component, spec| {
+        let theirs = match component {
+            Component::Api => &environment.api.service_metadata,
+            Component::Postgres | Component::Seed | Component::Migrate => {
+                &environment.database.service_metadata
+            }
+        };
+        let mut metadata = identity.metadata(name, component);
+        let labels = metadata.labels.get_or_insert_default();
+        for (key, value) in &theirs.labels {
+            labels.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        metadata.annotations = Some(theirs.annotations.clone()).filter(|theirs| !theirs.is_empty());
+        Service {
+            metadata,
+            spec: Some(spec),
+            ..Service::default()
+        }
     };
     vec![
         service(identity.postgres(), Component::Postgres, writable),

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::claims;
-use super::pod::{self, Fixed};
+use super::pod;
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
 use crate::validate::{Activity, Environment, RESTARTED_FOR};
 
@@ -38,15 +38,17 @@ pub fn build(environment: &Environment) -> StatefulSet {
                 ..LabelSelector::default()
             },
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(identity.labels(Component::Postgres)),
-                    annotations: environment
+                metadata: Some(pod::metadata(
+                    environment,
+                    Component::Postgres,
+                    &environment.database.pod_metadata,
+                    environment
                         .database
                         .restarted_for
-                        .clone()
-                        .map(|what| [(RESTARTED_FOR.to_owned(), what)].into()),
-                    ..ObjectMeta::default()
-                }),
+                        .iter()
+                        .map(|what| (RESTARTED_FOR.to_owned(), what.clone()))
+                        .collect(),
+                )),
                 spec: Some(pod_spec(environment)),
             },
             volume_claim_templates: Some(vec![PersistentVolumeClaim {
@@ -90,7 +92,7 @@ fn pod_spec(environment: &Environment) -> PodSpec {
             pod::empty_dir(SCRATCH, EmptyDirVolumeSource::default()),
             shared_memory(),
         ]),
-        ..pod::spec(pod::POSTGRES_USER)
+        ..pod::spec(&environment.scheduling, pod::POSTGRES_USER)
     }
 }
 
@@ -168,11 +170,6 @@ fn roles(environment: &Environment) -> Container {
         env.push(pod::variable("RATES_REPORT_VERSION", "yes"));
     }
     let applied = ["test", "-f", "/tmp/roles-applied"].map(str::to_owned);
-    let resources = Fixed {
-        cpu: "1m",
-        memory: "16Mi",
-        memory_limit: "128Mi",
-    };
     Container {
         command: Some(vec!["/usr/local/bin/rates-postgres-roles".to_owned()]),
         env: Some(env),
@@ -192,6 +189,10 @@ fn roles(environment: &Environment) -> Container {
             pod::sub_path(pod::mount(SCRATCH, "/tmp"), "tmp-roles"),
             pod::sub_path(pod::mount(SCRATCH, "/var/run/postgresql"), "run"),
         ]),
-        ..pod::container("roles", &environment.database.image, resources)
+        ..pod::container(
+            "roles",
+            &environment.database.image,
+            &environment.database.roles_resources,
+        )
     }
 }

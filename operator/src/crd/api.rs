@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Autoscaling, Config, EnvVar, Resources};
+use super::{Autoscaling, Config, EmbeddedMetadata, EnvVar, Resources};
 
 /// The rates API of an environment: the Deployment NAME-api behind the Service NAME-api, port 80.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -57,6 +57,16 @@ pub struct Api {
     /// What an API pod asks for and may use. Default: by profile; Preview 5m and 24Mi, at most 256Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+
+    /// Labels and annotations of the API's pods. A change replaces them, one after the other and
+    /// without a failed request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_metadata: Option<EmbeddedMetadata>,
+
+    /// Labels and annotations of the Service NAME-api.
+    /// Example: {annotations: {service.kubernetes.io/topology-mode: Auto}}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_metadata: Option<EmbeddedMetadata>,
 }
 
 /// How API pods are replaced.

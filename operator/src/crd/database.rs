@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DENIED, Parameters, Resources, Seed};
+use super::{DENIED, EmbeddedMetadata, Parameters, Resources, Seed};
 
 /// The PostgreSQL of an environment.
 #[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -39,6 +39,19 @@ pub struct Database {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
+    /// The containers beside PostgreSQL in its pod. Example: {roles: {resources: {limits: {cpu: 100m}}}}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecars: Option<Sidecars>,
+
+    /// Labels and annotations of the database's pods. A change restarts the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_metadata: Option<EmbeddedMetadata>,
+
+    /// Labels and annotations of the database's Services: NAME-postgres, NAME-postgres-ro and
+    /// NAME-postgres-headless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_metadata: Option<EmbeddedMetadata>,
+
     /// Settings of the server, as in postgresql.conf, over those of the profile; at most 64, each a
     /// number or a text. What a running server can take, it takes within seconds; for the rest it
     /// is restarted, and status.database.pendingRestart says for what. What runs commands, opens
@@ -67,10 +80,32 @@ impl Default for Database {
             instances: one(),
             storage: Storage::default(),
             resources: None,
+            sidecars: None,
+            pod_metadata: None,
+            service_metadata: None,
             parameters: Parameters::new(),
             seed: None,
         }
     }
+}
+
+/// The containers beside PostgreSQL.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sidecars {
+    /// The container that keeps the database's roles as the Secrets say.
+    #[serde(default)]
+    pub roles: RolesSidecar,
+}
+
+/// The container that keeps the database's roles.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolesSidecar {
+    /// What the container asks for and may use. Default: 1m and 16Mi, at most 128Mi; where
+    /// database.resources is set, 50m and 64Mi, but no more than PostgreSQL asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
 }
 
 /// The volume that holds the data.

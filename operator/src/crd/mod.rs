@@ -8,9 +8,12 @@ mod autoscaling;
 mod config;
 mod database;
 mod expose;
+mod jobs;
+mod metadata;
 mod parameters;
 mod resources;
 mod rules;
+mod scheduling;
 mod schema;
 mod seed;
 mod status;
@@ -27,10 +30,13 @@ pub use autoscaling::{
     ScalingRules, SelectPolicy, Selector, Target, TargetKind,
 };
 pub use config::{Config, EnvVar, EnvVarSource, KeyRef};
-pub use database::{Database, Storage};
+pub use database::{Database, RolesSidecar, Sidecars, Storage};
 pub use expose::{Expose, Gateway, Ingress};
+pub use jobs::Jobs;
+pub use metadata::{AnnotationValue, EmbeddedMetadata, LabelValue};
 pub use parameters::{DENIED, Denied, Parameter, Parameters};
 pub use resources::{Amounts, Resources};
+pub use scheduling::{ImagePullSecret, Scheduling};
 pub use seed::{Bundled, ClaimSource, ConfigMapSource, Seed, UrlSource};
 pub use status::{
     ApiStatus, AutoscalingStatus, DatabaseStatus, FailedRollout, Phase, RatesEnvironmentStatus, Revision,
@@ -125,6 +131,24 @@ pub struct RatesEnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expose: Option<Expose>,
 
+    /// The Jobs that seed the database and migrate its tables. Example: {resources: {limits: {memory: 1Gi}}}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<Jobs>,
+
+    /// Where the pods of the database, of the API and of the Jobs may run. Default: anywhere.
+    /// Example: {nodeSelector: {pool: databases}, tolerations: [{key: pool, operator: Exists}]}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
+
+    /// Secrets in the environment's namespace with which the images of all its pods are pulled, at
+    /// most 8. Default: none. Example: [{name: registry-login}].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub image_pull_secrets: Vec<ImagePullSecret>,
+
     /// Whether NetworkPolicies are made: the database is reached by this environment's API and
     /// Jobs alone, and pods reach only what they need. Others can be allowed with policies of
     /// one's own beside these. false: none, for a cluster whose rules are made elsewhere.
@@ -146,6 +170,9 @@ impl Default for RatesEnvironmentSpec {
             database: Database::default(),
             api: Api::default(),
             expose: None,
+            jobs: None,
+            scheduling: None,
+            image_pull_secrets: Vec::new(),
             network_policies: yes(),
             suspend: false,
         }

@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::profile::{Disruption, defaults};
 use super::revision::Rolling;
-use super::{Activity, Invalid, Migration, Rollout, Scale, Seeding, follows_images};
-use crate::crd::{ApiStatus, Config};
+use super::{Activity, Invalid, Metadata, Migration, Resources, Rollout, Scale, Seeding, follows_images};
+use crate::crd::{ApiStatus, Config, RatesEnvironmentSpec};
 use crate::dereference::Observed;
 use crate::settings::Images;
 
@@ -29,6 +29,8 @@ pub struct ApiPlan {
     pub disruption: Disruption,
     /// Whether the pods are spread over zones too.
     pub zones: bool,
+    pub pod_metadata: Metadata,
+    pub service_metadata: Metadata,
 }
 
 /// How a pod ends: it serves on while the proxies learn of it, then finishes what it has begun.
@@ -66,6 +68,14 @@ pub(super) fn images(observed: &Observed, pinned: Option<&ApiStatus>, images: &I
         .unwrap_or_else(|| images.api.clone());
     let image = observed.environment.spec.api.image.clone();
     (image.unwrap_or_else(|| default.clone()), default)
+}
+
+/// What the specification asks for, where it does; also while pods of an earlier one run.
+pub(super) fn own_resources(spec: &RatesEnvironmentSpec) -> Result<Option<Resources>, Invalid> {
+    let amounts = defaults(spec.profile).api;
+    let own = spec.api.resources.as_ref();
+    own.map(|own| Resources::of(Some(own), "api.resources", &amounts))
+        .transpose()
 }
 
 impl ApiPlan {
@@ -106,6 +116,8 @@ impl ApiPlan {
             max_surge: spec.rollout.max_surge.clone(),
             disruption: defaults.disruption,
             zones: defaults.zones,
+            pod_metadata: Metadata::of(spec.pod_metadata.as_ref(), "api.podMetadata")?,
+            service_metadata: Metadata::of(spec.service_metadata.as_ref(), "api.serviceMetadata")?,
         })
     }
 }

@@ -4,9 +4,9 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use super::parameters::Settings;
-use super::profile::defaults;
+use super::profile::{Amounts, defaults};
 use super::rotation::{self, Rotation};
-use super::{Invalid, Resources, follows_images, primary, restart};
+use super::{Invalid, Metadata, Resources, follows_images, primary, restart};
 use crate::crd::{DEFAULT_POSTGRES_VERSION, DatabaseStatus, Profile, Storage};
 use crate::credentials::{Credentials, Fresh};
 use crate::dereference::Observed;
@@ -36,9 +36,19 @@ pub struct Database {
     /// The uid of the claim that holds the data, once it exists.
     pub claim_uid: Option<String>,
     pub resources: Resources,
+    /// Of the container that keeps the roles.
+    pub roles_resources: Resources,
+    pub pod_metadata: Metadata,
+    pub service_metadata: Metadata,
     /// For how long a stop waits for batches.
     pub drain_seconds: i32,
 }
+
+const ROLES_AMOUNTS: Amounts = Amounts {
+    cpu: "1m",
+    memory: "16Mi",
+    memory_limit: "128Mi",
+};
 
 /// What the `StatefulSet`'s template says of volumes, which cannot change when they grow.
 #[derive(Clone, Debug)]
@@ -70,6 +80,13 @@ impl Database {
         let (credentials, rotation) = rotation::plan(observed, credentials, next_password);
         let defaults = defaults(environment.profile);
         let resources = Resources::of(spec.resources.as_ref(), "database.resources", &defaults.database)?;
+        let sidecars = spec.sidecars.clone().unwrap_or_default();
+        let roles_resources = Resources::beside(
+            sidecars.roles.resources.as_ref(),
+            "database.sidecars.roles.resources",
+            &ROLES_AMOUNTS,
+            spec.resources.is_some().then_some(&resources),
+        )?;
         let (size, storage_class) = storage(&spec.storage, environment.profile, pinned, claim)?;
         Ok(Self {
             version,
@@ -92,6 +109,9 @@ impl Database {
                 .filter(|claim| claim.metadata.deletion_timestamp.is_none())
                 .and_then(ResourceExt::uid),
             resources,
+            roles_resources,
+            pod_metadata: Metadata::of(spec.pod_metadata.as_ref(), "database.podMetadata")?,
+            service_metadata: Metadata::of(spec.service_metadata.as_ref(), "database.serviceMetadata")?,
         })
     }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
 use super::judging::{Failure, Judgement, has_ended, judge};
-use super::{Activity, Database};
+use super::{Activity, Database, JobPods};
 use crate::crd::{DatabaseStatus, SchemaStatus, Seed, SeedStatus};
 use crate::dereference::{Dump, Observed, short_digest};
 use crate::identity::{COMPONENT_LABEL, Component};
@@ -132,22 +132,30 @@ impl Migration {
     /// The inputs of the Job that is still to find that nothing is left to do, where there is one: it was
     /// started beside the load, and the data came migrated.
     #[must_use]
-    pub fn hash_beside(&self) -> Option<String> {
+    pub fn hash_beside(&self, pods: &JobPods) -> Option<String> {
         match self {
-            Self::Done(schema) => Some(migration_hash(&schema.image, schema.claim_uid.as_ref()?)),
+            Self::Done(schema) => Some(migration_hash(&schema.image, schema.claim_uid.as_ref()?, pods)),
             Self::Run(_) | Self::Waiting => None,
         }
     }
 }
 
-fn migration_hash(image: &str, claim_uid: &str) -> String {
-    short_digest(&[image, claim_uid].map(str::as_bytes))
+fn migration_hash(image: &str, claim_uid: &str, pods: &JobPods) -> String {
+    hash(&[image, claim_uid], pods)
+}
+
+/// What the specification says of the pods is an input where it says something: a Job whose pod finds no
+/// node is then made anew once that is corrected.
+fn hash(inputs: &[&str], pods: &JobPods) -> String {
+    let inputs = inputs.iter().copied().chain(pods.digest.as_deref());
+    short_digest(&inputs.map(str::as_bytes).collect::<Vec<_>>())
 }
 
 /// What decides about Jobs, all of it read already.
 pub struct Progress<'a> {
     pub observed: &'a Observed,
     pub database: &'a Database,
+    pub pods: &'a JobPods,
     pub pinned: &'a DatabaseStatus,
     pub api_image: &'a str,
     pub activity: Activity,
@@ -246,7 +254,7 @@ impl Progress<'_> {
                 }
             }
         }
-        let hash = migration_hash(self.api_image, claim_uid);
+        let hash = migration_hash(self.api_image, claim_uid, self.pods);
         let Some(job) = self.job(&self.observed.identity.migrate_job(&hash)) else {
             return Migration::Run(JobRun::first(hash));
         };
@@ -290,15 +298,15 @@ impl Progress<'_> {
     /// The inputs of a seed Job; an error names one that a person has to bring.
     fn seed_hash(&self, source: &SeedSource, claim_uid: &str) -> Result<String, String> {
         let digest = self.digest(source)?;
-        Ok(short_digest(
+        Ok(hash(
             &[
                 &source.describe(),
                 &digest,
                 self.api_image,
                 &self.database.image,
                 claim_uid,
-            ]
-            .map(str::as_bytes),
+            ],
+            self.pods,
         ))
     }
 

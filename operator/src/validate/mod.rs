@@ -10,6 +10,7 @@ mod exposure;
 mod jobs;
 mod judging;
 mod parameters;
+mod pods;
 mod profile;
 mod resources;
 mod restart;
@@ -35,6 +36,7 @@ pub use database::{Database, VolumeTemplate};
 pub use exposure::Exposure;
 pub use jobs::{ATTEMPT, JobRun, LAST_FAILURE, LOAD, Migration, SeedSource, Seeding};
 pub use judging::{Judgement, judge};
+pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
 pub use resources::Resources;
 pub use restart::{RESTARTED_FOR, Restart, restart};
@@ -59,6 +61,10 @@ pub enum Invalid {
         value: String,
         example: &'static str,
     },
+    #[error(
+        "spec.{field} has the key {key:?}, which is none of a label or an annotation: write a name of at most 63 letters, digits, '-', '_' and '.', with a letter or digit first and last, and before it, if need be, a domain and a slash, such as example.com/team"
+    )]
+    Key { field: &'static str, key: String },
     #[error("spec.database.parameters: {name:?} is not set: {why}")]
     Parameter { name: String, why: String },
     #[error(
@@ -77,7 +83,10 @@ impl Invalid {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::UnknownVersion { .. } | Self::Quantity { .. } | Self::Parameter { .. } => "InvalidSpec",
+            Self::UnknownVersion { .. }
+            | Self::Quantity { .. }
+            | Self::Key { .. }
+            | Self::Parameter { .. } => "InvalidSpec",
             Self::NameTaken { .. } => "NameTaken",
             Self::IngestToken { .. } => "InvalidSecret",
         }
@@ -93,6 +102,8 @@ pub struct Environment {
     pub api: ApiPlan,
     pub exposure: Exposure,
     pub network_policies: bool,
+    pub scheduling: Scheduling,
+    pub jobs: JobPods,
     pub seeding: Seeding,
     pub migration: Migration,
     /// What is wrong with the Secret's token is told, and stops nothing else.
@@ -135,9 +146,17 @@ pub fn validate(
     let database = Database::plan(observed, &pinned, images, fresh)?;
     let pinned_api = status.api.as_ref();
     let (image, default_image) = api::images(observed, pinned_api, images);
+    let spec = &observed.environment.spec;
+    let scheduling = Scheduling::of(spec)?;
+    let jobs = JobPods::of(
+        spec,
+        api::own_resources(spec)?.as_ref(),
+        spec.database.resources.is_some().then_some(&database.resources),
+    )?;
     let progress = jobs::Progress {
         observed,
         database: &database,
+        pods: &jobs,
         pinned: &pinned,
         api_image: &image,
         activity,
@@ -159,6 +178,8 @@ pub fn validate(
         api,
         exposure: Exposure::of(observed.environment.spec.expose.as_ref()),
         network_policies: observed.environment.spec.network_policies,
+        scheduling,
+        jobs,
         seeding,
         migration,
         ingest_tokens,

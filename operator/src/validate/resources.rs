@@ -5,6 +5,10 @@ use super::profile::Amounts;
 use crate::crd;
 use crate::quantity::Quantity;
 
+/// The least that LimitRanges usually want of a container.
+const USUAL_LEAST_CPU: &str = "50m";
+const USUAL_LEAST_MEMORY: &str = "64Mi";
+
 /// What a container asks for and may use at most.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resources {
@@ -23,6 +27,41 @@ impl Resources {
         field: &'static str,
         defaults: &Amounts,
     ) -> Result<Self, Invalid> {
+        Self::over(spec, field, Self::default_of(field, defaults)?)
+    }
+
+    /// Of a container beside a main one. It asks for little; where a person sets what the main one asks
+    /// for, there may be a LimitRange, and it asks for the least that those usually want.
+    pub(super) fn beside(
+        spec: Option<&crd::Resources>,
+        field: &'static str,
+        defaults: &Amounts,
+        main: Option<&Self>,
+    ) -> Result<Self, Invalid> {
+        let little = Self::default_of(field, defaults)?;
+        let Some(main) = main else {
+            return Self::over(spec, field, little);
+        };
+        let usual_cpu = parse(USUAL_LEAST_CPU, field, "250m")?;
+        let usual_memory = parse(USUAL_LEAST_MEMORY, field, "256Mi")?;
+        let defaults = Self {
+            cpu: little.cpu.max(lower(usual_cpu, Some(&main.cpu))),
+            memory: little.memory.max(lower(usual_memory, Some(&main.memory))),
+            ..little
+        };
+        Self::over(spec, field, defaults)
+    }
+
+    fn default_of(field: &'static str, defaults: &Amounts) -> Result<Self, Invalid> {
+        Ok(Self {
+            cpu: parse(defaults.cpu, field, "250m")?,
+            memory: parse(defaults.memory, field, "256Mi")?,
+            cpu_limit: None,
+            memory_limit: parse(defaults.memory_limit, field, "1Gi")?,
+        })
+    }
+
+    fn over(spec: Option<&crd::Resources>, field: &'static str, defaults: Self) -> Result<Self, Invalid> {
         let requests = spec.and_then(|spec| spec.requests.as_ref());
         let limits = spec.and_then(|spec| spec.limits.as_ref());
         let set = |amount: Option<&String>, example| -> Result<Option<Quantity>, Invalid> {
@@ -32,9 +71,12 @@ impl Resources {
         let memory = set(requests.and_then(|amounts| amounts.memory.as_ref()), "256Mi")?;
         let cpu_limit = set(limits.and_then(|amounts| amounts.cpu.as_ref()), "2")?;
         let memory_limit = set(limits.and_then(|amounts| amounts.memory.as_ref()), "1Gi")?;
-        let default_cpu = parse(defaults.cpu, field, "250m")?;
-        let default_memory = parse(defaults.memory, field, "256Mi")?;
-        let default_limit = parse(defaults.memory_limit, field, "1Gi")?;
+        let Self {
+            cpu: default_cpu,
+            memory: default_memory,
+            memory_limit: default_limit,
+            ..
+        } = defaults;
         let memory = memory.unwrap_or_else(|| lower(default_memory, memory_limit.as_ref()));
         Ok(Self {
             cpu: cpu.unwrap_or_else(|| lower(default_cpu, cpu_limit.as_ref())),
@@ -129,6 +171,38 @@ mod tests {
             limits: Some(set(Some("10m"), Some("64Mi"))),
         });
         assert_eq!(texts(&small), ["10m", "64Mi", "10m", "64Mi"]);
+    }
+
+    #[test]
+    fn a_container_beside_one_that_a_person_sized_fits_the_usual_limit_ranges() {
+        const LITTLE: Amounts = Amounts {
+            cpu: "1m",
+            memory: "16Mi",
+            memory_limit: "128Mi",
+        };
+        let beside = |spec: Option<&crd::Resources>, main: Option<&Resources>| {
+            Resources::beside(spec, "jobs.resources", &LITTLE, main).unwrap()
+        };
+        assert_eq!(texts(&beside(None, None)), ["1m", "16Mi", "", "128Mi"]);
+        let main = |cpu, memory| {
+            let spec = crd::Resources {
+                requests: Some(set(Some(cpu), Some(memory))),
+                limits: None,
+            };
+            Resources::of(Some(&spec), "database.resources", &DEFAULTS).unwrap()
+        };
+        let large = beside(None, Some(&main("2", "4Gi")));
+        assert_eq!(texts(&large), ["50m", "64Mi", "", "128Mi"]);
+        let small = beside(None, Some(&main("30m", "48Mi")));
+        assert_eq!(texts(&small), ["30m", "48Mi", "", "128Mi"]);
+        let own = crd::Resources {
+            requests: Some(set(Some("7m"), None)),
+            limits: Some(set(None, Some("40Mi"))),
+        };
+        assert_eq!(
+            texts(&beside(Some(&own), Some(&main("2", "4Gi")))),
+            ["7m", "40Mi", "", "40Mi"]
+        );
     }
 
     #[test]

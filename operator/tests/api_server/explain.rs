@@ -28,6 +28,15 @@ fn kubectl_explain_tells_units_defaults_and_an_example_of_every_field() {
         ("renv.spec.api.config.idempotencyHours", "Default: 24"),
         ("renv.spec.api.env.valueFrom", "replaces no pod"),
         ("renv.spec.expose", "exactly one of gateway and ingress"),
+        ("renv.spec.scheduling.tolerations", "at most 16"),
+        (
+            "renv.spec.scheduling.affinity",
+            "kubectl explain pod.spec.affinity",
+        ),
+        ("renv.spec.imagePullSecrets", "registry-login"),
+        ("renv.spec.jobs.resources", "at most 512Mi"),
+        ("renv.spec.database.sidecars.roles.resources", "at most 128Mi"),
+        ("renv.spec.api.podMetadata.labels", "at most 16"),
         ("renv.spec.networkPolicies", "Default: true"),
         ("renv.status.phase", "The state in one word"),
     ] {

@@ -21,6 +21,7 @@ mod line;
 mod mortal;
 mod namespaced;
 mod parameters;
+mod placing;
 mod process;
 mod program;
 mod reconciling;

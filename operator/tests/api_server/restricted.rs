@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use crate::server::{self, Answer, Server};
 use crate::stage::Stage;
 
-fn create(server: &Server, namespace: &str, name: &str, spec: &Value) -> Answer {
+pub fn create(server: &Server, namespace: &str, name: &str, spec: &Value) -> Answer {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
     server.apply(namespace, &pod.to_string())
 }
 
 /// The pods of every kind, by name, as the controllers would make them.
-async fn pods(stage: &Stage) -> Vec<(&'static str, PodSpec)> {
+pub async fn pods(stage: &Stage) -> Vec<(&'static str, PodSpec)> {
     let stateful_set = stage.api::<StatefulSet>().get("harbour-postgres").await.unwrap();
     let deployment = stage.api::<Deployment>().get("harbour-api").await.unwrap();
     let spec = |template: PodTemplateSpec| template.spec.unwrap();

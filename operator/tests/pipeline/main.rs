@@ -11,6 +11,7 @@
 mod builders;
 mod fixture;
 mod ingest_token;
+mod placing;
 mod progress;
 mod rollout;
 mod trouble;
