@@ -2,7 +2,7 @@
 -- PostgreSQL database dump
 --
 
--- Made by `cargo xtask generate`: real ports, made-up prices. Change the generator, not this file.
+-- The project's own seed: real ports, made-up prices.
 
 SET statement_timeout = 0;
 SET lock_timeout = 0;

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::cluster::{self, ClusterSpec, Snapshot};
-use crate::images::{self, Image};
-use crate::terminal::note;
-use crate::{packages, preflight};
+use host::terminal::note;
+use images::Image;
+use local_cluster::{ClusterSpec, Snapshot};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -49,9 +48,8 @@ pub fn run(command: &Command) -> Result<()> {
 }
 
 fn start(name: &str, nodes: u8) -> Result<()> {
-    preflight::machine()?;
-    packages::install()?;
-    let binaries = cluster::binaries()?;
+    install::prepare()?;
+    let binaries = local_cluster::binaries()?;
     let pause = images::build(&[Image::Pause])?;
     let pause = pause.first().context("the pause image was not built")?;
     let spec = ClusterSpec {
@@ -61,7 +59,7 @@ fn start(name: &str, nodes: u8) -> Result<()> {
         forwarder: None,
         proxy_seconds: None,
     };
-    let running = cluster::up(&spec, &binaries)?;
+    let running = local_cluster::up(&spec, &binaries)?;
     running.import_images(&[(&pause.reference, &pause.archive)])?;
     for node in &running.nodes {
         note(format_args!(

@@ -4,8 +4,8 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::cluster;
-use crate::up::access_folder;
+use host::preflight;
+use install::access_folder;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -18,15 +18,15 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    crate::preflight::root()?;
+    preflight::root()?;
     if arguments.purge {
-        cluster::purge()?;
+        local_cluster::purge()?;
         return forget();
     }
-    cluster::down(&arguments.cluster)?;
+    local_cluster::down(&arguments.cluster)?;
     if arguments.cluster == "dev" {
         // What `up --context` started instead of a cluster.
-        cluster::down_if_there(cluster::FORWARD_ONLY)?;
+        local_cluster::down_if_there(local_cluster::FORWARD_ONLY)?;
         forget()?;
     }
     Ok(())

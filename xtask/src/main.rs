@@ -1,23 +1,16 @@
 //! The project's commands. `cargo xtask up` and `cargo xtask test` do everything
 //! on a fresh machine; the rest are their parts.
 
-mod bench;
-mod cluster;
 mod cluster_command;
-mod command;
 mod down;
 mod generate;
-mod images;
-mod packages;
-mod preflight;
-mod terminal;
 mod test;
 mod up;
-mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use host::terminal;
 
 /// Builds, runs and tests the rates environments operator.
 #[derive(Parser)]
@@ -29,7 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the generated files (the CRD, the bundled seed), or check that they are current
+    /// Write the generated files (the CRD, the charts' rules), or check that they are current
     Generate(generate::Arguments),
     /// Build the images and print their references and archives
     Images(images::Arguments),
@@ -47,10 +40,10 @@ enum Command {
     Cluster(cluster_command::Command),
     /// The process that keeps a cluster running
     #[command(hide = true)]
-    Supervise(cluster::supervisor::Arguments),
+    Supervise(local_cluster::supervisor::Arguments),
     /// The process that leads a port of this machine to a Service
     #[command(hide = true)]
-    Forward(cluster::forward::Arguments),
+    Forward(local_cluster::forward::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -62,8 +55,8 @@ fn main() -> ExitCode {
         Command::Bench(command) => bench::run(&command),
         Command::Down(arguments) => down::run(&arguments),
         Command::Cluster(command) => cluster_command::run(&command),
-        Command::Supervise(arguments) => cluster::supervisor::run(&arguments),
-        Command::Forward(arguments) => cluster::forward::run(arguments),
+        Command::Supervise(arguments) => local_cluster::supervisor::run(&arguments),
+        Command::Forward(arguments) => local_cluster::forward::run(arguments),
     };
     finish(result.map(|()| ExitCode::SUCCESS))
 }

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command;
-use crate::workspace;
+use host::command;
+use host::workspace;
 
 /// The CRD of the operator as it is in the work tree: built first, so that it is never an old one.
 pub fn yaml() -> Result<String> {

@@ -1,19 +1,15 @@
 //! The files that are made from the code, or from one another: the CRD from the operator's types, the charts' definition
-//! and rules from those of the kustomization, the bundled seed from its generator.
+//! and rules from those of the kustomization.
 
 mod charts;
 mod crd;
-mod seed;
-
-pub use seed::Random;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::terminal;
-use crate::workspace;
+use host::{terminal, workspace};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -30,11 +26,7 @@ struct Generated {
 }
 
 /// In this order: the charts' files are made from what is written before them.
-const FILES: [Generated; 4] = [
-    Generated {
-        path: "db/rates.sql",
-        content: |_| Ok(seed::dump()),
-    },
+const FILES: [Generated; 3] = [
     Generated {
         path: "crds/ratesenvironments.rates.internal.yaml",
         content: |_| crd::yaml(),

@@ -5,11 +5,11 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::command::{self, output, run};
 use crate::generate;
-use crate::terminal::Step;
 use crate::test::tally::{Outcome, Tally};
-use crate::workspace;
+use host::command::{self, output, run};
+use host::terminal::Step;
+use host::workspace;
 
 /// The version that is installed where there is none.
 const CARGO_DENY: &str = "0.20.2";
@@ -63,7 +63,7 @@ fn go_format() -> Result<Outcome> {
     let unformatted = output(
         Command::new("gofmt")
             .arg("-l")
-            .args(["local-cluster", "images"])
+            .args(["tools/local-cluster", "images"])
             .current_dir(workspace::root()),
     )?;
     if !unformatted.trim().is_empty() {

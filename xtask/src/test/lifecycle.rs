@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use super::tally::{Outcome, Tally};
-use crate::cluster::{self, ClusterSpec, KubeBinaries, Snapshot};
+use local_cluster::{ClusterSpec, KubeBinaries, Snapshot};
 
 /// `up` on a running cluster, images and all else aside.
 const QUICK: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ pub fn second_up_is_quick(tally: &mut Tally, spec: &ClusterSpec, binaries: &Kube
     tally.check("a second up is quick and changes nothing", || {
         let before = Snapshot::take()?;
         let started = Instant::now();
-        cluster::up(spec, binaries)?;
+        local_cluster::up(spec, binaries)?;
         ensure!(
             started.elapsed() < QUICK,
             "it took {:.1} s",
@@ -42,7 +42,7 @@ pub fn cut_off_starts_are_cleared(
             &format!("a start cut off after {millis} ms is cleared by down"),
             || {
                 cut_off(spec, binaries, Duration::from_millis(millis))?;
-                cluster::down_if_there(&spec.name)?;
+                local_cluster::down_if_there(&spec.name)?;
                 unchanged(before, &Snapshot::take()?)?;
                 Ok(Outcome::Passed)
             },
@@ -54,7 +54,7 @@ pub fn cut_off_starts_are_cleared(
 pub fn dead_cluster_is_cleared(tally: &mut Tally, spec: &ClusterSpec, binaries: &KubeBinaries) {
     tally.check("the remains of a dead cluster are cleared by up", || {
         cut_off(spec, binaries, Duration::from_secs(3))?;
-        cluster::up(spec, binaries)?;
+        local_cluster::up(spec, binaries)?;
         Ok(Outcome::Passed)
     });
 }
@@ -63,9 +63,9 @@ pub fn dead_cluster_is_cleared(tally: &mut Tally, spec: &ClusterSpec, binaries: 
 /// What the supervisor had started goes on, ownerless.
 fn cut_off(spec: &ClusterSpec, binaries: &KubeBinaries, after: Duration) -> Result<()> {
     thread::scope(|scope| {
-        let start = scope.spawn(|| cluster::up(spec, binaries));
+        let start = scope.spawn(|| local_cluster::up(spec, binaries));
         let supervisor = loop {
-            if let Some(supervisor) = cluster::supervisor_of(&spec.name) {
+            if let Some(supervisor) = local_cluster::supervisor_of(&spec.name) {
                 break supervisor;
             }
             ensure!(
@@ -88,7 +88,7 @@ fn cut_off(spec: &ClusterSpec, binaries: &KubeBinaries, after: Duration) -> Resu
 /// `down` leaves the machine as it was.
 pub fn down_leaves_nothing(tally: &mut Tally, name: &str, before: &Snapshot) {
     tally.check("down leaves nothing behind", || {
-        cluster::down_if_there(name)?;
+        local_cluster::down_if_there(name)?;
         unchanged(before, &Snapshot::take()?)?;
         Ok(Outcome::Passed)
     });

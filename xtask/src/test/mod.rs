@@ -17,8 +17,7 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::tally::Tally;
-use crate::terminal::note;
-use crate::{packages, preflight, up};
+use host::terminal::note;
 
 /// The lowest priority there is.
 const LAST: i32 = 19;
@@ -47,8 +46,7 @@ enum Layer {
 
 /// Runs the tests; the last line printed is their count. Fails when one failed, or when there was none.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    preflight::machine()?;
-    packages::install()?;
+    install::prepare()?;
     let mut tally = Tally::default();
     let filter = arguments.filter.as_deref();
     match arguments.layer {
@@ -63,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             parts::run(&mut tally, filter, &programs)?;
         }
         Some(Layer::Whole) => {
-            up::compile()?;
+            install::compile()?;
             let program = whole::compile()?;
             whole::run(&mut tally, filter, arguments.keep, &program)?;
         }
@@ -87,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn all(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
     checks::sources(tally);
     checks::generated_files(tally);
-    up::compile()?;
+    install::compile()?;
     let program = whole::compile()?;
     let beside = thread::scope(|scope| {
         let beside = scope.spawn(|| {

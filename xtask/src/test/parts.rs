@@ -9,9 +9,8 @@ use anyhow::Result;
 use super::programs::{self, TestProgram};
 use super::scratch::Scratch;
 use super::tally::Tally;
-use crate::cluster::KubeBinaries;
-use crate::terminal::Step;
-use crate::{cluster, images};
+use host::terminal::Step;
+use local_cluster::KubeBinaries;
 
 /// The operator's tests wait for their API server half of the time; more of them at once than there are
 /// processors fill it. Those of the API count for themselves.
@@ -30,7 +29,7 @@ pub fn compile() -> Result<Vec<TestProgram>> {
 /// database pod. All of them wait much of the time: two cores are enough for all.
 pub fn run(tally: &mut Tally, filter: Option<&str>, programs: &[TestProgram]) -> Result<()> {
     let scratch = Scratch::new()?;
-    let binaries = cluster::binaries()?;
+    let binaries = local_cluster::binaries()?;
     let mut rows: Vec<(String, Vec<Command>)> = rust(filter, programs, &binaries)?.into_iter().collect();
     for (name, mut pod) in images::pod_tests(&binaries.kube, &binaries.kubectl)? {
         if let Some(filter) = filter {
@@ -50,7 +49,7 @@ fn rust(
     programs: &[TestProgram],
     binaries: &KubeBinaries,
 ) -> Result<BTreeMap<String, Vec<Command>>> {
-    let helm = cluster::helm()?;
+    let helm = local_cluster::helm()?;
     let postgres = images::postgres_for_tests()?;
     let mut crates: BTreeMap<String, Vec<Command>> = BTreeMap::new();
     for program in programs {

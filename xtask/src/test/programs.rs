@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-use crate::command;
+use host::command;
 
 /// A program of tests.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::preflight;
+use host::preflight;
 
 /// POSIX's shared memory, a file system in memory on every Linux; of containers it may be small.
 const MEMORY: &str = "/dev/shm";

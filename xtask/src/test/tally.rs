@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::describe;
-use crate::terminal;
+use host::command::describe;
+use host::terminal;
 
 /// What a run of tests came to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

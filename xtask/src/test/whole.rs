@@ -8,9 +8,8 @@ use anyhow::{Context as _, Result};
 use super::lifecycle;
 use super::programs::{self, TestProgram};
 use super::tally::Tally;
-use crate::cluster::{ClusterSpec, KubeBinaries, Snapshot};
-use crate::terminal::{Step, note};
-use crate::{cluster, images, up};
+use host::terminal::{Step, note};
+use local_cluster::{ClusterSpec, KubeBinaries, Snapshot};
 
 /// The cluster's name; `up` has another, so both run side by side.
 const CLUSTER: &str = "test";
@@ -31,16 +30,16 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestPr
     let spec = ClusterSpec {
         name: CLUSTER.to_owned(),
         nodes: 1,
-        pause_image: up::pause_image()?,
+        pause_image: install::pause_image()?,
         forwarder: None,
         proxy_seconds: None,
     };
-    let binaries = cluster::binaries()?;
+    let binaries = local_cluster::binaries()?;
     if filter.is_some() || keep {
         return environments(tally, filter, &spec, &binaries, program);
     }
     // What an earlier run left, cut off, is not what this one is to be compared with.
-    cluster::down_if_there(CLUSTER)?;
+    local_cluster::down_if_there(CLUSTER)?;
     let before = Snapshot::take()?;
     lifecycle::cut_off_starts_are_cleared(tally, &spec, &binaries, &before);
     lifecycle::dead_cluster_is_cleared(tally, &spec, &binaries);
@@ -58,10 +57,10 @@ fn environments(
     binaries: &KubeBinaries,
     program: &TestProgram,
 ) -> Result<()> {
-    let helm = cluster::helm()?;
-    let running = up::with_compiled_operator(spec, binaries)?;
+    let helm = local_cluster::helm()?;
+    let running = install::with_compiled_operator(spec, binaries)?;
     let (stand_ins, built) = images::stand_ins()?;
-    up::import(&running, &built)?;
+    install::import(&running, &built)?;
     let mut path = vec![binaries.folder.clone()];
     path.extend(helm.parent().map(Path::to_path_buf));
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));

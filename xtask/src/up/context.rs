@@ -5,14 +5,14 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{ENVIRONMENT, NAMESPACE, SERVICE, SERVICE_PORT, compile, environment, install};
-use crate::images::{self, Built, Image};
-use crate::terminal::Step;
-use crate::{cluster, command, preflight};
+use super::{ENVIRONMENT, NAMESPACE, SERVICE, SERVICE_PORT, environment};
+use host::terminal::Step;
+use host::{command, preflight};
+use images::{Built, Image};
 
 pub fn run(context: &str, registry: &str, port: u16) -> Result<()> {
-    let binaries = cluster::binaries()?;
-    compile()?;
+    let binaries = local_cluster::binaries()?;
+    install::compile()?;
     let kubectl = || {
         let mut command = Command::new(&binaries.kubectl);
         command.args(["--context", context]);
@@ -33,7 +33,7 @@ pub fn run(context: &str, registry: &str, port: u16) -> Result<()> {
         format!("service/{SERVICE}"),
         format!("{port}:{SERVICE_PORT}"),
     ];
-    cluster::forward_only(&binaries, &arguments, preflight::local(port))?;
+    local_cluster::forward_only(&binaries, &arguments, preflight::local(port))?;
     environment::answers(preflight::local(port))
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::{NAMESPACE, install};
-use crate::command;
-use crate::terminal::{Step, note};
+use super::NAMESPACE;
+use host::terminal::{Step, note};
+use host::{command, workspace};
 
 const READY: Duration = Duration::from_mins(5);
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -81,7 +82,7 @@ pub fn apply_and_wait(kubectl: &dyn Fn() -> Command, name: &str) -> Result<()> {
     command::output(
         kubectl()
             .args(["apply", "--server-side", "--namespace", NAMESPACE, "--filename"])
-            .arg(install::sample(name)),
+            .arg(sample(name)),
     )?;
     let started = Instant::now();
     let mut shown = String::new();
@@ -146,6 +147,11 @@ fn ask(address: SocketAddr) -> Result<()> {
         bail!("http://{address}/ answers {status:?}");
     }
     Ok(())
+}
+
+/// The manifest of a sample environment.
+fn sample(name: &str) -> PathBuf {
+    workspace::root().join(format!("manifests/samples/{name}.yaml"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,93 @@
+//! What is measured with on this machine: programs, and a folder of its own on a real disk.
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+use super::pgbench::Pgbench;
+use host::terminal::Step;
+use host::{command, workspace};
+
+/// How the names of folders begin that a run leaves only when it is killed.
+const WORK_PREFIX: &str = "run-";
+
+pub struct Machine {
+    /// PostgreSQL's installation.
+    pub postgres: PathBuf,
+    pub pgbench: Pgbench,
+    pub rates_api: PathBuf,
+    work: TempDir,
+    _lock: File,
+}
+
+impl Machine {
+    pub fn prepare() -> Result<Self> {
+        let folder = workspace::machine_state().join("bench");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock = lock(&folder)?;
+        clear(&folder)?;
+        // Not in a folder for temporary files: that may be memory, and `fsync` is to cost what it costs.
+        let work = tempfile::Builder::new()
+            .prefix(WORK_PREFIX)
+            .tempdir_in(&folder)
+            .with_context(|| format!("cannot make a folder in {}", folder.display()))?;
+        // The server runs as another user, who must get through to its data.
+        for folder in [&workspace::machine_state(), &folder, work.path()] {
+            let_through(folder).with_context(|| format!("cannot change the mode of {}", folder.display()))?;
+        }
+        Ok(Self {
+            postgres: images::postgres_for_tests()?,
+            pgbench: Pgbench::find(&folder)?,
+            rates_api: compile(work.path())?,
+            work,
+            _lock: lock,
+        })
+    }
+
+    /// A folder that is removed at the end.
+    pub fn work(&self) -> &Path {
+        self.work.path()
+    }
+}
+
+/// Every user may pass, and see no more than before.
+fn let_through(folder: &Path) -> io::Result<()> {
+    let mode = fs::metadata(folder)?.permissions().mode();
+    fs::set_permissions(folder, Permissions::from_mode(mode | 0o111))
+}
+
+/// One run at a time: two would measure each other.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!("another benchmark is under way on this machine");
+    }
+    Ok(file)
+}
+
+/// Removes what killed runs left.
+fn clear(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(WORK_PREFIX) {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The service as its sources are now, built as its image's is; a copy, so that a build meanwhile does not change it.
+fn compile(work: &Path) -> Result<PathBuf> {
+    let step = Step::begin("compile the API");
+    command::run(command::cargo().args(["build", "--release", "--locked", "--workspace", "--bins"]))?;
+    let (built, copy) = (workspace::binaries().join("rates-api"), work.join("rates-api"));
+    fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
+    step.done();
+    Ok(copy)
+}

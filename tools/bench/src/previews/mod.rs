@@ -1,0 +1,267 @@
+//! `cargo xtask bench previews`: how soon a Preview is Ready on the local cluster, what one takes, and how
+//! many are Ready at once. On a cluster of its own, which is taken down again; docs/benchmarks.md has a run.
+
+mod usage;
+mod watch;
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use serde_json::json;
+
+use self::usage::Usage;
+use self::watch::{PARTS, Watch};
+use super::on_cluster;
+use host::terminal::note;
+use host::{command, workspace};
+use local_cluster::Running;
+
+const PATIENCE: Duration = Duration::from_mins(10);
+/// What a busy machine does after the last one is Ready is not what they take.
+const SETTLE: Duration = Duration::from_secs(20);
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// How many times one Preview is made, alone on the cluster
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=20))]
+    rounds: u8,
+    /// How many Previews are applied at once
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..=100))]
+    count: u8,
+    /// Leave the cluster running
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    processors: usize,
+    alone: Vec<Round>,
+    one: Usage,
+    together: Together,
+    goals: Vec<Goal>,
+}
+
+/// From `kubectl apply` to Ready, in seconds, and when each part was there.
+#[derive(Debug, Serialize)]
+struct Round {
+    ready: f64,
+    parts: Vec<(&'static str, f64)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Together {
+    applied: u8,
+    ready: usize,
+    /// Seconds from the apply until the last of those was Ready.
+    seconds: f64,
+    usage: Usage,
+}
+
+#[derive(Debug, Serialize)]
+struct Goal {
+    what: &'static str,
+    wanted: String,
+    measured: String,
+    met: bool,
+}
+
+/// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let report = on_cluster::measure(1, None, arguments.keep, |running, _| measure(running, arguments))?;
+    println!("{report}");
+    note(format_args!("the figures are in {}", report.write()?.display()));
+    Ok(())
+}
+
+fn measure(running: &Running, arguments: &Arguments) -> Result<Report> {
+    let mut alone = Vec::new();
+    let mut one = None;
+    for number in 1..=arguments.rounds {
+        let round = round(running, number, &mut one)?;
+        note(format_args!("round {number}: Ready after {:.1} s", round.ready));
+        alone.push(round);
+    }
+    let together = together(running, arguments.count)?;
+    let goals = goals(&alone, &together);
+    Ok(Report {
+        processors: std::thread::available_parallelism().map_or(0, usize::from),
+        alone,
+        one: one.context("nothing was measured")?,
+        together,
+        goals,
+    })
+}
+
+/// One Preview, made and removed; what it takes is measured once.
+fn round(running: &Running, number: u8, one: &mut Option<Usage>) -> Result<Round> {
+    let namespace = format!("alone-{number}");
+    kubectl(running, &["create", "namespace", &namespace])?;
+    let mut watch = Watch::start(running, &namespace)?;
+    let started = Instant::now();
+    apply(running, &namespace, 1)?;
+    let times = watch.until_ready(1, PATIENCE);
+    ensure!(
+        times.len() == 1,
+        "the Preview is not Ready after {PATIENCE:?}: {}",
+        watch.complaints()
+    );
+    drop(watch);
+    if one.is_none() {
+        std::thread::sleep(SETTLE);
+        *one = Some(Usage::of(running, &namespace)?);
+    }
+    kubectl(running, &["delete", "namespace", &namespace, "--wait=true"])?;
+    let seconds = |at: Instant| at.saturating_duration_since(started).as_secs_f64();
+    let times = times.into_iter().next().context("no times")?;
+    let parts = PARTS
+        .iter()
+        .zip(times.parts)
+        .filter_map(|(&part, at)| Some((part, seconds(at?))));
+    Ok(Round {
+        ready: seconds(times.ready),
+        parts: parts.collect(),
+    })
+}
+
+/// All at once, in one namespace.
+fn together(running: &Running, count: u8) -> Result<Together> {
+    let namespace = "together";
+    kubectl(running, &["create", "namespace", namespace])?;
+    let mut watch = Watch::start(running, namespace)?;
+    let started = Instant::now();
+    apply(running, namespace, count)?;
+    let times = watch.until_ready(usize::from(count), PATIENCE);
+    let last = times.iter().map(|times| times.ready).max().unwrap_or(started);
+    if times.len() < usize::from(count) {
+        note(format_args!("not Ready: {}", watch.complaints()));
+    }
+    drop(watch);
+    std::thread::sleep(SETTLE);
+    Ok(Together {
+        applied: count,
+        ready: times.len(),
+        seconds: last.saturating_duration_since(started).as_secs_f64(),
+        usage: Usage::of(running, namespace)?,
+    })
+}
+
+fn apply(running: &Running, namespace: &str, count: u8) -> Result<()> {
+    let items: Vec<_> = (1..=count)
+        .map(|number| {
+            json!({
+                "apiVersion": "rates.internal/v1alpha1",
+                "kind": "RatesEnvironment",
+                "metadata": {"name": format!("pr-{number}"), "namespace": namespace},
+                "spec": {"profile": "Preview", "database": {"seed": {"bundled": {}}}},
+            })
+        })
+        .collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    let mut child = running
+        .kubectl()
+        .args(["apply", "--server-side", "--filename=-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start kubectl")?;
+    let input = child.stdin.take().context("kubectl has no input")?;
+    serde_json::to_writer(input, &list).context("cannot write to kubectl")?;
+    let status = child.wait().context("cannot wait for kubectl")?;
+    ensure!(status.success(), "kubectl apply ended with {status}");
+    Ok(())
+}
+
+fn kubectl(running: &Running, arguments: &[&str]) -> Result<String> {
+    let mut command: Command = running.kubectl();
+    command::output(command.args(arguments))
+}
+
+fn goals(alone: &[Round], together: &Together) -> Vec<Goal> {
+    let median = median(alone);
+    let slowest = alone.iter().map(|round| round.ready).fold(0.0, f64::max);
+    let goal = |what, wanted: &str, measured: String, met| Goal {
+        what,
+        wanted: wanted.to_owned(),
+        measured,
+        met,
+    };
+    vec![
+        goal(
+            "one Preview, apply to Ready, median",
+            "at most 10 s",
+            format!("{median:.1} s"),
+            median <= 10.0,
+        ),
+        goal(
+            "one Preview, apply to Ready, slowest",
+            "at most 15 s",
+            format!("{slowest:.1} s"),
+            slowest <= 15.0,
+        ),
+        goal(
+            "Previews Ready at once",
+            "at least 30",
+            format!("{} of {}", together.ready, together.applied),
+            together.ready >= 30,
+        ),
+    ]
+}
+
+fn median(rounds: &[Round]) -> f64 {
+    let mut seconds: Vec<f64> = rounds.iter().map(|round| round.ready).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or_default()
+}
+
+impl Report {
+    fn write(&self) -> Result<PathBuf> {
+        let path = workspace::root().join("target/bench/previews.json");
+        let mut text = serde_json::to_string_pretty(self).context("cannot write the figures as JSON")?;
+        text.push('\n');
+        fs::create_dir_all(workspace::root().join("target/bench"))
+            .and_then(|()| fs::write(&path, text))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "One Preview alone, seconds from kubectl apply:")?;
+        write!(formatter, "  round ")?;
+        PARTS
+            .iter()
+            .try_for_each(|part| write!(formatter, "{part:>12}"))?;
+        writeln!(formatter, "{:>12}", "Ready")?;
+        for (index, round) in self.alone.iter().enumerate() {
+            write!(formatter, "  {:<6}", index + 1)?;
+            for part in PARTS {
+                let at = round.parts.iter().find(|(name, _)| *name == part);
+                let at = at.map_or_else(|| "-".to_owned(), |(_, at)| format!("{at:.1}"));
+                write!(formatter, "{at:>12}")?;
+            }
+            writeln!(formatter, "{:>12.1}", round.ready)?;
+        }
+        writeln!(formatter, "One Preview takes {}.", self.one)?;
+        writeln!(
+            formatter,
+            "{} of {} applied at once were Ready after {:.0} s; together they take {}.",
+            self.together.ready, self.together.applied, self.together.seconds, self.together.usage
+        )?;
+        for goal in &self.goals {
+            let verdict = if goal.met { "met" } else { "MISSED" };
+            writeln!(
+                formatter,
+                "{verdict:>8}  {}: {} (wanted: {})",
+                goal.what, goal.measured, goal.wanted
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask bench rollout`: rollouts one after the other under load, and what was lost, on a cluster of its own with
+//! two nodes whose proxies are as slow as those of a large one. What is played is in `e2e/src/rollouts`; how it is
+//! measured, and a run, in docs/benchmarks-rollout.md.
+
+use std::path::Path;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result};
+
+use super::on_cluster;
+use host::terminal::note;
+use host::{command, workspace};
+use local_cluster::{KubeBinaries, Running};
+
+const NODES: u8 = 2;
+/// Well below the propagation time of the environment, which has to cover it.
+const PROXY_SECONDS: u8 = 5;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A few rollouts: shows that the benchmark works
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts: rollouts, databases, broken, unprotected
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    only: Vec<String>,
+    /// Leave the cluster running
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    on_cluster::measure(NODES, Some(PROXY_SECONDS), arguments.keep, |running, binaries| {
+        play(running, binaries, arguments)
+    })
+}
+
+fn play(running: &Running, binaries: &KubeBinaries, arguments: &Arguments) -> Result<()> {
+    let (stand_ins, built) = images::stand_ins()?;
+    install::import(running, &built)?;
+    let folder = workspace::root().join("target/bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // A part of it does not replace the figures of the whole.
+    let whole = !arguments.quick && arguments.only.is_empty();
+    let json = folder.join(if whole {
+        "rollout.json"
+    } else {
+        "rollout-part.json"
+    });
+    command::run(&mut campaign(running, binaries, arguments, &stand_ins, &json)?)?;
+    note(format_args!("the figures are in {}", json.display()));
+    Ok(())
+}
+
+/// The program that plays, which `install::with_operator` has built.
+fn campaign(
+    running: &Running,
+    binaries: &KubeBinaries,
+    arguments: &Arguments,
+    stand_ins: &str,
+    json: &Path,
+) -> Result<std::process::Command> {
+    let mut path = vec![binaries.folder.clone()];
+    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let mut campaign = std::process::Command::new(workspace::binaries().join("rollouts"));
+    campaign
+        .arg("--json")
+        .arg(json)
+        .args(arguments.quick.then_some("--quick"))
+        .env("RATES_E2E_IMAGES", stand_ins)
+        .env("KUBECONFIG", &running.kubeconfig)
+        .env("PATH", env::join_paths(path).context("PATH cannot be extended")?);
+    if !arguments.only.is_empty() {
+        campaign.arg(format!("--only={}", arguments.only.join(",")));
+    }
+    Ok(campaign)
+}

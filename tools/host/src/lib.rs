@@ -1,0 +1,8 @@
+//! What the tools need of the machine: other programs, the terminal, Debian packages, the clone's folders.
+//! It knows nothing of clusters and images.
+
+pub mod command;
+pub mod packages;
+pub mod preflight;
+pub mod terminal;
+pub mod workspace;

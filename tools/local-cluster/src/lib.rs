@@ -1,0 +1,42 @@
+//! The local cluster: real Kubernetes components on this machine, without a container engine or a registry.
+//!
+//! `up` writes a cluster's files and starts its supervisor, which does everything else; `down` ends
+//! whatever is in the cluster's control group and removes what it left. Neither relies on the other
+//! having finished: both begin by looking at what is there.
+
+mod binaries;
+mod certificates;
+mod cgroup;
+mod check;
+mod components;
+mod configuration;
+mod down;
+pub mod forward;
+mod leaks;
+mod mounts;
+mod network;
+mod node;
+mod plan;
+mod process;
+mod secrets;
+mod state;
+pub mod supervisor;
+mod up;
+
+/// Debian's packages with the programs that a cluster runs.
+pub const PACKAGES: &[&str] = &[
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "iproute2",
+    "iptables",
+    "runc",
+    "util-linux",
+];
+
+pub use binaries::{KubeBinaries, Simulated, binaries, helm, simulated};
+pub use down::{down, down_if_there, purge, supervisor_of};
+pub use leaks::Snapshot;
+pub use network::MAX_NODES;
+pub use plan::{ClusterSpec, Forwarder};
+pub use up::{FORWARD_ONLY, Running, forward_only, forwarder, up};

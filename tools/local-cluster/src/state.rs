@@ -1,0 +1,156 @@
+//! Where a cluster keeps its files: outside every clone, so that any clone finds it.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::process::Identity;
+
+/// The folder of everything that outlives one run: built programs, images, clusters.
+pub const ROOT: &str = "/var/lib/rates-local-cluster";
+
+/// The folder of one cluster. It can be made again from nothing: a cluster that is down has none.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub name: String,
+    pub folder: PathBuf,
+}
+
+/// What a cluster was made from; compared by the next `up`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// A hash of the programs and of their whole configuration.
+    pub version: String,
+    /// The clone that started it.
+    pub clone: PathBuf,
+    pub nodes: u8,
+    /// What the programs were built from; in use as long as the cluster is there.
+    pub programs: PathBuf,
+}
+
+/// How far the supervisor has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    pub phase: Phase,
+    pub steps: Vec<StepStatus>,
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    Starting,
+    Ready,
+    Failed,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepStatus {
+    pub name: String,
+    /// Seconds from the step's start until it was ready; none yet otherwise.
+    pub seconds: Option<f64>,
+    /// The process that runs now, for a step that has one.
+    pub process: Option<Identity>,
+    /// How often it was started again after it had ended.
+    pub restarts: u32,
+}
+
+impl State {
+    pub fn of(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            folder: Path::new(ROOT).join(name),
+        }
+    }
+
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.folder.join(relative)
+    }
+
+    pub fn node(&self, node: u8) -> PathBuf {
+        self.folder.join(format!("node-{node}"))
+    }
+
+    pub fn log(&self, component: &str) -> PathBuf {
+        self.folder.join("log").join(format!("{component}.log"))
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.path("kubeconfig")
+    }
+
+    pub fn containerd_socket(&self, node: u8) -> PathBuf {
+        self.node(node).join("containerd.sock")
+    }
+
+    pub fn record(&self) -> Option<Record> {
+        read(&self.path("cluster.json"))
+    }
+
+    pub fn supervisor(&self) -> Option<Identity> {
+        read(&self.path("supervisor.json"))
+    }
+
+    pub fn status(&self) -> Option<Status> {
+        read(&self.path("status.json"))
+    }
+
+    /// Takes the lock under which this cluster is started or ended; waits for whoever has it.
+    pub fn lock(&self) -> Result<fs::File> {
+        let folder = Path::new(ROOT).join("locks");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = folder.join(&self.name);
+        let file = fs::File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        if file.try_lock().is_err() {
+            host::terminal::note(format_args!(
+                "waiting for another command that is at work on cluster {}",
+                self.name
+            ));
+            file.lock()
+                .with_context(|| format!("cannot lock {}", path.display()))?;
+        }
+        Ok(file)
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Writes a JSON file so that a reader, or a crash, sees the old one or the new one.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text =
+        serde_json::to_vec_pretty(value).with_context(|| format!("cannot write {}", path.display()))?;
+    text.push(b'\n');
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, text)
+        .and_then(|()| fs::rename(&temporary, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a file that only root may read, and the folders above it.
+pub fn write_private(path: &Path, contents: &str) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let mut file = fs::File::create(path)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(contents.as_bytes())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The last lines of a log, for an error message.
+pub fn tail(path: &Path, lines: usize) -> String {
+    let text = fs::read(path).unwrap_or_default();
+    let start = text.len().saturating_sub(16 * 1024);
+    let text = String::from_utf8_lossy(&text[start..]);
+    let all: Vec<_> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}

@@ -1,0 +1,313 @@
+//! Starting a cluster, or finding it started.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::binaries::KubeBinaries;
+use super::cgroup::Hierarchies;
+use super::components::FORWARDER;
+use super::down;
+use super::network::{MAX_NODES, Network};
+use super::plan::{Check, ClusterSpec, Plan, Planned, Program, Step as PlannedStep, node_name};
+use super::process::Identity;
+use super::secrets;
+use super::state::{Phase, Record, State, Status, tail, write_json, write_private};
+use host::terminal::{Step, note};
+use host::{command, workspace};
+
+/// A cluster that runs.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub kubeconfig: PathBuf,
+    pub kubectl: PathBuf,
+    pub nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub name: String,
+    pub address: std::net::Ipv4Addr,
+    /// The socket of the node's containerd.
+    pub containerd: PathBuf,
+}
+
+/// Starts the cluster and waits until all of it is ready. One that runs already is used as it is.
+pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
+    if !(1..=MAX_NODES).contains(&spec.nodes) {
+        bail!("a local cluster has 1 to {MAX_NODES} nodes, not {}", spec.nodes);
+    }
+    let network = Network::of(&spec.name)?;
+    let state = State::of(&spec.name);
+    let planned = Planned::new(spec, binaries)?;
+    let version = planned.version()?;
+    let _lock = state.lock()?;
+    let supervisor = if let Some(supervisor) = running(&state, &version, spec.nodes)? {
+        supervisor
+    } else {
+        down::clear(&state)?;
+        write(&state, &planned, &version, binaries)?;
+        secrets::write(&state, &network, spec.nodes)?;
+        supervise(&state, Environment::Clean)?
+    };
+    follow(&state, &supervisor)?;
+    let nodes = (1..=spec.nodes)
+        .map(|index| Node {
+            name: node_name(index),
+            address: network.node(index).address,
+            containerd: state.containerd_socket(index),
+        })
+        .collect();
+    Ok(Running {
+        kubeconfig: state.kubeconfig(),
+        kubectl: binaries.kubectl.clone(),
+        nodes,
+    })
+}
+
+/// The supervisor of a live cluster that can be used as it is; an error for one that cannot.
+fn running(state: &State, version: &str, nodes: u8) -> Result<Option<Identity>> {
+    let Some(supervisor) = state.supervisor().filter(Identity::is_alive) else {
+        return Ok(None);
+    };
+    let Some(record) = state.record() else {
+        return Ok(None);
+    };
+    if state.status().is_some_and(|status| status.phase == Phase::Failed) {
+        return Ok(None);
+    }
+    if record.version == version {
+        return Ok(Some(supervisor));
+    }
+    let name = &state.name;
+    let clone = record.clone.display();
+    if record.nodes != nodes {
+        bail!(
+            "cluster {name} is running with --nodes {} (started from {clone}): ask for as many, \
+             or end it first with `cargo xtask down --cluster {name}`",
+            record.nodes
+        );
+    }
+    bail!(
+        "cluster {name} is running with other programs or settings (started from {clone}): \
+         end it first with `cargo xtask down --cluster {name}`"
+    );
+}
+
+/// Writes what the supervisor needs, and what the next command needs to know it again.
+fn write(state: &State, planned: &Planned, version: &str, binaries: &KubeBinaries) -> Result<()> {
+    let nodes = u8::try_from(planned.plan.nodes.len())?;
+    fs::create_dir_all(state.path("log"))
+        .with_context(|| format!("cannot make {}", state.folder.display()))?;
+    write_json(
+        &state.path("cluster.json"),
+        &Record {
+            version: version.to_owned(),
+            clone: workspace::root(),
+            nodes,
+            programs: binaries.folder.clone(),
+        },
+    )?;
+    for (path, contents) in &planned.files {
+        write_private(path, contents)?;
+    }
+    write_json(&state.path("plan.json"), &planned.plan)?;
+    Hierarchies::find()?.create(&state.name, nodes)
+}
+
+/// This program as it was when it started, also after a build has replaced its file.
+const RUNNING_PROGRAM: &str = "/proc/self/exe";
+
+/// What a supervisor's processes see of this process's environment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Environment {
+    /// Nothing but PATH and HOME: a proxy meant for the internet would be asked for the cluster's addresses too.
+    Clean,
+    Inherited,
+}
+
+/// Starts the supervisor from a copy of this program, so that it does not change under a rebuild.
+fn supervise(state: &State, environment: Environment) -> Result<Identity> {
+    let copy = state.path("xtask");
+    fs::copy(RUNNING_PROGRAM, &copy)
+        .with_context(|| format!("cannot copy this program to {}", copy.display()))?;
+    let log = File::create(state.log("supervisor")).context("cannot make the supervisor's log")?;
+    let mut command = Command::new(&copy);
+    if environment == Environment::Clean {
+        command.env_clear();
+        for name in ["PATH", "HOME"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+    }
+    let mut child = command
+        .arg("supervise")
+        .arg("--state")
+        .arg(&state.folder)
+        .current_dir(&state.folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("cannot share the supervisor's log")?)
+        .stderr(log)
+        .spawn()
+        .context("cannot start the supervisor")?;
+    let identity = Identity::of(i32::try_from(child.id())?)?;
+    // It outlives this process; while this one lasts, it must not stay behind as a zombie.
+    thread::spawn(move || child.wait());
+    Ok(identity)
+}
+
+/// Shows the start's progress until everything is ready; silent if that was so from the beginning.
+fn follow(state: &State, supervisor: &Identity) -> Result<()> {
+    if state.status().is_some_and(|status| status.phase == Phase::Ready) {
+        return Ok(());
+    }
+    let step = Step::begin(format_args!("start cluster {}", state.name));
+    let started = Instant::now();
+    let mut shown = BTreeSet::new();
+    loop {
+        let alive = supervisor.is_alive();
+        if let Some(status) = state.status() {
+            show(&status, &mut shown, started);
+            match status.phase {
+                Phase::Ready => {
+                    step.done();
+                    return Ok(());
+                }
+                Phase::Failed => bail!(
+                    "cluster {} did not start: {}\nall logs: {}",
+                    state.name,
+                    status.error.unwrap_or_default(),
+                    state.path("log").display()
+                ),
+                Phase::Starting => {}
+            }
+        }
+        if !alive {
+            let log = state.log("supervisor");
+            bail!(
+                "the supervisor of cluster {} has ended; the end of {}:\n{}",
+                state.name,
+                log.display(),
+                tail(&log, 10)
+            );
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn show(status: &Status, shown: &mut BTreeSet<String>, started: Instant) {
+    for step in &status.steps {
+        if let Some(seconds) = step.seconds
+            && shown.insert(step.name.clone())
+        {
+            let total = started.elapsed().as_secs_f64();
+            note(format_args!(
+                "  {} ready after {seconds:.1} s (at {total:.1} s)",
+                step.name
+            ));
+        }
+    }
+}
+
+/// The process that leads a port of this machine to the cluster's Service, if there is one.
+pub fn forwarder(name: &str) -> Option<i32> {
+    let state = State::of(name);
+    state.supervisor().filter(Identity::is_alive)?;
+    let step = state
+        .status()?
+        .steps
+        .into_iter()
+        .find(|step| step.name == FORWARDER)?;
+    step.process.filter(Identity::is_alive).map(|process| process.pid)
+}
+
+/// The name under which a forwarder to somebody else's cluster is supervised.
+pub const FORWARD_ONLY: &str = "forward";
+
+/// Keeps kubectl running with these arguments, which make it listen on the address.
+pub fn forward_only(binaries: &KubeBinaries, arguments: &[String], listen: SocketAddr) -> Result<()> {
+    let step = PlannedStep {
+        name: FORWARDER.to_owned(),
+        node: None,
+        process: Some(Program::new(&binaries.kubectl, arguments.iter().cloned())),
+        after: Vec::new(),
+        ready: Check::Listens(listen),
+    };
+    let planned = Planned {
+        plan: Plan {
+            cluster: FORWARD_ONLY.to_owned(),
+            nodes: Vec::new(),
+            steps: vec![step],
+        },
+        files: Vec::new(),
+    };
+    let version = planned.version()?;
+    let state = State::of(FORWARD_ONLY);
+    let _lock = state.lock()?;
+    // It holds nothing that could be lost: one that leads elsewhere is replaced.
+    let supervisor = if let Ok(Some(supervisor)) = running(&state, &version, 0) {
+        supervisor
+    } else {
+        down::clear(&state)?;
+        write(&state, &planned, &version, binaries)?;
+        supervise(&state, Environment::Inherited)?
+    };
+    follow(&state, &supervisor)
+}
+
+impl Running {
+    /// A command of kubectl on this cluster.
+    #[must_use]
+    pub fn kubectl(&self) -> Command {
+        let mut command = Command::new(&self.kubectl);
+        // A proxy meant for the internet is not asked for the cluster's addresses.
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("NO_PROXY", "*")
+            .env("no_proxy", "*");
+        command
+    }
+
+    /// Brings images, each with the archive that holds it, to every node that does not have them yet.
+    pub fn import_images(&self, images: &[(&str, &Path)]) -> Result<()> {
+        thread::scope(|scope| {
+            let imports: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| scope.spawn(|| import(node, images)))
+                .collect();
+            imports.into_iter().try_for_each(|import| {
+                import
+                    .join()
+                    .map_err(|_| anyhow!("an import of images ended unexpectedly"))?
+            })
+        })
+    }
+}
+
+fn import(node: &Node, images: &[(&str, &Path)]) -> Result<()> {
+    let present = command::output(ctr(node).args(["images", "list", "--quiet"]))?;
+    let present: BTreeSet<_> = present.lines().collect();
+    for (reference, archive) in images {
+        if !present.contains(reference) {
+            let step = Step::begin(format_args!("import {reference} to {}", node.name));
+            command::output(ctr(node).args(["images", "import"]).arg(archive))?;
+            step.done();
+        }
+    }
+    Ok(())
+}
+
+fn ctr(node: &Node) -> Command {
+    let mut command = Command::new("ctr");
+    command
+        .arg("--address")
+        .arg(&node.containerd)
+        .args(["--namespace", "k8s.io"]);
+    command
+}
