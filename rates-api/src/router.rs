@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 
 use crate::answers::Answers;
-use crate::batches::{BatchSettings, Receiver};
+use crate::batches::{BatchSettings, Lookup, Receiver};
 use crate::metrics::Requests;
 use crate::observe;
 use crate::problem::Problem;
@@ -24,6 +24,7 @@ pub struct Service {
     pub readers: Arc<Readers>,
     pub answers: Arc<Answers>,
     pub batches: Receiver,
+    pub lookup: Arc<Lookup>,
     pub batch_settings: Arc<BatchSettings>,
     pub readiness: Arc<Readiness>,
     pub request_timeout: Duration,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::{AnswerSettings, Answers};
-use crate::batches::{BatchSettings, Receiver, Tally, Writers, background};
+use crate::batches::{BatchSettings, Lookup, Receiver, Tally, background, writers};
 use crate::cli::seconds;
 use crate::database::{DatabaseArguments, ReadArguments};
 use crate::metrics::{Metrics, MetricsAddress, MetricsServer, Requests, Sources, serve as serve_metrics};
@@ -70,9 +70,11 @@ pub struct Settings {
     pub server: ServerSettings,
 }
 
-/// A batch has one connection from its claim to its end; its status may be asked for meanwhile, what was given up is
-/// settled on another one, and background work has its own.
+/// A batch has one connection from its claim to its end; on another one its lease is renewed, and what was given up is
+/// settled.
 const WRITERS_PER_BATCH: usize = 2;
+/// One for what follows on batches, and one for clearing.
+const WRITERS_IN_BACKGROUND: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -82,7 +84,7 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    #[error("cannot make the pool of connections for batches")]
+    #[error("cannot make a pool of connections")]
     Pool(#[source] deadpool::managed::BuildError),
     #[error("cannot handle signals")]
     Signal(#[source] std::io::Error),
@@ -122,19 +124,23 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
 
     let drain = Drain::default();
     let readiness = Arc::new(Readiness::default());
-    let readers = Arc::new(Readers::start(
+    let readers = Readers::start(
         &settings.database.address(),
         settings.database_read.address().as_ref(),
         &settings.readers,
+        settings.request_timeout_seconds,
         &readiness,
-    ));
+    );
+    let readers = Arc::new(readers.map_err(ServeError::Pool)?);
     let work = Arc::new(Notify::new());
-    let writers = Writers::new(
+    let writers = writers(
         &settings.database.address(),
-        WRITERS_PER_BATCH * usize::from(settings.batches.max_batches) + 1,
+        WRITERS_PER_BATCH * usize::from(settings.batches.max_batches) + WRITERS_IN_BACKGROUND,
         settings.batches.max_batch_seconds,
     )
     .map_err(ServeError::Pool)?;
+    let lookup = Lookup::new(&settings.database.address(), settings.request_timeout_seconds);
+    let lookup = Arc::new(lookup.map_err(ServeError::Pool)?);
     let tally = Tally::default();
     let stopping = CancellationToken::new();
     let requests = Requests::new(router::paths());
@@ -156,6 +162,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         readers: Arc::clone(&readers),
         batches: batches.clone(),
         writers,
+        lookup: Arc::clone(&lookup),
         readiness: Arc::clone(&readiness),
         drain: drain.clone(),
     };
@@ -166,6 +173,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     );
     let service = Service {
         batches: batches.clone(),
+        lookup,
         batch_settings: Arc::new(settings.batches.clone()),
         answers: Arc::new(Answers::start(&settings.answers, &readers)),
         readers,

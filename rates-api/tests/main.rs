@@ -13,6 +13,7 @@
 mod batches;
 mod database;
 mod drain;
+mod expensive;
 mod fuzz;
 mod metrics;
 mod migrate;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         batches::tests(),
         database::tests(),
         drain::tests(),
+        expensive::tests(),
         fuzz::tests(),
         metrics::tests(),
         migrate::tests(),

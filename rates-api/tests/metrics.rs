@@ -170,7 +170,7 @@ async fn connections_and_the_backlog_are_told_and_without_a_database_the_rest_is
     assert_value(&text, "rates_batches_unfolded{}", 0.0);
     assert_value(&text, "rates_ready", 1.0);
     assert_value(&text, r#"rates_database_connections_limit{pool="reads"}"#, 2.0);
-    assert_value(&text, r#"rates_database_connections_limit{pool="batches"}"#, 5.0);
+    assert_value(&text, r#"rates_database_connections_limit{pool="batches"}"#, 6.0);
     slow.send("orig_code,dest_code,day,price\n").await;
     assert_eq!(slow.receive(false).await.status, 201);
 

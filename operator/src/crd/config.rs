@@ -13,8 +13,8 @@ pub struct Config {
     #[schemars(range(min = 1, max = 300))]
     pub request_timeout_seconds: Option<i32>,
 
-    /// Seconds that one query may take, and a connection may be silent, before it is tried on
-    /// another, 1 to 300. Default: 5.
+    /// Seconds that a query on a shared connection may take, 1 to 300; a connection that is silent
+    /// for longer is replaced. Default: 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 300))]
     pub query_timeout_seconds: Option<i32>,
@@ -25,8 +25,8 @@ pub struct Config {
     pub connect_timeout_seconds: Option<i32>,
 
     /// Connections to the database that all reads of a pod share, 1 to 64; each has many queries
-    /// under way at once. Default: 3. All pods' connections, two for each of maxBatches with
-    /// them, have to fit into the database's `max_connections`.
+    /// under way at once. Default: 3. All pods' connections have to fit into the database's
+    /// `max_connections`: these, two for each of maxBatches, and six more for each pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub read_connections: Option<i32>,

@@ -1,5 +1,5 @@
-//! What is done for batches beside requests, by every process, one step at a time: asynchronous batches are finished,
-//! the sums of applied ones are folded into the sums that reads use, and remains are cleared away.
+//! What is done for batches beside requests, by every process: asynchronous batches are finished, the sums of applied
+//! ones are folded into the sums that reads use, one step at a time; and beside that orphaned rows are cleared away.
 //!
 //! Each step is a short transaction that takes a row which no other process holds, so any number of processes share
 //! the work, and one that dies in the middle has done nothing.
@@ -12,21 +12,18 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::BatchSettings;
 use super::store::{self, Job, StoreError};
 use super::tally::Tally;
-use super::writers::{WriterError, Writers};
+use crate::database::{ConnectionError, Connections};
 use crate::report::chain;
 
 /// How long nothing is looked for when there was nothing to do and nobody said that there is.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// How often remains are looked for.
-const CLEARING: Duration = Duration::from_secs(5);
 
 /// Making a connection, and waiting for a free one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,44 +31,51 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 enum StepError {
     #[error(transparent)]
-    Writer(#[from] WriterError),
+    Connection(#[from] ConnectionError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Runs until it is told to stop: what it has begun then, it finishes, so that nobody has to wait for a lease.
 pub async fn run(
-    writers: Writers,
+    writers: Connections,
     settings: BatchSettings,
     work: Arc<Notify>,
     tally: Tally,
     stopping: CancellationToken,
+) {
+    tokio::join!(
+        clear::run(&writers, settings.idempotency_hours, &stopping),
+        follow_up(&writers, settings, work, tally, &stopping)
+    );
+    tracing::info!("background work has stopped");
+}
+
+async fn follow_up(
+    writers: &Connections,
+    settings: BatchSettings,
+    work: Arc<Notify>,
+    tally: Tally,
+    stopping: &CancellationToken,
 ) {
     let mut worker = Worker {
         settings,
         tally,
         job: None,
     };
-    let mut cleared = Instant::now();
     loop {
-        let due = cleared.elapsed() >= CLEARING;
         let writer = tokio::select! {
             biased;
             () = stopping.cancelled() => break,
             writer = writers.get(PATIENCE) => writer,
         };
         let stepped = match writer {
-            Ok(mut writer) => worker.step(&mut writer.client, due).await,
+            Ok(mut writer) => worker.step(&mut writer.client).await,
             Err(error) => Err(error.into()),
         };
         let idle = match stepped {
             Ok(true) => continue,
-            Ok(false) => {
-                if due {
-                    cleared = Instant::now();
-                }
-                timeout(IDLE, work.notified()).map(drop).left_future()
-            }
+            Ok(false) => timeout(IDLE, work.notified()).map(drop).left_future(),
             Err(error) => {
                 tracing::debug!(error = chain(&error), "background work waits");
                 sleep(IDLE).right_future()
@@ -82,7 +86,6 @@ pub async fn run(
             () = idle => {}
         }
     }
-    tracing::info!("background work has stopped");
 }
 
 struct Worker {
@@ -94,7 +97,7 @@ struct Worker {
 
 impl Worker {
     /// Does the next thing; false if there was nothing to do.
-    async fn step(&mut self, client: &mut Client, clear: bool) -> Result<bool, StepError> {
+    async fn step(&mut self, client: &mut Client) -> Result<bool, StepError> {
         if self.job.is_none() {
             self.job = store::take_job(client, self.settings.lease_seconds).await?;
         }
@@ -110,9 +113,6 @@ impl Worker {
             self.job = None;
             return Ok(true);
         }
-        if fold::step(client).await? {
-            return Ok(true);
-        }
-        Ok(clear && clear::step(client, self.settings.idempotency_hours).await?)
+        Ok(fold::step(client).await?)
     }
 }

@@ -1,39 +1,31 @@
 //! The groups of a batch go to the database, a chunk a transaction: short ones, however long a client takes.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::SinkExt as _;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
 
 use super::grouping::COPY;
 use super::intake::Piece;
 use super::store::{self, StoreError};
+use crate::database::Session;
 
-/// Copies what comes, and meanwhile keeps the batch's lease. Returns when no more comes.
+/// Copies what comes. Returns when no more comes, or the connection ends.
 ///
 /// A `COPY` whose end does not come is not committed.
-pub async fn copy(
-    client: &mut Client,
-    batch: i64,
-    pieces: &mut Receiver<Piece>,
-    progress: &AtomicU64,
-    lease: Duration,
-) -> Result<(), StoreError> {
-    let mut renewed = Instant::now();
+pub async fn copy(session: &mut Session, batch: i64, pieces: &mut Receiver<Piece>) -> Result<(), StoreError> {
+    let (client, driver) = session.halves();
     loop {
-        match timeout_at(renewed + lease / 3, pieces.recv()).await {
-            Ok(Some(Piece::Copy(first))) => copy_chunk(client, batch, first, pieces).await?,
-            Ok(Some(Piece::EndOfCopy)) => {}
-            Ok(None) => return Ok(()),
-            Err(_) => {
-                store::renew(client, batch, progress.load(Ordering::Relaxed), lease).await?;
-                renewed = Instant::now();
-            }
+        let piece = tokio::select! {
+            piece = pieces.recv() => piece,
+            () = driver.ended() => return Err(StoreError::Ended),
+        };
+        match piece {
+            Some(Piece::Copy(first)) => copy_chunk(client, batch, first, pieces).await?,
+            Some(Piece::EndOfCopy) => {}
+            None => return Ok(()),
         }
     }
 }

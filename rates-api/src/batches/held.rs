@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
-use super::writers::Writer;
+use crate::database::{Connection, Session};
 
 /// The key of the lock; `rates-postgres-drain` has the same.
 pub const TAKING_IN: i64 = 7_226_436_020_231_031;
@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A connection out of the pool. It goes back there without the lock, or not at all.
 pub struct Held {
-    writer: Option<Writer>,
+    writer: Option<Connection>,
     locked: bool,
 }
 
@@ -35,7 +35,7 @@ pub struct GivenBack;
 
 impl Held {
     #[must_use]
-    pub fn new(writer: Writer) -> Self {
+    pub fn new(writer: Connection) -> Self {
         Self {
             writer: Some(writer),
             locked: false,
@@ -47,10 +47,15 @@ impl Held {
     /// # Errors
     /// Never before this is dropped.
     pub fn client(&mut self) -> Result<&mut Client, GivenBack> {
-        self.writer
-            .as_mut()
-            .map(|writer| &mut writer.client)
-            .ok_or(GivenBack)
+        Ok(&mut self.session()?.client)
+    }
+
+    /// To ask, and to see the end of the connection.
+    ///
+    /// # Errors
+    /// Never before this is dropped.
+    pub fn session(&mut self) -> Result<&mut Session, GivenBack> {
+        self.writer.as_deref_mut().ok_or(GivenBack)
     }
 
     /// To send a statement that takes the lock: from now on it counts as taken, whatever becomes of the statement.
@@ -78,7 +83,7 @@ impl Drop for Held {
 
 /// Frees the lock. What was left in the middle rolls back before that; what does not end is cancelled; and a
 /// connection that does not say that it is free is closed.
-async fn give_back(writer: Writer) {
+async fn give_back(writer: Connection) {
     let cancel = writer.client.cancel_token();
     let free = {
         let mut unlock = pin!(writer.client.batch_execute("SELECT pg_advisory_unlock_all()"));

@@ -3,9 +3,10 @@
 //! The way of a batch: its token and key are checked ([`tokens`], [`key`]), a row of `batches` claims it ([`store`]),
 //! a thread divides its bytes into rows, checks and groups them ([`intake`], [`content`], [`grouping`]), and each
 //! hundred thousand go to `batch_prices`, where nothing sees them ([`copy`]). All of it goes over one connection, which
-//! holds a lock that an orderly stop of the server waits for ([`held`]). When all of it is there, one row
-//! changes, and the batch is visible. [`receive`] holds these together. What happens later, on whichever process
-//! comes by, is in [`background`]: asynchronous batches are finished, sums are folded, remains are cleared away.
+//! holds a lock that an orderly stop of the server waits for ([`held`]); its lease is renewed beside that ([`lease`]). When
+//! all of it is there, one row changes, and the batch is visible. [`receive`] holds these together; [`lookup`] tells what
+//! became of a batch. What happens later, on whichever process comes by, is in [`background`]: asynchronous batches are
+//! finished, sums are folded, orphaned rows are cleared away.
 
 pub mod background;
 pub mod content;
@@ -15,6 +16,8 @@ pub mod grouping;
 pub mod held;
 pub mod intake;
 pub mod key;
+mod lease;
+mod lookup;
 mod ports;
 mod receive;
 mod refusal;
@@ -25,10 +28,11 @@ pub mod tokens;
 mod writers;
 
 pub use findings::{Finding, FindingCount, Report};
+pub use lookup::{Backlog, Lookup};
 pub use ports::Ports;
 pub use receive::{Incoming, Receiver};
 pub use refusal::Refusal;
 pub use settings::BatchSettings;
 pub use store::{Batch, Status, StoreError};
 pub use tally::Tally;
-pub use writers::{WriterError, Writers};
+pub use writers::writers;

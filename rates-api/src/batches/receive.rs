@@ -20,14 +20,15 @@ use tracing::Instrument as _;
 use super::content::Format;
 use super::copy::copy;
 use super::held::Held;
-use super::intake::{Frame, Intake, Limits, Taken};
+use super::intake::{Frame, Intake, Limits, Piece, Taken};
+use super::lease::Lease;
 use super::ports::Ports;
 use super::refusal::Refusal;
 use super::settings::BatchSettings;
 use super::store::{self, Batch, Claim, Next, Status, StoreError};
 use super::tally::Tally;
 use super::tokens::TokenDigest;
-use super::writers::Writers;
+use crate::database::Connections;
 use crate::report::chain;
 
 /// A request that may write, as its headers say.
@@ -45,7 +46,7 @@ pub struct Incoming {
 pub struct Receiver(Arc<Inner>);
 
 struct Inner {
-    writers: Writers,
+    writers: Connections,
     settings: BatchSettings,
     patience: Duration,
     places: Semaphore,
@@ -93,6 +94,13 @@ impl Deadlines {
     }
 }
 
+/// Where a new batch goes.
+struct Destination<'a> {
+    held: &'a mut Held,
+    /// Rows so far.
+    progress: Arc<AtomicU64>,
+}
+
 /// Pieces between the client, the thread and the database; each is some tens of kilobytes.
 const PIECES: usize = 8;
 
@@ -106,7 +114,7 @@ impl Receiver {
     /// `patience` is how long a request may wait for its turn and for the database.
     #[must_use]
     pub fn new(
-        writers: Writers,
+        writers: Connections,
         settings: &BatchSettings,
         patience: Duration,
         work: Arc<Notify>,
@@ -155,24 +163,6 @@ impl Receiver {
         let task = self.0.tasks.spawn(taking.in_current_span());
         task.await
             .unwrap_or_else(|panic| Err(Refusal::Failed(panic.into())))
-    }
-
-    /// A batch by its id.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn find(&self, id: i64) -> Result<Option<Batch>, Refusal> {
-        let writer = self.0.writers.get(self.0.patience).await?;
-        Ok(store::find(&writer.client, id).await?)
-    }
-
-    /// Batches, the newest first, beginning below an id.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn list(&self, below: Option<i64>, limit: i64) -> Result<Vec<Batch>, Refusal> {
-        let writer = self.0.writers.get(self.0.patience).await?;
-        Ok(store::list(&writer.client, below, limit).await?)
     }
 
     /// Batches that are being taken in, and batches that wait for their turn.
@@ -319,8 +309,16 @@ impl Receiver {
         deadlines: Deadlines,
         held: &mut Held,
     ) -> Result<Batch, Refusal> {
-        let received = self.read(id, Some((incoming.format, held)), incoming, body, ports);
-        let taken = self.in_time(deadlines.content, received).await?;
+        let lease = Lease::keep(self.0.writers.clone(), id, self.0.settings.lease_seconds);
+        let into = Destination {
+            held,
+            progress: lease.progress(),
+        };
+        let received = self.read(id, Some(into), incoming, body, ports);
+        let taken = tokio::select! {
+            taken = self.in_time(deadlines.content, received) => taken?,
+            lost = lease.lost() => return Err(lost.into()),
+        };
         self.finish(id, &taken, incoming, deadlines.decided, held).await
     }
 
@@ -350,36 +348,42 @@ impl Receiver {
         }
     }
 
-    /// Reads the body to its end; with a format and a connection, its prices are then in the database.
+    /// Reads the body to its end. Its prices are then where they are to go; without that, only the checksum is wanted.
     async fn read(
         &self,
         id: i64,
-        into: Option<(Format, &mut Held)>,
+        into: Option<Destination<'_>>,
         incoming: &Incoming,
         body: BodyDataStream,
         ports: Ports,
     ) -> Result<Taken, Refusal> {
-        let progress = Arc::new(AtomicU64::new(0));
         let (frames, received) = mpsc::channel(PIECES);
         let (pieces, mut copied) = mpsc::channel(PIECES);
         let intake = Intake {
             batch: id,
-            format: into.as_ref().map(|(format, _)| *format),
+            format: into.as_ref().map(|_| incoming.format),
             gzip: incoming.gzip,
             ports: Arc::new(ports),
             limits: Limits {
                 bytes: self.0.settings.max_batch_bytes,
                 rows: self.0.settings.max_batch_rows,
             },
-            progress: Arc::clone(&progress),
+            progress: into
+                .as_ref()
+                .map(|into| Arc::clone(&into.progress))
+                .unwrap_or_default(),
         };
         let outcome = intake
             .start(received, pieces)
             .map_err(|error| Refusal::Failed(error.into()))?;
         let lost = CancellationToken::new();
         let copying = async {
-            let held = into.map(|(_, held)| held);
-            let outcome = self.copy(id, held, &mut copied, &progress).await;
+            let outcome = if let Some(Destination { held, .. }) = into {
+                copy_into(held, id, &mut copied).await
+            } else {
+                while copied.recv().await.is_some() {}
+                Ok(())
+            };
             // The thread learns from this that nobody takes its rows any more.
             copied.close();
             while copied.try_recv().is_ok() {}
@@ -395,21 +399,6 @@ impl Receiver {
         copied?;
         fed?;
         Ok(taken?)
-    }
-
-    async fn copy(
-        &self,
-        id: i64,
-        held: Option<&mut Held>,
-        pieces: &mut mpsc::Receiver<super::intake::Piece>,
-        progress: &AtomicU64,
-    ) -> Result<(), Refusal> {
-        let Some(held) = held else {
-            while pieces.recv().await.is_some() {}
-            return Ok(());
-        };
-        let lease = self.0.settings.lease_seconds;
-        Ok(copy(held.client()?, id, pieces, progress, lease).await?)
     }
 
     /// Decides the batch. If the connection is lost at that moment, what was decided is found out on another one.
@@ -482,6 +471,10 @@ impl Receiver {
             Err(Refusal::KeyReused)
         }
     }
+}
+
+async fn copy_into(held: &mut Held, id: i64, pieces: &mut mpsc::Receiver<Piece>) -> Result<(), Refusal> {
+    Ok(copy(held.session()?, id, pieces).await?)
 }
 
 /// Hands the body on, piece by piece. Ends early, and without an error, when nobody takes it or it is of no use.

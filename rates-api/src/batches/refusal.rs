@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::held::GivenBack;
 use super::intake::IntakeError;
 use super::store::StoreError;
-use super::writers::WriterError;
-use crate::database::is_lost;
+use crate::database::{ConnectionError, is_lost};
 
 /// Why a batch was not taken in. Nothing of it was written, unless it is in doubt.
 #[derive(Debug, thiserror::Error)]
@@ -48,17 +47,17 @@ impl From<StoreError> for Refusal {
             StoreError::Database(source) if is_lost(&source) => Self::DatabaseLost(source.into()),
             StoreError::PortVanished => Self::PortVanished,
             // The lease ran out: as after a crash, it is to be sent again.
-            StoreError::Lost => Self::DatabaseLost(error.into()),
+            StoreError::Lost | StoreError::Ended => Self::DatabaseLost(error.into()),
             StoreError::Database(source) => Self::Failed(source.into()),
             StoreError::GivenBack(error) => error.into(),
         }
     }
 }
 
-impl From<WriterError> for Refusal {
-    fn from(error: WriterError) -> Self {
+impl From<ConnectionError> for Refusal {
+    fn from(error: ConnectionError) -> Self {
         match error {
-            WriterError::Busy => Self::Busy,
+            ConnectionError::Busy => Self::Busy,
             other => Self::DatabaseLost(other.into()),
         }
     }

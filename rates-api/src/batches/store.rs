@@ -75,6 +75,8 @@ impl Status {
 pub enum StoreError {
     #[error("the database failed")]
     Database(#[from] tokio_postgres::Error),
+    #[error("the connection to the database ended")]
+    Ended,
     /// Another has it, or it was given up.
     #[error("the batch is not this process's any more")]
     Lost,
@@ -93,10 +95,12 @@ pub enum Claim {
     Known(Batch),
 }
 
-const COLUMNS: &str = "id, status, asynchronous, rows, checksum, findings, created_at, finished_at";
+/// What [`Batch::of_row`] reads.
+pub(super) const COLUMNS: &str =
+    "id, status, asynchronous, rows, checksum, findings, created_at, finished_at";
 
 impl Batch {
-    fn of_row(row: &Row) -> Self {
+    pub(super) fn of_row(row: &Row) -> Self {
         Self {
             id: row.get("id"),
             status: Status::of(row.get("status")),
@@ -179,8 +183,8 @@ pub async fn claim(
     }
 }
 
-/// Keeps a batch that is coming in, and tells how far it is.
-pub async fn renew(client: &Client, id: i64, rows: u64, lease: Duration) -> Result<(), StoreError> {
+/// Keeps a batch that is coming in, and tells how far it is; false if it is not coming in any more.
+pub async fn renew(client: &Client, id: i64, rows: u64, lease: Duration) -> Result<bool, StoreError> {
     let statement =
         "UPDATE rates_internal.batches SET lease_until = now() + $2 * interval '1 second', rows = $3
          WHERE id = $1 AND status = 'receiving'";
@@ -194,11 +198,7 @@ pub async fn renew(client: &Client, id: i64, rows: u64, lease: Duration) -> Resu
             ],
         )
         .await?;
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Lost)
-    }
+    Ok(changed == 1)
 }
 
 /// Makes sure that the batch is still coming in, and stays so until the transaction ends.
@@ -257,12 +257,9 @@ pub async fn received(client: &mut Client, id: i64, taken: &Taken, next: Next) -
         };
     };
     let batch = Batch::of_row(row);
+    // What came before the first wrong row is cleared later: it may be much, and its client waits for what is wrong.
     if taken.findings.is_none() {
         use_ports(&transaction, id).await?;
-    } else {
-        // What came before the first wrong row.
-        let delete = "DELETE FROM rates_internal.batch_prices WHERE batch_id = $1";
-        transaction.execute_typed(delete, &[(&id, Type::INT8)]).await?;
     }
     transaction.commit().await?;
     Ok(batch)
@@ -367,50 +364,10 @@ pub async fn give_up(client: &Client, id: i64) -> Result<Option<Batch>, StoreErr
     Ok(batch.filter(|batch| batch.status != Status::Abandoned))
 }
 
-/// A batch by its id.
-pub async fn find(client: &Client, id: i64) -> Result<Option<Batch>, StoreError> {
+async fn find(client: &Client, id: i64) -> Result<Option<Batch>, StoreError> {
     let statement = format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE id = $1");
     let rows = client.query_typed(&statement, &[(&id, Type::INT8)]).await?;
     Ok(rows.first().map(Batch::of_row))
-}
-
-/// Batches, the newest first, beginning below an id.
-pub async fn list(client: &Client, below: Option<i64>, limit: i64) -> Result<Vec<Batch>, StoreError> {
-    let statement = format!(
-        "SELECT {COLUMNS} FROM rates_internal.batches
-         WHERE ($1::bigint IS NULL OR id < $1) AND status <> 'abandoned' ORDER BY id DESC LIMIT $2"
-    );
-    let rows = client
-        .query_typed(&statement, &[(&below, Type::INT8), (&limit, Type::INT8)])
-        .await?;
-    Ok(rows.iter().map(Batch::of_row).collect())
-}
-
-/// What is still to be done with batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backlog {
-    /// Asynchronous batches that are not decided yet.
-    pub queued: i64,
-    /// Applied batches whose sums are not all folded yet.
-    pub unfolded: i64,
-}
-
-/// Counts what is still to be done, by indexes that hold nothing else.
-pub async fn backlog(client: &Client) -> Result<Backlog, StoreError> {
-    let statement = "SELECT
-         (SELECT count(*) FROM rates_internal.batches WHERE status IN ('queued', 'running')),
-         (SELECT count(*) FROM rates_internal.batches WHERE status = 'applied' AND folded_at IS NULL)";
-    let rows = client.query_typed(statement, &[]).await?;
-    Ok(rows.first().map_or(
-        Backlog {
-            queued: 0,
-            unfolded: 0,
-        },
-        |row| Backlog {
-            queued: row.get(0),
-            unfolded: row.get(1),
-        },
-    ))
 }
 
 fn signed(rows: u64) -> i64 {

@@ -18,11 +18,18 @@ pub struct Driver(AbortOnDropHandle<()>);
 impl Driver {
     /// Waits until the connection has ended, whatever ended it.
     pub async fn ended(&mut self) {
-        let _ = (&mut self.0).await;
+        if !self.0.is_finished() {
+            let _ = (&mut self.0).await;
+        }
     }
 }
 
 impl Session {
+    /// The two halves, to use the client and see the end of its connection.
+    pub fn halves(&mut self) -> (&mut Client, &mut Driver) {
+        (&mut self.client, &mut self.driver)
+    }
+
     /// The two halves, for a client that is shared.
     #[must_use]
     pub fn split(self) -> (Client, Driver) {

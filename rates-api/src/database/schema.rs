@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Row};
 use crate::migrate::MIGRATIONS;
 
 /// The oldest schema that has everything this program reads.
-pub const OLDEST_SERVED: i32 = 4;
+pub const OLDEST_SERVED: i32 = 5;
 
 /// What a database says of its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,10 +7,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::time::timeout;
 
-use crate::batches::store::{self, Backlog};
-use crate::batches::{Receiver, Writers};
+use crate::batches::{Backlog, Lookup, Receiver};
+use crate::database;
 use crate::readers::Readers;
 use crate::readiness::{self, Readiness};
 use crate::report::chain;
@@ -23,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Sources {
     pub readers: Arc<Readers>,
     pub batches: Receiver,
-    pub writers: Writers,
+    pub writers: database::Connections,
+    pub lookup: Arc<Lookup>,
     pub readiness: Arc<Readiness>,
     pub drain: Drain,
 }
@@ -58,7 +58,7 @@ impl State {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "database_connections",
-            "Connections to the database; reads share theirs, batches use one each",
+            "Connections to the database; reads share theirs, all others are used by one at a time",
             self.connections.clone(),
         );
         registry.register(
@@ -104,10 +104,9 @@ impl State {
             self.set_connections(pool, "shared", live);
             self.set_limit(pool, slots);
         }
-        let (used, open) = sources.writers.used_and_open();
-        self.set_connections("batches", "used", used);
-        self.set_connections("batches", "idle", open - used);
-        self.set_limit("batches", sources.writers.limit());
+        self.set_pool("batches", &sources.writers);
+        self.set_pool("lookup", sources.lookup.connections());
+        self.set_pool("regions", sources.readers.expensive());
         let (in_flight, waiting) = sources.batches.under_way_and_waiting();
         self.in_flight.set(gauge(in_flight));
         self.waiting.set(gauge(waiting));
@@ -118,7 +117,7 @@ impl State {
             Phase::Draining => 1,
             Phase::Closing => 2,
         });
-        if let Some(Backlog { queued, unfolded }) = backlog(&sources.writers).await {
+        if let Some(Backlog { queued, unfolded }) = backlog(&sources.lookup).await {
             self.queued.get_or_create(&[]).set(queued);
             self.unfolded.get_or_create(&[]).set(unfolded);
         } else {
@@ -126,6 +125,13 @@ impl State {
             self.queued.clear();
             self.unfolded.clear();
         }
+    }
+
+    fn set_pool(&self, pool: &'static str, connections: &database::Connections) {
+        let (used, open) = connections.used_and_open();
+        self.set_connections(pool, "used", used);
+        self.set_connections(pool, "idle", open - used);
+        self.set_limit(pool, connections.limit());
     }
 
     fn set_connections(&self, pool: &'static str, state: &'static str, number: usize) {
@@ -140,15 +146,12 @@ impl State {
     }
 }
 
-async fn backlog(writers: &Writers) -> Option<Backlog> {
-    let asked = timeout(PATIENCE, async {
-        let writer = writers.get(PATIENCE).await.ok()?;
-        store::backlog(&writer.client)
-            .await
-            .inspect_err(|error| tracing::debug!(error = chain(error), "the backlog is not known"))
-            .ok()
-    });
-    asked.await.ok()?
+async fn backlog(lookup: &Lookup) -> Option<Backlog> {
+    lookup
+        .backlog(PATIENCE)
+        .await
+        .inspect_err(|error| tracing::debug!(error = chain(error), "the backlog is not known"))
+        .ok()
 }
 
 fn gauge(number: usize) -> i64 {

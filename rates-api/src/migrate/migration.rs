@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = files![
     "0002_prices_by_pair_and_day",
     "0003_sums",
     "0004_batches",
+    "0005_orphaned_rows",
 ];
 
 impl Migration {

@@ -2,7 +2,10 @@
 //!
 //! A query knows nothing of connections or servers. It goes to the standby, if there is one that has all that the query
 //! has to see, and else to the primary; there it is tried, and tried again on another connection when its own was lost,
-//! until the request's deadline.
+//! until the request's deadline. One that took too long is not tried again.
+//!
+//! What takes more than some milliseconds would hold up all that share its connection. It has one to itself, of a few, and
+//! waits for one that is free.
 
 mod pool;
 mod position;
@@ -13,11 +16,12 @@ mod standby;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool::managed::BuildError;
 use tokio::time::Instant;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
-use crate::database::Address;
+use crate::database::{Address, Connections, Exclusive, ExclusiveError};
 use crate::readiness::Readiness;
 use pool::Pool;
 pub use position::Position;
@@ -32,7 +36,11 @@ pub struct ReaderSettings {
     #[arg(long, env = "RATES_READ_CONNECTIONS", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub read_connections: u16,
 
-    /// Seconds that one query may take, and a connection may be silent, before it is tried on another
+    /// Reads of regions over many pairs and days that are made at once, each on a connection of its own; more wait
+    #[arg(long, env = "RATES_REGION_READ_CONNECTIONS", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub region_read_connections: u16,
+
+    /// Seconds that a query on a shared connection may take; a connection that is silent for longer is replaced
     #[arg(
         long,
         env = "RATES_QUERY_TIMEOUT_SECONDS",
@@ -57,29 +65,55 @@ pub struct ReaderSettings {
 pub enum ReadError {
     #[error("no connection to the database answered before the deadline")]
     Unavailable,
+    #[error("as many such reads as are made at once were under way until the deadline")]
+    Busy,
+    #[error("the database took too long")]
+    TooSlow,
     #[error("the database refused the query")]
     Refused(#[source] tokio_postgres::Error),
 }
+
+impl From<ExclusiveError> for ReadError {
+    fn from(error: ExclusiveError) -> Self {
+        match error {
+            ExclusiveError::Busy => Self::Busy,
+            ExclusiveError::TooSlow => Self::TooSlow,
+            ExclusiveError::Unreachable(_) => Self::Unavailable,
+            ExclusiveError::Refused(error) => Self::Refused(error),
+        }
+    }
+}
+
+/// Plans of what has a connection to itself: by the index alone, however much it is, and on one processor, so that others
+/// are left to the rest.
+const PLANS: &str =
+    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET max_parallel_workers_per_gather = 0";
 
 /// All that reads need; dropped, its connections end.
 pub struct Readers {
     primary: Pool,
     standby: Option<Standby>,
+    expensive: Exclusive,
 }
 
 impl Readers {
-    /// Starts to connect, and returns at once.
-    #[must_use]
+    /// Starts to connect, and returns at once. No read takes longer than `patience`.
+    ///
+    /// # Errors
+    /// As the pool's builder does: with the settings made here, never.
     pub fn start(
         primary: &Address,
         standby: Option<&Address>,
         settings: &ReaderSettings,
+        patience: Duration,
         readiness: &Arc<Readiness>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, BuildError> {
+        let expensive = usize::from(settings.region_read_connections);
+        Ok(Self {
             primary: Pool::of_primary(primary, settings, readiness),
             standby: standby.map(|address| Standby::start(address, settings)),
-        }
+            expensive: Exclusive::new(primary, "rates-api regions", expensive, patience, PLANS)?,
+        })
     }
 
     /// The rows of a prepared statement, as of `position` or later; without one, as of now.
@@ -100,6 +134,25 @@ impl Readers {
         }
         let (rows, _) = self.primary.query(statement, parameters, deadline).await?;
         Ok(rows)
+    }
+
+    /// The rows of a statement that may take long: of the primary, as of now.
+    ///
+    /// # Errors
+    /// As for [`Readers::query`]; and when other such statements took all of its time.
+    pub async fn query_expensive(
+        &self,
+        statement: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+        deadline: Instant,
+    ) -> Result<Vec<Row>, ReadError> {
+        Ok(self.expensive.query(statement, parameters, deadline).await?)
+    }
+
+    /// The connections of what may take long.
+    #[must_use]
+    pub fn expensive(&self) -> &Connections {
+        &self.expensive
     }
 
     /// What the primary has now: its snapshot as text, and its position.

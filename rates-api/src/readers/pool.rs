@@ -84,9 +84,13 @@ impl Pool {
         let mut refused = false;
         loop {
             let reader = self.acquire(deadline).await.ok_or(ReadError::Unavailable)?;
-            let attempt = deadline.min(Instant::now() + self.query_timeout);
+            // The server gives a query up first, unless it is the connection that does not answer.
+            let attempt = deadline.min(Instant::now() + self.query_timeout * 5 / 4);
             match timeout_at(attempt, reader.query(statement, parameters)).await {
                 Ok(Ok(rows)) => return Ok((rows, reader.system())),
+                Ok(Err(error)) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
+                    return Err(ReadError::TooSlow);
+                }
                 Ok(Err(error)) => {
                     tracing::warn!(
                         error = chain(&error),
@@ -102,7 +106,8 @@ impl Pool {
                     tracing::warn!("a connection to the database is silent; it is replaced");
                     reader.retire();
                 }
-                Err(_) => {}
+                // Others are answered: the query is what takes long, or those before it.
+                Err(_) => return Err(ReadError::TooSlow),
             }
         }
     }
@@ -148,12 +153,10 @@ impl Pool {
     }
 }
 
-/// The server's own deadline for a query ended it, or another transaction did, or it is a standby by now: it may be
-/// asked again.
+/// Another transaction ended it, or it is a standby by now: it may be asked again.
 fn is_passing(error: &tokio_postgres::Error) -> bool {
     is_lost(error)
         || [
-            Some(&SqlState::QUERY_CANCELED),
             Some(&SqlState::T_R_SERIALIZATION_FAILURE),
             Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE),
         ]

@@ -18,8 +18,10 @@ use crate::routes;
 pub enum Statement {
     /// The days of a pair of ports.
     Rates,
-    /// The days of two codes, of which at least one is a region's slug.
-    RatesOfRegions,
+    /// The ports that two codes stand for.
+    PortsOfCodes,
+    /// The days of some pairs of ports.
+    RatesOfPorts,
     Ports,
     Regions,
     /// What the primary's snapshot and position are.
@@ -29,9 +31,10 @@ pub enum Statement {
 }
 
 impl Statement {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Rates,
-        Self::RatesOfRegions,
+        Self::PortsOfCodes,
+        Self::RatesOfPorts,
         Self::Ports,
         Self::Regions,
         Self::Snapshot,
@@ -41,7 +44,8 @@ impl Statement {
     fn sql(self) -> &'static str {
         match self {
             Self::Rates => routes::rates::STATEMENT,
-            Self::RatesOfRegions => routes::rates::OF_REGIONS,
+            Self::PortsOfCodes => routes::rates::PORTS_OF_CODES,
+            Self::RatesOfPorts => routes::rates::OF_PORTS,
             Self::Ports => routes::places::PORTS,
             Self::Regions => routes::places::REGIONS,
             Self::Snapshot => position::OF_PRIMARY,

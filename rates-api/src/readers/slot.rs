@@ -97,8 +97,8 @@ impl Slot {
             .map_err(|_| SlotError::Slow(self.settings.query_timeout_seconds))?
     }
 
-    /// The server, too, gives up a query that nobody waits for any more, and writes nothing for a read. Every read is
-    /// of few rows by an index; plans that suit a table which was small a moment ago are left out.
+    /// The server gives up a query that takes too long, and writes nothing for a read. Every read is of few rows by an
+    /// index; plans that suit a table which was small a moment ago are left out.
     fn options(&self, config: &Config) -> String {
         let timeout = self.settings.query_timeout_seconds.as_millis().max(1);
         let given = config.get_options().unwrap_or_default();
@@ -132,6 +132,12 @@ impl Slot {
         }
         reader.retire();
         self.publish(None);
+        // What others have asked on it is answered before it ends, unless it answers nothing at all.
+        let within = self.settings.query_timeout_seconds;
+        if !reader.is_silent_for(within) {
+            drop(reader);
+            tokio::spawn(async move { timeout(within, driver.ended()).await });
+        }
     }
 
     fn publish(&self, reader: Option<Arc<Reader>>) {
@@ -142,13 +148,16 @@ impl Slot {
     async fn watch(&self, reader: &Reader) -> SlotError {
         loop {
             sleep(HEARTBEAT).await;
-            match timeout(self.settings.query_timeout_seconds, reader.schema()).await {
+            let within = self.settings.query_timeout_seconds;
+            match timeout(within, reader.schema()).await {
                 Ok(Ok(schema)) => match schema.servable(self.server) {
                     Ok(version) => self.readiness.servable(version),
                     Err(error) => return error.into(),
                 },
                 Ok(Err(error)) => return SchemaError::Read(error).into(),
-                Err(_) => return SlotError::Slow(self.settings.query_timeout_seconds),
+                Err(_) if reader.is_silent_for(within) => return SlotError::Slow(within),
+                // Queries before it take long, and are answered.
+                Err(_) => {}
             }
         }
     }

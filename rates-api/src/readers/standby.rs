@@ -86,8 +86,10 @@ impl Standby {
                 ("failed", None)
             }
             Err(_) => {
-                tracing::warn!("a connection to the standby is silent; it is replaced");
-                reader.retire();
+                if reader.is_silent_for(PATIENCE) {
+                    tracing::warn!("a connection to the standby is silent; it is replaced");
+                    reader.retire();
+                }
                 ("failed", None)
             }
         };

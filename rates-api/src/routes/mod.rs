@@ -23,6 +23,20 @@ pub fn read_problem(error: &ReadError) -> Problem {
             tracing::warn!(%error, "a read waited for the database in vain");
             Problem::unavailable("The database cannot be reached at the moment.", RETRY_AFTER)
         }
+        ReadError::Busy => {
+            tracing::warn!(%error, "a read waited for its turn in vain");
+            Problem::unavailable(
+                "As many reads of this kind as are made at once are under way.",
+                RETRY_AFTER,
+            )
+        }
+        ReadError::TooSlow => {
+            tracing::warn!(%error, "a read took too long");
+            Problem::unavailable(
+                "The database took too long to answer. What asks for fewer days or a smaller region takes less.",
+                RETRY_AFTER,
+            )
+        }
         ReadError::Refused(_) => {
             tracing::error!(error = chain(error), "a read failed");
             Problem::internal()

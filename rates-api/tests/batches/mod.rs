@@ -7,6 +7,7 @@ mod idempotency;
 mod interleavings;
 mod refusals;
 mod restarts;
+mod slow;
 mod writing;
 
 use std::fmt::Write as _;
@@ -32,6 +33,7 @@ pub fn tests() -> Vec<Test> {
         interleavings::tests(),
         refusals::tests(),
         restarts::tests(),
+        slow::tests(),
         writing::tests(),
     ]
     .into_iter()

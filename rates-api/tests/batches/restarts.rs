@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use rates_api::batches::held::{Held, TAKING_IN};
 use rates_api::batches::store::{self, Claim, Next};
 use rates_api::batches::tokens::TokenDigest;
-use rates_api::batches::{Ports, Writers, intake};
-use rates_api::database::Address;
+use rates_api::batches::{Ports, intake, writers};
+use rates_api::database::{Address, Connections};
 
 use super::{CSV, Ingest, TOKEN, count_prices, csv};
 use crate::support::postgres::{Open, Postgres, number};
@@ -110,8 +110,8 @@ async fn the_lock_is_free_after_a_task_that_was_dropped_at_any_moment(postgres: 
     let database = postgres.seeded().await;
     let admin = postgres.admin(&database).await;
     let address = Address::Uri(postgres.uri(&database));
-    let writers = Writers::new(&address, 2, Duration::from_mins(1)).unwrap();
-    let taking = |writers: Writers| async move {
+    let writers = writers(&address, 2, Duration::from_mins(1)).unwrap();
+    let taking = |writers: Connections| async move {
         let mut held = Held::new(writers.get(SOON).await.unwrap());
         Ports::read(held.client().unwrap()).await.unwrap();
         let token = TokenDigest([7; 32]);

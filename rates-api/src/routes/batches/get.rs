@@ -9,6 +9,7 @@ use super::answer::BatchAnswer;
 use crate::batches::Status;
 use crate::problem::Problem;
 use crate::router::Service;
+use crate::routes::read_problem;
 
 pub async fn get(
     State(service): State<Service>,
@@ -18,10 +19,10 @@ pub async fn get(
     let Path(id) = id.map_err(|_| unknown())?;
     let id = id.parse().map_err(|_| unknown())?;
     let batch = service
-        .batches
+        .lookup
         .find(id)
         .await
-        .map_err(|error| super::refusal::of_refusal(&error))?;
+        .map_err(|error| read_problem(&error.into()))?;
     batch
         .filter(|batch| batch.status != Status::Abandoned)
         .map(|batch| Json(batch.into()))

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::answer::BatchAnswer;
 use crate::problem::{FieldError, Problem};
 use crate::router::Service;
+use crate::routes::read_problem;
 
 /// How many batches a page has, unless another number is asked for; and at most.
 const PAGE: i64 = 50;
@@ -26,10 +27,10 @@ pub async fn get(State(service): State<Service>, RawQuery(query): RawQuery) -> R
     let below = number(&query, "before", i64::MAX)?;
     // One more tells whether there is a next page.
     let mut batches = service
-        .batches
+        .lookup
         .list(below, limit + 1)
         .await
-        .map_err(|error| super::refusal::of_refusal(&error))?;
+        .map_err(|error| read_problem(&error.into()))?;
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = batches.len() > wanted;
     batches.truncate(wanted);

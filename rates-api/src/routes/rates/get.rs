@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, DayTotal};
 use super::arguments::{Arguments, Days};
+use super::regions;
 use crate::problem::Problem;
 use crate::readers::{Position, ReadError, Statement};
 use crate::router::Service;
@@ -46,9 +47,7 @@ async fn totals(
         .await?;
     if rows.is_empty() {
         // No prices under these codes: they may be regions.
-        rows = readers
-            .query(Statement::RatesOfRegions, &parameters, position, deadline)
-            .await?;
+        rows = regions::totals(readers, arguments, days, position, deadline).await?;
     }
     Ok(rows
         .iter()
