@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::batches;
 use super::mixed::Mixed;
 use super::reads;
+use super::regions::Regions;
 
 /// What a figure that should be equal to another may be worse by: two runs of the same differ by as much.
 const NOISE: f64 = 0.1;
@@ -12,7 +13,7 @@ const NOISE: f64 = 0.1;
 /// Of the service's process.
 const MOST_MEMORY_MIB: f64 = 128.0;
 
-/// Reads may take so long beside a batch, however quick they are without.
+/// Reads may take so long beside something else, however quick they are without.
 const SLOW_ENOUGH_MS: f64 = 25.0;
 
 /// Batches beyond this many rows are to be as fast as those before.
@@ -147,6 +148,17 @@ pub fn of_mixed(mixed: &Mixed) -> Vec<Goal> {
             highest(mixed.beside.iter().map(|beside| beside.peak_mib)),
         ),
     ]
+}
+
+pub fn of_regions(regions: &Regions) -> Goal {
+    Goal::at_most(
+        format!(
+            "p99 in ms of {} reads a second beside {} readers of all pairs, {} keys",
+            regions.reads_per_second, regions.callers, regions.keys
+        ),
+        (3.0 * regions.quiet.p99).max(SLOW_ENOUGH_MS),
+        regions.beside.p99,
+    )
 }
 
 fn lowest(values: impl Iterator<Item = f64>) -> f64 {

@@ -32,14 +32,22 @@ impl Connection {
 
     /// Sends a request and gives the whole body of its answer, which has to be 200.
     pub async fn get(&mut self, request: &[u8]) -> Result<&[u8]> {
+        match self.ask(request).await? {
+            (200, body) => Ok(body),
+            (status, _) => bail!("the answer to a read is {status}"),
+        }
+    }
+
+    /// Sends a request and gives the status and the whole body of its answer.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<(u16, &[u8])> {
         self.buffer.clear();
         self.stream
             .write_all(request)
             .await
             .context("cannot send a request")?;
         loop {
-            if let Some(start) = complete(&self.buffer)? {
-                return Ok(&self.buffer[start..]);
+            if let Some((status, start)) = complete(&self.buffer)? {
+                return Ok((status, &self.buffer[start..]));
             }
             let read = self.stream.read_buf(&mut self.buffer).await;
             if read.context("cannot read an answer")? == 0 {
@@ -49,8 +57,8 @@ impl Connection {
     }
 }
 
-/// Where the body of an answer begins, once all of it is there.
-fn complete(buffer: &[u8]) -> Result<Option<usize>> {
+/// The status of an answer, and where its body begins, once all of it is there.
+fn complete(buffer: &[u8]) -> Result<Option<(u16, usize)>> {
     // An answer is ASCII. What the standard library has compiled is faster than what this program could, which is not
     // optimised much.
     let text = std::str::from_utf8(buffer).context("an answer is no text")?;
@@ -59,10 +67,10 @@ fn complete(buffer: &[u8]) -> Result<Option<usize>> {
     };
     let head = &text[..end];
     let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap_or_default();
-    if !status.starts_with("HTTP/1.1 200 ") {
-        bail!("the answer to a read is {status}");
-    }
+    let status = lines
+        .next()
+        .and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok())
+        .context("an answer has no status")?;
     let length: usize = lines
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
@@ -71,7 +79,7 @@ fn complete(buffer: &[u8]) -> Result<Option<usize>> {
     let start = end + 4;
     match buffer.len() - start {
         there if there < length => Ok(None),
-        there if there == length => Ok(Some(start)),
+        there if there == length => Ok(Some((status, start))),
         _ => bail!("an answer is longer than it says"),
     }
 }
@@ -98,14 +106,14 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(complete(&whole[..length]).unwrap(), None, "{length}");
         }
-        let start = complete(whole).unwrap().unwrap();
-        assert_eq!(&whole[start..], b"body");
+        let (status, start) = complete(whole).unwrap().unwrap();
+        assert_eq!((status, &whole[start..]), (200, &b"body"[..]));
     }
 
     #[test]
-    fn another_status_a_missing_length_and_more_than_the_body_are_errors() {
+    fn a_missing_status_a_missing_length_and_more_than_the_body_are_errors() {
         for answer in [
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 \r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nab",
         ] {

@@ -1,7 +1,7 @@
 //! `cargo xtask bench api`: what the API does, in ratios to what PostgreSQL 13.5 itself does with the same data on the
 //! same machine in the same run. docs/benchmarks.md says what is measured and why.
 //!
-//! One file a question (`reads`, `batches`, `mixed`), one for each thing that they are asked with.
+//! One file a question (`reads`, `batches`, `mixed`, `regions`), one for each thing that they are asked with.
 
 mod batches;
 mod copy;
@@ -19,6 +19,7 @@ mod plan;
 mod post;
 mod postgres;
 mod reads;
+mod regions;
 mod report;
 mod service;
 mod table;
@@ -80,6 +81,9 @@ async fn measure<'a>(machine: &Machine, plan: &'a Plan, only: &[Part]) -> Result
     }
     if wanted(Part::Mixed) {
         report.mixed = Some(mixed::measure(machine, &databases, plan).await?);
+    }
+    if wanted(Part::Regions) {
+        report.regions = Some(regions::measure(&databases, plan).await?);
     }
     report.judge();
     Ok(report)

@@ -14,6 +14,8 @@ pub enum Part {
     Batches,
     /// Reads at a fixed rate while batches run
     Mixed,
+    /// Reads of pairs at a fixed rate beside reads of all pairs
+    Regions,
 }
 
 /// The sizes, and how often and long each is measured.
@@ -38,6 +40,7 @@ pub struct Plan {
     pub repeat_below_seconds: u32,
     pub batches: Vec<Batch>,
     pub mixed: Mixed,
+    pub regions: Regions,
 }
 
 /// Prices, and the days up to the last one that is asked for over which they spread.
@@ -75,6 +78,18 @@ pub struct Mixed {
     pub batches: u32,
 }
 
+/// Reads of pairs beside reads of all pairs.
+#[derive(Debug, Serialize)]
+pub struct Regions {
+    pub reads_per_second: u32,
+    /// Without and with reads of regions, each.
+    pub seconds: u32,
+    /// Days up to the last one, for each of which each of 2,756 pairs has a price.
+    pub days: i32,
+    /// Who reads regions: each sends its next request when it has its answer.
+    pub callers: u32,
+}
+
 impl Plan {
     pub fn full() -> Self {
         Self {
@@ -98,6 +113,12 @@ impl Plan {
                 rows: 1_000_000,
                 batches: 10,
             },
+            regions: Regions {
+                reads_per_second: 500,
+                seconds: 30,
+                days: 3_650,
+                callers: 3,
+            },
         }
     }
 
@@ -118,6 +139,11 @@ impl Plan {
                 quiet_seconds: 1,
                 rows: 50_000,
                 batches: 2,
+            },
+            regions: Regions {
+                seconds: 2,
+                days: 50,
+                ..Self::full().regions
             },
             ..Self::full()
         }

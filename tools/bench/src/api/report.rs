@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::goals::{self, Goal};
 use super::plan::Plan;
 use super::postgres::SETTINGS;
-use super::{batches, mixed, reads};
+use super::{batches, mixed, reads, regions};
 use host::workspace;
 
 #[derive(Debug, Serialize)]
@@ -22,6 +22,7 @@ pub struct Report<'a> {
     pub reads: Option<Vec<reads::Size>>,
     pub batches: Option<Vec<batches::Size>>,
     pub mixed: Option<mixed::Mixed>,
+    pub regions: Option<regions::Regions>,
     pub goals: Vec<Goal>,
 }
 
@@ -34,6 +35,7 @@ impl<'a> Report<'a> {
             reads: None,
             batches: None,
             mixed: None,
+            regions: None,
             goals: Vec::new(),
         }
     }
@@ -43,14 +45,16 @@ impl<'a> Report<'a> {
         let reads = self.reads.iter().flat_map(|sizes| goals::of_reads(sizes));
         let batches = self.batches.iter().flat_map(|sizes| goals::of_batches(sizes));
         let mixed = self.mixed.iter().flat_map(goals::of_mixed);
-        self.goals = reads.chain(batches).chain(mixed).collect();
+        let regions = self.regions.iter().map(goals::of_regions);
+        self.goals = reads.chain(batches).chain(mixed).chain(regions).collect();
     }
 
     /// Writes it where built things are. A quick or partial run does not replace the figures of
     /// a whole one.
     pub fn write(&self) -> Result<PathBuf> {
         let folder = workspace::root().join("target/bench");
-        let whole = self.reads.is_some() && self.batches.is_some() && self.mixed.is_some();
+        let whole =
+            self.reads.is_some() && self.batches.is_some() && self.mixed.is_some() && self.regions.is_some();
         let name = match (self.plan.quick, whole) {
             (true, _) => "api-quick.json",
             (false, false) => "api-part.json",

@@ -7,6 +7,7 @@ use super::goals::{Goal, Kind};
 use super::latency::median;
 use super::mixed::Mixed;
 use super::reads;
+use super::regions::Regions;
 use super::report::Report;
 
 /// Prints it to standard output.
@@ -26,6 +27,7 @@ fn text(report: &Report<'_>) -> String {
     lines.extend(report.reads.iter().flatten().flat_map(of_reads));
     lines.extend(report.batches.iter().flatten().flat_map(of_batches));
     lines.extend(report.mixed.iter().flat_map(of_mixed));
+    lines.extend(report.regions.iter().flat_map(of_regions));
     lines.push(String::new());
     lines.extend(report.goals.iter().map(of_goal));
     lines.into_iter().fold(String::new(), |mut text, line| {
@@ -141,6 +143,31 @@ fn of_mixed(mixed: &Mixed) -> Vec<String> {
         }
     }
     lines
+}
+
+fn of_regions(regions: &Regions) -> Vec<String> {
+    let line = |what: &str, latency: &super::latency::Latency| {
+        format!(
+            "  {what:<30}{:>9.2}{:>9.2}{:>9.2}{:>9}",
+            latency.p50, latency.p99, latency.max, latency.count
+        )
+    };
+    vec![
+        String::new(),
+        format!(
+            "{} reads of pairs a second beside {} readers of all pairs, {} keys, in ms from when each was due",
+            regions.reads_per_second,
+            regions.callers,
+            grouped(regions.keys.into())
+        ),
+        format!("  {:<30}{:>9}{:>9}{:>9}{:>9}", "", "p50", "p99", "max", "reads"),
+        line("quiet", &regions.quiet),
+        line("while all pairs are read", &regions.beside),
+        format!(
+            "  all pairs: {} answers after {:.0} ms (the median), {} refused, {:.0} MiB",
+            regions.answered, regions.median, regions.refused, regions.peak_mib
+        ),
+    ]
 }
 
 fn of_goal(goal: &Goal) -> String {
