@@ -40,6 +40,7 @@ const FILES: &[(&str, &str)] = files![
     "0003_sums",
     "0004_batches",
     "0005_orphaned_rows",
+    "0006_truncate",
 ];
 
 impl Migration {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{CSV, DESTINATION, Ingest, JSON, NDJSON, ORIGIN, TOKEN, count_prices, csv, gzip, many};
 use crate::sums::DIFFERENCES;
-use crate::support::postgres::{Postgres, number};
+use crate::support::postgres::{Open, Postgres, number};
 use crate::support::{SOON, eventually, tests};
 
 tests![
@@ -16,6 +16,8 @@ tests![
     a_batch_without_rows_is_applied,
     batches_are_listed_the_newest_first,
     prices_are_readable_in_sql_before_and_after_they_are_folded,
+    reads_and_prices_agree_whatever_sql_did,
+    prices_of_applied_batches_stay_as_they_are,
     a_large_batch_is_exact,
     a_port_of_a_batch_cannot_be_deleted,
     a_body_in_chunks_is_taken_in,
@@ -151,6 +153,69 @@ async fn prices_are_readable_in_sql_before_and_after_they_are_folded(postgres: A
     read().await;
     assert_eq!(count_prices(&postgres, &ingest.database).await, before + 4);
     assert_eq!(ingest.day(ORIGIN, DESTINATION, "2022-05-01").await.0, json!(2));
+}
+
+/// A service with one folded batch: three prices of one day.
+async fn folded(postgres: &Postgres) -> (Ingest, Open) {
+    let ingest = Ingest::start(postgres, &[]).await;
+    let body = csv([("2022-05-01", 5), ("2022-05-01", 6), ("2022-05-01", 7)]);
+    assert_eq!(ingest.post(&[CSV], body).await.status, 201);
+    let owner = postgres.owner(&ingest.database).await;
+    eventually("the batch is folded", SOON, async || {
+        let left = "SELECT count(*) FROM rates_internal.batches WHERE folded_at IS NULL";
+        (number(&owner, left).await == 0).then_some(())
+    })
+    .await;
+    (ingest, owner)
+}
+
+async fn reads_and_prices_agree_whatever_sql_did(postgres: Arc<Postgres>) {
+    let (ingest, owner) = folded(&postgres).await;
+    let day = "('CNGGZ', 'EETLL', '2022-05-01', 9)";
+    let of_day = "WHERE day = '2022-05-01'";
+    let statements = [
+        (format!("INSERT INTO prices VALUES {day}, {day}"), 5),
+        (format!("INSERT INTO rates_internal.seed_prices VALUES {day}, {day}"), 7),
+        (format!("UPDATE rates_internal.seed_prices SET price = 8 {of_day}"), 7),
+        (
+            format!(
+                "DELETE FROM rates_internal.seed_prices WHERE ctid = (SELECT max(ctid) FROM rates_internal.seed_prices {of_day})"
+            ),
+            6,
+        ),
+        ("TRUNCATE rates_internal.seed_prices".to_owned(), 3),
+        (format!("INSERT INTO prices VALUES {day}"), 4),
+        ("BEGIN; TRUNCATE rates_internal.seed_prices; ROLLBACK".to_owned(), 4),
+        ("TRUNCATE public.ports CASCADE".to_owned(), 3),
+    ];
+    for (statement, count) in statements {
+        owner.batch_execute(&statement).await.unwrap();
+        assert_eq!(number(&owner, DIFFERENCES).await, 0, "{statement}");
+        let in_sql = format!("SELECT count(*) FROM prices {of_day}");
+        assert_eq!(number(&owner, &in_sql).await, count, "{statement}");
+        assert_eq!(ingest.day(ORIGIN, DESTINATION, "2022-05-01").await.0, json!(count), "{statement}");
+    }
+    // It would also remove what such a transaction does not see.
+    let late = "BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE rates_internal.seed_prices";
+    let refused = owner.batch_execute(late).await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().message().contains("read committed"), "{refused:?}");
+}
+
+async fn prices_of_applied_batches_stay_as_they_are(postgres: Arc<Postgres>) {
+    let (_ingest, owner) = folded(&postgres).await;
+    for statement in [
+        "UPDATE prices SET price = 1 WHERE day = '2022-05-01'",
+        "DELETE FROM prices WHERE day = '2022-05-01'",
+        "TRUNCATE rates_internal.batches",
+        "TRUNCATE rates_internal.batch_prices",
+        "DELETE FROM rates_internal.batches",
+        "DELETE FROM rates_internal.batch_prices",
+        "UPDATE rates_internal.batches SET status = 'rejected'",
+        "UPDATE rates_internal.batch_prices SET prices = prices",
+    ] {
+        assert!(owner.batch_execute(statement).await.is_err(), "{statement}");
+        assert_eq!(number(&owner, DIFFERENCES).await, 0, "{statement}");
+    }
 }
 
 async fn a_large_batch_is_exact(postgres: Arc<Postgres>) {
