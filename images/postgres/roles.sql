@@ -18,7 +18,7 @@ SET LOCAL password_encryption = 'scram-sha-256';
 SET LOCAL lock_timeout = '10s';
 
 SELECT format('CREATE ROLE %I', name)
-FROM (VALUES ('replicator'), ('rates_owner'), ('rates_a'), ('rates_b')) AS wanted (name)
+FROM (VALUES ('replicator'), ('rates_owner'), ('rates_a'), ('rates_b'), ('rates_load')) AS wanted (name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)
 \gexec
 
@@ -39,4 +39,26 @@ ALTER ROLE rates_a NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT;
 ALTER ROLE rates_b NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT;
 GRANT rates_owner TO rates_a, rates_b;
 ALTER ROLE :"username" LOGIN PASSWORD :'password';
+
+-- Runs dumps, which are programs of strangers: it has no right but those that the loader gives it in its scratch
+-- database, and is let in for a minute at a time, with a password that the loader makes (rates-seed-load). The owner
+-- takes over what it made. It is told a SCRAM verifier, so that no log can hold the password.
+ALTER ROLE rates_load LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+GRANT rates_load TO rates_owner;
+CREATE SCHEMA IF NOT EXISTS rates_internal;
+GRANT USAGE ON SCHEMA rates_internal TO rates_owner;
+CREATE OR REPLACE FUNCTION rates_internal.admit_loader(verifier text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF verifier !~ '^SCRAM-SHA-256\$' THEN
+        RAISE EXCEPTION 'admit_loader takes a SCRAM verifier' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- What a dump said of its own role, too, is forgotten.
+    ALTER ROLE rates_load RESET ALL;
+    EXECUTE format('ALTER ROLE rates_load PASSWORD %L VALID UNTIL %L', verifier, clock_timestamp() + interval '1 minute');
+END
+$$;
+REVOKE ALL ON FUNCTION rates_internal.admit_loader(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION rates_internal.admit_loader(text) TO rates_owner;
 COMMIT;

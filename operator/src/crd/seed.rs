@@ -15,7 +15,8 @@ pub struct Seed {
     pub bundled: Option<Bundled>,
 
     /// A dump in a ConfigMap of the environment's namespace, plain SQL or gzip, as
-    /// `pg_dump --no-owner --no-privileges` writes it. To make one:
+    /// `pg_dump --no-owner --no-privileges` writes it. It may hold no command of psql (a line that
+    /// begins with a backslash), and no CREATE DATABASE. To make one:
     /// gzip -9 rates.sql; kubectl create configmap rates-dump --from-file=rates.sql.gz.
     /// A ConfigMap holds at most 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]

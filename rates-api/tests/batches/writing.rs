@@ -175,8 +175,14 @@ async fn reads_and_prices_agree_whatever_sql_did(postgres: Arc<Postgres>) {
     let of_day = "WHERE day = '2022-05-01'";
     let statements = [
         (format!("INSERT INTO prices VALUES {day}, {day}"), 5),
-        (format!("INSERT INTO rates_internal.seed_prices VALUES {day}, {day}"), 7),
-        (format!("UPDATE rates_internal.seed_prices SET price = 8 {of_day}"), 7),
+        (
+            format!("INSERT INTO rates_internal.seed_prices VALUES {day}, {day}"),
+            7,
+        ),
+        (
+            format!("UPDATE rates_internal.seed_prices SET price = 8 {of_day}"),
+            7,
+        ),
         (
             format!(
                 "DELETE FROM rates_internal.seed_prices WHERE ctid = (SELECT max(ctid) FROM rates_internal.seed_prices {of_day})"
@@ -185,7 +191,10 @@ async fn reads_and_prices_agree_whatever_sql_did(postgres: Arc<Postgres>) {
         ),
         ("TRUNCATE rates_internal.seed_prices".to_owned(), 3),
         (format!("INSERT INTO prices VALUES {day}"), 4),
-        ("BEGIN; TRUNCATE rates_internal.seed_prices; ROLLBACK".to_owned(), 4),
+        (
+            "BEGIN; TRUNCATE rates_internal.seed_prices; ROLLBACK".to_owned(),
+            4,
+        ),
         ("TRUNCATE public.ports CASCADE".to_owned(), 3),
     ];
     for (statement, count) in statements {
@@ -193,12 +202,23 @@ async fn reads_and_prices_agree_whatever_sql_did(postgres: Arc<Postgres>) {
         assert_eq!(number(&owner, DIFFERENCES).await, 0, "{statement}");
         let in_sql = format!("SELECT count(*) FROM prices {of_day}");
         assert_eq!(number(&owner, &in_sql).await, count, "{statement}");
-        assert_eq!(ingest.day(ORIGIN, DESTINATION, "2022-05-01").await.0, json!(count), "{statement}");
+        assert_eq!(
+            ingest.day(ORIGIN, DESTINATION, "2022-05-01").await.0,
+            json!(count),
+            "{statement}"
+        );
     }
     // It would also remove what such a transaction does not see.
     let late = "BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE rates_internal.seed_prices";
     let refused = owner.batch_execute(late).await.unwrap_err();
-    assert!(refused.as_db_error().unwrap().message().contains("read committed"), "{refused:?}");
+    assert!(
+        refused
+            .as_db_error()
+            .unwrap()
+            .message()
+            .contains("read committed"),
+        "{refused:?}"
+    );
 }
 
 async fn prices_of_applied_batches_stay_as_they_are(postgres: Arc<Postgres>) {

@@ -110,7 +110,9 @@ impl Recipe {
                     file("patroni.yml"),
                     file("retire.sql"),
                     file("roles.sql"),
+                    file("seed_dump.py"),
                     file("seed_fetch.py"),
+                    file("session-options"),
                     part("server.tar", server, false),
                 ],
             )
