@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use host::terminal::note;
 use images::Image;
-use local_cluster::{ClusterSpec, Snapshot};
+use local_cluster::{ClusterSpec, Leftovers, Snapshot};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -16,6 +16,9 @@ pub enum Command {
         name: String,
         #[arg(long, default_value_t = 1)]
         nodes: u8,
+        /// End and remove the cluster of this name first, with its volumes
+        #[arg(long)]
+        fresh: bool,
     },
     /// Print all that a cluster could leave behind on this machine, one line a thing
     Snapshot {
@@ -30,7 +33,7 @@ pub enum Command {
 
 pub fn run(command: &Command) -> Result<()> {
     match command {
-        Command::Up { name, nodes } => start(name, *nodes),
+        Command::Up { name, nodes, fresh } => start(name, *nodes, *fresh),
         Command::Snapshot { since, without } => {
             let mut taken = Snapshot::take()?;
             if let Some(cluster) = without {
@@ -47,8 +50,11 @@ pub fn run(command: &Command) -> Result<()> {
     }
 }
 
-fn start(name: &str, nodes: u8) -> Result<()> {
+fn start(name: &str, nodes: u8, fresh: bool) -> Result<()> {
     install::prepare()?;
+    if fresh {
+        local_cluster::down_if_there(name)?;
+    }
     let binaries = local_cluster::binaries()?;
     let pause = images::build(&[Image::Pause])?;
     let pause = pause.first().context("the pause image was not built")?;
@@ -57,6 +63,7 @@ fn start(name: &str, nodes: u8) -> Result<()> {
         nodes,
         pause_image: pause.reference.clone(),
         forwarder: None,
+        leftovers: Leftovers::Keep,
         proxy_seconds: None,
     };
     let running = local_cluster::up(&spec, &binaries)?;

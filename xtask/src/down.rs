@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use host::preflight;
+use host::{packages, preflight};
 use install::access_folder;
 
 #[derive(clap::Args)]
@@ -20,6 +20,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     preflight::root()?;
     if arguments.purge {
+        // Whoever builds or installs, in this clone or another, is not to lose what it is at.
+        let _images = images::hold_builds()?;
+        let _packages = packages::hold()?;
         local_cluster::purge()?;
         return forget();
     }

@@ -13,6 +13,7 @@ mod deletion;
 mod faults;
 mod first_environment;
 mod install;
+mod placing;
 mod reference_dump;
 mod rollouts;
 mod seeds;
@@ -78,6 +79,7 @@ fn side_by_side() -> Vec<Trial> {
         seeds::trials(),
         reference_dump::trials(),
         autoscaling::trials(),
+        placing::trials(),
         api::trials(),
         admission::trials(),
     ]

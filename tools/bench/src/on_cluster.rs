@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use host::terminal::note;
-use local_cluster::{ClusterSpec, KubeBinaries, Running};
+use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Running};
 
 /// The tests use it too: both at once would measure each other.
 const CLUSTER: &str = "test";
@@ -23,6 +23,7 @@ pub fn measure<T>(
         nodes,
         pause_image: install::pause_image()?,
         forwarder: None,
+        leftovers: Leftovers::Remove,
         proxy_seconds,
     };
     let (running, binaries) = install::with_operator(&spec)?;

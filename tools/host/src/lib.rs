@@ -2,6 +2,7 @@
 //! It knows nothing of clusters and images.
 
 pub mod command;
+pub mod lock;
 pub mod packages;
 pub mod preflight;
 pub mod terminal;

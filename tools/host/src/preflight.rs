@@ -12,10 +12,16 @@ use crate::{packages, workspace};
 
 const FREE_DISK: u64 = 20 * 1024 * 1024 * 1024;
 
-/// Checks everything that every command with a cluster needs.
+/// Checks everything that every command with a local cluster needs.
 pub fn machine() -> Result<()> {
     root()?;
     go()?;
+    builder()
+}
+
+/// Checks what compiling and building images needs.
+pub fn builder() -> Result<()> {
+    root()?;
     linker()?;
     for folder in [workspace::machine_state(), workspace::root()] {
         disk(&folder, free_disk(&folder)?)?;
@@ -45,7 +51,7 @@ fn go() -> Result<()> {
         .lines()
         .find_map(|line| line.strip_prefix("go "))
         .unwrap_or_default();
-    if !packages::on_path("go") {
+    if packages::find("go").is_none() {
         bail!(
             "no Go compiler is on PATH, and the local cluster's Kubernetes is compiled: \
              install Go {wanted} or later and put its bin folder on PATH"
@@ -74,7 +80,7 @@ fn numbers(version: &str) -> Vec<u32> {
 }
 
 fn linker() -> Result<()> {
-    if !packages::on_path("cc") {
+    if packages::find("cc").is_none() {
         bail!(
             "no C linker (`cc`) is on PATH, and Rust needs one: install it with `apt-get install gcc libc6-dev`"
         );

@@ -20,8 +20,8 @@ use tempfile::TempDir;
 
 use self::buildah::Storage;
 use self::recipe::Recipe;
-use host::terminal::{self, Step};
-use host::workspace;
+use host::terminal::Step;
+use host::{lock, workspace};
 
 /// Debian's packages with the programs that this module runs.
 pub const PACKAGES: &[&str] = &[
@@ -168,7 +168,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Gives the images, building those that this machine does not have yet. The
 /// binaries that go into them are taken from the target folder as they are.
 pub fn build(wanted: &[Image]) -> Result<Vec<Built>> {
-    let _lock = lock()?;
+    let _lock = begin_build()?;
     wanted.iter().map(|image| build_one(*image)).collect()
 }
 
@@ -185,7 +185,7 @@ pub fn stand_ins() -> Result<(String, Vec<Built>)> {
 
 /// PostgreSQL 13.5's server for tests on this machine: a folder with `bin/initdb`, `bin/pg_ctl` and `bin/postgres`.
 pub fn postgres_for_tests() -> Result<PathBuf> {
-    let _lock = lock()?;
+    let _lock = begin_build()?;
     server::POSTGRES_13_5.unpacked()
 }
 
@@ -269,20 +269,21 @@ fn build_one(image: Image) -> Result<Built> {
     Ok(built)
 }
 
-/// One build at a time on a machine, whichever clone it is of. Whoever has the
-/// lock clears what a killed build left.
-fn lock() -> Result<File> {
+/// One build at a time on a machine, whichever clone it is of.
+pub fn hold_builds() -> Result<File> {
+    lock::hold(
+        &archives().join(".lock"),
+        "another build of images on this machine",
+    )
+}
+
+/// The same, to build. What a killed build left is removed.
+fn begin_build() -> Result<File> {
     let (archives, cache) = (archives(), cache());
     for folder in [&archives, &cache] {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    let path = archives.join(".lock");
-    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-    if file.try_lock().is_err() {
-        terminal::note("another build of images is under way on this machine; waiting for it");
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
-    }
+    let file = hold_builds()?;
     for entry in fs::read_dir(&cache).with_context(|| format!("cannot list {}", cache.display()))? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(WORK_PREFIX) {

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::plan::short;
 use super::state;
 use host::terminal::{Progress, note};
-use host::{command, workspace};
+use host::{command, lock, workspace};
 
 /// What the programs report as their version, as a release build of Kubernetes does.
 const KUBERNETES: (&str, &str, &str) = ("v1.36.3", "1", "36");
@@ -129,7 +129,7 @@ impl Module {
         let folder = all.join(self.hash(&sources)?);
         if !folder.is_dir() {
             // Two clones that build at once take turns; the second may find its programs built by the first.
-            let _lock = lock()?;
+            let _lock = hold_builds()?;
             if !folder.is_dir() {
                 self.build(&sources, &folder)?;
             }
@@ -184,17 +184,12 @@ impl Module {
     }
 }
 
-fn lock() -> Result<File> {
-    let folder = Path::new(state::ROOT).join("locks");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let path = folder.join("programs");
-    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    if file.try_lock().is_err() {
-        note("another build of Kubernetes is under way on this machine; waiting for it");
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
-    }
-    Ok(file)
+/// One build at a time on a machine, whichever clone it is of.
+pub fn hold_builds() -> Result<File> {
+    lock::hold(
+        &Path::new(state::ROOT).join("locks/programs"),
+        "another build of Kubernetes on this machine",
+    )
 }
 
 /// Compiles some of the programs into the folder.

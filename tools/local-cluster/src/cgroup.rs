@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::controllers::RootControllers;
 use super::mounts;
 use super::process::kill_if;
 
@@ -76,6 +77,8 @@ impl Hierarchies {
                 }
             }
             Version::V2 => {
+                let _lock = RootControllers::hold()?;
+                RootControllers::of(&self.tracking).enable()?;
                 self.create_v2(&[TOP, cluster, "system"])?;
                 for node in 1..=nodes {
                     self.create_v2(&[TOP, cluster, &format!("node-{node}")])?;
@@ -108,16 +111,9 @@ impl Hierarchies {
     fn create_v2(&self, names: &[&str]) -> Result<()> {
         let mut path = self.tracking.clone();
         for (depth, name) in names.iter().enumerate() {
-            let available = fs::read_to_string(path.join("cgroup.controllers"))
-                .with_context(|| format!("cannot read the controllers of {}", path.display()))?;
-            let enable: Vec<_> = available
-                .split_whitespace()
-                .map(|controller| format!("+{controller}"))
-                .collect();
-            let result = write(&path.join("cgroup.subtree_control"), &enable.join(" "));
-            // The machine's root may be managed by systemd, which has enabled what it wants itself.
+            // The machine's root has what it needs already.
             if depth > 0 {
-                result?;
+                enable_all(&path)?;
             }
             path.push(name);
             make(&path)?;
@@ -186,6 +182,12 @@ impl Hierarchies {
             // Fails, as it should, while another cluster is there.
             let _ = fs::remove_dir(&top);
         }
+        if self.version == Version::V2 {
+            let _lock = RootControllers::hold()?;
+            if !self.tracking.join(TOP).exists() {
+                RootControllers::of(&self.tracking).restore()?;
+            }
+        }
         Ok(())
     }
 
@@ -196,6 +198,11 @@ impl Hierarchies {
             .any(|hierarchy| hierarchy.join(TOP).join(cluster).exists())
     }
 
+    /// The controllers that are on for all groups of the machine, where the kernel lets them be turned on and off.
+    pub fn controllers(&self) -> Option<String> {
+        (self.version == Version::V2).then(|| RootControllers::of(&self.tracking).enabled())
+    }
+
     /// The groups of all clusters that there are.
     pub fn list(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
@@ -204,6 +211,17 @@ impl Hierarchies {
         }
         found
     }
+}
+
+/// Lets the groups below this one of version 2 have every controller that it has itself.
+fn enable_all(group: &Path) -> Result<()> {
+    let available = fs::read_to_string(group.join("cgroup.controllers"))
+        .with_context(|| format!("cannot read the controllers of {}", group.display()))?;
+    let enable: Vec<_> = available
+        .split_whitespace()
+        .map(|controller| format!("+{controller}"))
+        .collect();
+    write(&group.join("cgroup.subtree_control"), &enable.join(" "))
 }
 
 fn make(path: &Path) -> Result<()> {

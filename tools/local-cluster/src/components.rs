@@ -9,7 +9,7 @@ use super::binaries::KubeBinaries;
 use super::cgroup::Hierarchies;
 use super::configuration::{Containerd, Corefile, KubeProxy, Kubelet, Node, PodNetwork, base, json};
 use super::network::Network;
-use super::plan::{Check, ClusterSpec, Planned, Program, Step, node_name};
+use super::plan::{Check, ClusterSpec, Leftovers, Planned, Program, Step, node_name};
 use super::secrets;
 use super::state::State;
 
@@ -62,16 +62,19 @@ impl Builder<'_> {
     fn etcd(&self) -> Step {
         let client = "http://127.0.0.1:2379";
         let peer = "http://127.0.0.1:2380";
+        let mut flags = vec![
+            flag("data-dir", self.state.path("etcd").display()),
+            flag("listen-client-urls", client),
+            flag("advertise-client-urls", client),
+            flag("listen-peer-urls", peer),
+        ];
+        // Nothing is gained by waiting for the disk where nobody goes on with what is on it.
+        if self.spec.leftovers == Leftovers::Remove {
+            flags.push("--unsafe-no-fsync".to_owned());
+        }
         self.control_plane(
             "etcd",
-            &[
-                flag("data-dir", self.state.path("etcd").display()),
-                flag("listen-client-urls", client),
-                flag("advertise-client-urls", client),
-                flag("listen-peer-urls", peer),
-                // A cluster does not outlive the machine's boot, so nothing is gained by waiting for the disk.
-                "--unsafe-no-fsync".to_owned(),
-            ],
+            &flags,
             &[],
             Check::Http {
                 address: local(2379),

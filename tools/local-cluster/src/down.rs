@@ -48,11 +48,13 @@ pub fn down_if_there(name: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// Ends every cluster and removes what was built for them.
+/// Ends every cluster, and removes what was built and all else that outlives a clone.
 pub fn purge() -> Result<()> {
     for name in ["dev", "test", super::FORWARD_ONLY] {
         down(name)?;
     }
+    // Whoever builds, in this clone or another, is not to lose what it is building.
+    let _programs = super::binaries::hold_builds()?;
     let root = Path::new(super::state::ROOT);
     mounts::clear_below(root)?;
     remove_folder(root)
@@ -60,6 +62,17 @@ pub fn purge() -> Result<()> {
 
 /// Removes everything of the cluster that there is, and fails if something stays.
 pub fn clear(state: &State) -> Result<()> {
+    end(state)?;
+    remove_folder(&state.folder)
+}
+
+/// Ends the cluster's processes at once, as a loss of power does, and leaves its files.
+pub fn crash(name: &str) -> Result<()> {
+    end(&State::of(name))
+}
+
+/// Ends everything of the cluster that runs, and leaves its files.
+pub fn end(state: &State) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let groups = Hierarchies::find()?;
     // Once the supervisor has ended, nothing is started any more.
@@ -82,8 +95,7 @@ pub fn clear(state: &State) -> Result<()> {
             removed?;
         }
     }
-    mounts::clear_below(&state.folder)?;
-    remove_folder(&state.folder)
+    mounts::clear_below(&state.folder)
 }
 
 /// The cluster's links on the host.

@@ -63,6 +63,11 @@ impl Snapshot {
                 .iter()
                 .map(|group| format!("control group {}", group.display())),
         );
+        lines.extend(
+            Hierarchies::find()?
+                .controllers()
+                .map(|on| format!("controllers {on}")),
+        );
         lines.extend(printed(
             "link",
             Command::new("ip").args(["-brief", "link", "show"]),

@@ -2,7 +2,7 @@
 //!
 //! `up` writes a cluster's files and starts its supervisor, which does everything else; `down` ends
 //! whatever is in the cluster's control group and removes what it left. Neither relies on the other
-//! having finished: both begin by looking at what is there.
+//! having finished: both begin by looking at what is there. `up` goes on with what a crash or a reboot left.
 
 mod binaries;
 mod certificates;
@@ -10,6 +10,7 @@ mod cgroup;
 mod check;
 mod components;
 mod configuration;
+mod controllers;
 mod down;
 pub mod forward;
 mod leaks;
@@ -35,8 +36,8 @@ pub const PACKAGES: &[&str] = &[
 ];
 
 pub use binaries::{KubeBinaries, Simulated, binaries, helm, simulated};
-pub use down::{down, down_if_there, purge, supervisor_of};
+pub use down::{crash, down, down_if_there, purge, supervisor_of};
 pub use leaks::Snapshot;
 pub use network::MAX_NODES;
-pub use plan::{ClusterSpec, Forwarder};
+pub use plan::{ClusterSpec, Forwarder, Leftovers};
 pub use up::{FORWARD_ONLY, Running, forward_only, forwarder, up};

@@ -3,8 +3,11 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::process::Command;
 
 use anyhow::{Result, bail};
+
+use host::command;
 
 /// More nodes than a person needs on one machine; the address plan would hold 63.
 pub const MAX_NODES: u8 = 16;
@@ -14,6 +17,25 @@ pub const MAX_NODES: u8 = 16;
 pub struct Cidr {
     pub address: Ipv4Addr,
     pub bits: u8,
+}
+
+impl Cidr {
+    /// The range that an address with a prefix length is in.
+    fn network(self) -> Self {
+        let mask = u32::MAX.checked_shl(32 - u32::from(self.bits)).unwrap_or(0);
+        Self {
+            address: Ipv4Addr::from_bits(self.address.to_bits() & mask),
+            ..self
+        }
+    }
+}
+
+/// The first of the listed routes that is more than a way for everything else.
+fn other_route(listed: &str) -> Option<&str> {
+    listed
+        .lines()
+        .map(str::trim)
+        .find(|route| !route.is_empty() && !route.starts_with("default ") && !route.starts_with("0.0.0.0/0 "))
 }
 
 impl fmt::Display for Cidr {
@@ -61,6 +83,30 @@ impl Network {
             address: self.address(node - 1, 2),
             bits: 24,
         }
+    }
+
+    /// Refuses to take over addresses that this machine reaches some other way: a route that is there, such as a VPN's,
+    /// would lose them.
+    pub fn is_free(&self, nodes: u8) -> Result<()> {
+        let mut ranges = vec![self.services()];
+        for node in 1..=nodes {
+            ranges.extend([self.host(node).network(), self.node_pods(node)]);
+        }
+        for range in ranges {
+            for which in ["match", "root"] {
+                let range = range.to_string();
+                let routes = ["-4", "route", "show", "to", which, &range];
+                let found = command::output(Command::new("ip").args(routes))?;
+                if let Some(route) = other_route(&found) {
+                    bail!(
+                        "this machine has a route to addresses of {range}, which cluster {} needs: {route}; remove it \
+                         (`ip route delete …`, or end the VPN that made it) while the cluster runs",
+                        self.cluster
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The name of the host's end of the link, at most 15 characters, as the kernel asks.
@@ -144,6 +190,38 @@ mod tests {
             last < 128,
             "the services begin at 128, the last node's pods are at {last}"
         );
+    }
+
+    /// In a network of its own, which ends with the thread that is in it.
+    #[test]
+    fn a_route_that_is_there_is_named_and_not_taken_over() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let test = Network::of("test").unwrap();
+        let attempts = ["198.19.64.0/24", "198.19.128.0/25", "198.18.0.0/15", "default"].map(|range| {
+            let test = test.clone();
+            let attempt = std::thread::spawn(move || {
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                for line in [
+                    "link add elsewhere type veth peer name other",
+                    "link set elsewhere up",
+                    &format!("route add {range} dev elsewhere"),
+                ] {
+                    command::output(Command::new("ip").args(line.split(' '))).unwrap();
+                }
+                test.is_free(1).map_err(|error| error.to_string())
+            });
+            attempt.join().unwrap()
+        });
+        for refused in &attempts[..3] {
+            let message = refused.as_ref().unwrap_err();
+            assert!(
+                message.contains("dev elsewhere") && message.contains("cluster test"),
+                "{message}"
+            );
+        }
+        assert_eq!(attempts[3], Ok(()), "everybody has a default route");
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Namespaces {
         host.extend(
             plan.routes
                 .iter()
-                .map(|range| format!("route replace {range} via {}", plan.via)),
+                .map(|range| format!("route add {range} via {}", plan.via)),
         );
         // Named namespaces are looked up through the file system, which `ip -batch` shares with us.
         batch(&host).with_context(|| format!("cannot make the link {}", plan.link))?;

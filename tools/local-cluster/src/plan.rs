@@ -91,8 +91,17 @@ pub struct ClusterSpec {
     /// The image that holds pods' namespaces; see `tools/local-cluster/programs/pause`.
     pub pause_image: String,
     pub forwarder: Option<Forwarder>,
+    pub leftovers: Leftovers,
     /// Seconds between two changes of the nodes' proxies, where they are to be as slow as in a large cluster.
     pub proxy_seconds: Option<u8>,
+}
+
+/// What becomes of a cluster that has ended by itself, by a crash or with the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftovers {
+    /// It is gone on with: its objects and volumes stay.
+    Keep,
+    Remove,
 }
 
 /// A port of the host that leads to a Service.
@@ -198,6 +207,7 @@ mod tests {
                 service: "development-api".to_owned(),
                 port: 80,
             }),
+            leftovers: Leftovers::Remove,
             proxy_seconds: None,
         };
         Planned::new(&spec, &KubeBinaries::in_folder(Path::new("/bin-folder"))).unwrap()

@@ -14,7 +14,7 @@ use super::process::Identity;
 /// The folder of everything that outlives one run: built programs, images, clusters.
 pub const ROOT: &str = "/var/lib/rates-local-cluster";
 
-/// The folder of one cluster. It can be made again from nothing: a cluster that is down has none.
+/// The folder of one cluster. A cluster that is down has none; one that ended by itself has all of it.
 #[derive(Clone, Debug)]
 pub struct State {
     pub name: String,
@@ -88,6 +88,29 @@ impl State {
         self.node(node).join("containerd.sock")
     }
 
+    /// Whether a volume was made in it that is still there.
+    pub fn has_volumes(&self) -> bool {
+        let nodes = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        nodes
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("node-"))
+            .filter_map(|entry| fs::read_dir(entry.path().join("volumes")).ok())
+            .any(|mut volumes| volumes.next().is_some())
+    }
+
+    /// Puts aside what the next supervisor and `up` would take for news of theirs. The logs of the last life stay beside
+    /// the new ones.
+    pub fn begin_another_life(&self) -> Result<()> {
+        let (log, last) = (self.path("log"), self.path("log.last"));
+        let begin = || -> std::io::Result<()> {
+            for file in ["status.json", "supervisor.json"] {
+                gone(fs::remove_file(self.path(file)))?;
+            }
+            gone(fs::remove_dir_all(&last))?;
+            gone(fs::rename(&log, &last))
+        };
+        begin().with_context(|| format!("cannot put aside what is left in {}", self.folder.display()))
+    }
+
     pub fn record(&self) -> Option<Record> {
         read(&self.path("cluster.json"))
     }
@@ -102,19 +125,18 @@ impl State {
 
     /// Takes the lock under which this cluster is started or ended; waits for whoever has it.
     pub fn lock(&self) -> Result<fs::File> {
-        let folder = Path::new(ROOT).join("locks");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let path = folder.join(&self.name);
-        let file = fs::File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        if file.try_lock().is_err() {
-            host::terminal::note(format_args!(
-                "waiting for another command that is at work on cluster {}",
-                self.name
-            ));
-            file.lock()
-                .with_context(|| format!("cannot lock {}", path.display()))?;
-        }
-        Ok(file)
+        host::lock::hold(
+            &Path::new(ROOT).join("locks").join(&self.name),
+            &format!("another command that is at work on cluster {}", self.name),
+        )
+    }
+}
+
+/// What is not there needs not be moved.
+fn gone(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 

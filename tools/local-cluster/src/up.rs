@@ -15,7 +15,7 @@ use super::cgroup::Hierarchies;
 use super::components::FORWARDER;
 use super::down;
 use super::network::{MAX_NODES, Network};
-use super::plan::{Check, ClusterSpec, Plan, Planned, Program, Step as PlannedStep, node_name};
+use super::plan::{Check, ClusterSpec, Leftovers, Plan, Planned, Program, Step as PlannedStep, node_name};
 use super::process::Identity;
 use super::secrets;
 use super::state::{Phase, Record, State, Status, tail, write_json, write_private};
@@ -51,9 +51,21 @@ pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
     let supervisor = if let Some(supervisor) = running(&state, &version, spec.nodes)? {
         supervisor
     } else {
-        down::clear(&state)?;
-        write(&state, &planned, &version, binaries)?;
-        secrets::write(&state, &network, spec.nodes)?;
+        if goes_on(&state, &version, spec.leftovers)? {
+            note(format_args!(
+                "cluster {} has ended without `cargo xtask down`: going on with it",
+                spec.name
+            ));
+            down::end(&state)?;
+            state.begin_another_life()?;
+            network.is_free(spec.nodes)?;
+            write(&state, &planned, &version, &binaries.folder)?;
+        } else {
+            down::clear(&state)?;
+            network.is_free(spec.nodes)?;
+            write(&state, &planned, &version, &binaries.folder)?;
+            secrets::write(&state, &network, spec.nodes)?;
+        }
         supervise(&state, Environment::Clean)?
     };
     follow(&state, &supervisor)?;
@@ -69,6 +81,28 @@ pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
         kubectl: binaries.kubectl.clone(),
         nodes,
     })
+}
+
+/// Whether a cluster that does not run is gone on with, as it has volumes; an error where it would have to be removed.
+fn goes_on(state: &State, version: &str, leftovers: Leftovers) -> Result<bool> {
+    if leftovers == Leftovers::Remove || !state.has_volumes() {
+        return Ok(false);
+    }
+    let record = state.record();
+    if record.as_ref().is_some_and(|record| record.version == version) {
+        return Ok(true);
+    }
+    let clone = record.map_or_else(
+        || "a clone that is not known any more".to_owned(),
+        |record| record.clone.display().to_string(),
+    );
+    bail!(
+        "cluster {0} does not run, and what is left of it was made with other programs or settings (from {clone}): \
+         it has volumes, in {1}/node-*/volumes. To remove it with them and start anew: `--fresh`, or \
+         `cargo xtask down --cluster {0}`",
+        state.name,
+        state.folder.display()
+    );
 }
 
 /// The supervisor of a live cluster that can be used as it is; an error for one that cannot.
@@ -101,7 +135,7 @@ fn running(state: &State, version: &str, nodes: u8) -> Result<Option<Identity>> 
 }
 
 /// Writes what the supervisor needs, and what the next command needs to know it again.
-fn write(state: &State, planned: &Planned, version: &str, binaries: &KubeBinaries) -> Result<()> {
+fn write(state: &State, planned: &Planned, version: &str, programs: &Path) -> Result<()> {
     let nodes = u8::try_from(planned.plan.nodes.len())?;
     fs::create_dir_all(state.path("log"))
         .with_context(|| format!("cannot make {}", state.folder.display()))?;
@@ -111,7 +145,7 @@ fn write(state: &State, planned: &Planned, version: &str, binaries: &KubeBinarie
             version: version.to_owned(),
             clone: workspace::root(),
             nodes,
-            programs: binaries.folder.clone(),
+            programs: programs.to_path_buf(),
         },
     )?;
     for (path, contents) in &planned.files {
@@ -179,10 +213,15 @@ fn follow(state: &State, supervisor: &Identity) -> Result<()> {
                     return Ok(());
                 }
                 Phase::Failed => bail!(
-                    "cluster {} did not start: {}\nall logs: {}",
+                    "cluster {} did not start: {}\nall logs: {}{}",
                     state.name,
                     status.error.unwrap_or_default(),
-                    state.path("log").display()
+                    state.path("log").display(),
+                    if state.has_volumes() {
+                        "\nto remove it, with its volumes, and start anew: `--fresh`"
+                    } else {
+                        ""
+                    }
                 ),
                 Phase::Starting => {}
             }
@@ -230,11 +269,11 @@ pub fn forwarder(name: &str) -> Option<i32> {
 pub const FORWARD_ONLY: &str = "forward";
 
 /// Keeps kubectl running with these arguments, which make it listen on the address.
-pub fn forward_only(binaries: &KubeBinaries, arguments: &[String], listen: SocketAddr) -> Result<()> {
+pub fn forward_only(kubectl: &Path, arguments: &[String], listen: SocketAddr) -> Result<()> {
     let step = PlannedStep {
         name: FORWARDER.to_owned(),
         node: None,
-        process: Some(Program::new(&binaries.kubectl, arguments.iter().cloned())),
+        process: Some(Program::new(kubectl, arguments.iter().cloned())),
         after: Vec::new(),
         ready: Check::Listens(listen),
     };
@@ -254,7 +293,7 @@ pub fn forward_only(binaries: &KubeBinaries, arguments: &[String], listen: Socke
         supervisor
     } else {
         down::clear(&state)?;
-        write(&state, &planned, &version, binaries)?;
+        write(&state, &planned, &version, kubectl)?;
         supervise(&state, Environment::Inherited)?
     };
     follow(&state, &supervisor)

@@ -1,12 +1,16 @@
 //! The local cluster itself: quick when it runs, cleared when it died, gone without a trace when it is taken down.
 
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
 use super::tally::{Outcome, Tally};
-use local_cluster::{ClusterSpec, KubeBinaries, Snapshot};
+use host::command;
+use images::Image;
+use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Running, Snapshot};
 
 /// `up` on a running cluster, images and all else aside.
 const QUICK: Duration = Duration::from_secs(10);
@@ -55,6 +59,84 @@ pub fn dead_cluster_is_cleared(tally: &mut Tally, spec: &ClusterSpec, binaries: 
     tally.check("the remains of a dead cluster are cleared by up", || {
         cut_off(spec, binaries, Duration::from_secs(3))?;
         local_cluster::up(spec, binaries)?;
+        Ok(Outcome::Passed)
+    });
+}
+
+/// A claim and a pod that is ready once it has the claim's volume.
+const POD_WITH_VOLUME: &str = r"
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept, namespace: default}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: kept, namespace: default}
+spec:
+  containers: [{name: pause, image: PAUSE, volumeMounts: [{name: kept, mountPath: /kept}]}]
+  terminationGracePeriodSeconds: 0
+  volumes: [{name: kept, persistentVolumeClaim: {claimName: kept}}]
+";
+
+/// What a crash or a reboot ended is gone on with, its volumes too, until it is asked to start anew.
+pub fn crashed_cluster_goes_on(tally: &mut Tally, spec: &ClusterSpec, binaries: &KubeBinaries) {
+    tally.check("a cluster that crashed goes on with its volumes", || {
+        let kept = ClusterSpec {
+            leftovers: Leftovers::Keep,
+            ..spec.clone()
+        };
+        local_cluster::down_if_there(&spec.name)?;
+        let running = local_cluster::up(&kept, binaries)?;
+        let pause = images::build(&[Image::Pause])?;
+        install::import(&running, &pause)?;
+        let folder = tempfile::tempdir()?;
+        let manifest = folder.path().join("pod.yaml");
+        fs::write(&manifest, POD_WITH_VOLUME.replace("PAUSE", &spec.pause_image))?;
+        command::output(running.kubectl().arg("apply").arg("--filename").arg(&manifest))?;
+        let ready = |running: &Running| {
+            let wait = ["wait", "pod/kept", "--for=condition=Ready", "--timeout=120s"];
+            command::output(running.kubectl().args(wait)).map(drop)
+        };
+        ready(&running)?;
+        let path = "jsonpath={.items[0].spec.local.path}{.items[0].spec.hostPath.path}";
+        let volume = command::output(
+            running
+                .kubectl()
+                .args(["get", "persistentvolumes", "--output", path]),
+        )?;
+        let marker = Path::new(&volume).join("marker");
+        fs::write(&marker, "of the first life")?;
+        let restarts = || -> Result<String> {
+            let count = "jsonpath={.status.containerStatuses[0].restartCount}";
+            command::output(running.kubectl().args(["get", "pod", "kept", "--output", count]))
+        };
+        ensure!(restarts()? == "0", "the pod restarts by itself");
+
+        local_cluster::crash(&spec.name)?;
+        let again = local_cluster::up(&kept, binaries)?;
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while restarts()? == "0" {
+            ensure!(Instant::now() < deadline, "the pod is not started again");
+            thread::sleep(Duration::from_millis(200));
+        }
+        ready(&again)?;
+        ensure!(marker.exists(), "the volume is another one");
+
+        local_cluster::crash(&spec.name)?;
+        let several = ClusterSpec {
+            nodes: spec.nodes + 1,
+            ..kept
+        };
+        let refused = local_cluster::up(&several, binaries);
+        let message = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        ensure!(
+            message.contains("--fresh"),
+            "what would remove it is not refused: {message}"
+        );
+        ensure!(marker.exists(), "the volume is gone without a word");
+        local_cluster::up(spec, binaries)?;
+        ensure!(!marker.exists(), "a test begins with what another one left");
         Ok(Outcome::Passed)
     });
 }

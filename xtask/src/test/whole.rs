@@ -9,7 +9,7 @@ use super::lifecycle;
 use super::programs::{self, TestProgram};
 use super::tally::Tally;
 use host::terminal::{Step, note};
-use local_cluster::{ClusterSpec, KubeBinaries, Snapshot};
+use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Snapshot};
 
 /// The cluster's name; `up` has another, so both run side by side.
 const CLUSTER: &str = "test";
@@ -32,6 +32,7 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestPr
         nodes: 1,
         pause_image: install::pause_image()?,
         forwarder: None,
+        leftovers: Leftovers::Remove,
         proxy_seconds: None,
     };
     let binaries = local_cluster::binaries()?;
@@ -43,6 +44,7 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestPr
     let before = Snapshot::take()?;
     lifecycle::cut_off_starts_are_cleared(tally, &spec, &binaries, &before);
     lifecycle::dead_cluster_is_cleared(tally, &spec, &binaries);
+    lifecycle::crashed_cluster_goes_on(tally, &spec, &binaries);
     lifecycle::second_up_is_quick(tally, &spec, &binaries);
     let tested = environments(tally, None, &spec, &binaries, program);
     lifecycle::down_leaves_nothing(tally, CLUSTER, &before);

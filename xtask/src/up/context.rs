@@ -1,5 +1,6 @@
 //! `up --context`: the same on a cluster of your own. Images go to a registry that the cluster pulls from;
-//! the port is led to the Service by kubectl, which holds on to one pod at a time.
+//! the port is led to the Service by kubectl, which holds on to one pod at a time. It is the kubectl on PATH: nothing of
+//! the local cluster is built.
 
 use std::process::Command;
 
@@ -7,14 +8,19 @@ use anyhow::{Context as _, Result};
 
 use super::{ENVIRONMENT, NAMESPACE, SERVICE, SERVICE_PORT, environment};
 use host::terminal::Step;
-use host::{command, preflight};
+use host::{command, packages, preflight};
 use images::{Built, Image};
 
 pub fn run(context: &str, registry: &str, port: u16) -> Result<()> {
-    let binaries = local_cluster::binaries()?;
+    preflight::builder()?;
+    let program = packages::find("kubectl").context(
+        "no kubectl is on PATH: install one of the cluster's version (https://kubernetes.io/docs/tasks/tools/), and put \
+         its folder on PATH",
+    )?;
+    packages::install(&images::PACKAGES.iter().copied().collect())?;
     install::compile()?;
     let kubectl = || {
-        let mut command = Command::new(&binaries.kubectl);
+        let mut command = Command::new(&program);
         command.args(["--context", context]);
         command
     };
@@ -33,7 +39,7 @@ pub fn run(context: &str, registry: &str, port: u16) -> Result<()> {
         format!("service/{SERVICE}"),
         format!("{port}:{SERVICE_PORT}"),
     ];
-    local_cluster::forward_only(&binaries, &arguments, preflight::local(port))?;
+    local_cluster::forward_only(&program, &arguments, preflight::local(port))?;
     environment::answers(preflight::local(port))
 }
 

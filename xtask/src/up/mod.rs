@@ -11,7 +11,10 @@ use anyhow::{Context as _, Result};
 
 use host::preflight;
 use install::access_folder;
-use local_cluster::{ClusterSpec, Forwarder, KubeBinaries, Running};
+use local_cluster::{ClusterSpec, Forwarder, KubeBinaries, Leftovers, Running};
+
+/// The local cluster's name.
+const CLUSTER: &str = "dev";
 
 /// What `up` leaves running: the sample environment and its Service.
 const ENVIRONMENT: &str = "development";
@@ -27,6 +30,10 @@ pub struct Arguments {
     /// The port of 127.0.0.1 that leads to the environment
     #[arg(long, default_value_t = 3000)]
     port: u16,
+    /// End and remove what there is of the local cluster first, with its volumes. Without it, a cluster that a crash or a
+    /// reboot ended is gone on with
+    #[arg(long, conflicts_with = "context")]
+    fresh: bool,
     /// Use the cluster of this context of your kubeconfig instead of a local one
     #[arg(long, requires = "registry")]
     context: Option<String>,
@@ -36,12 +43,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    preflight::machine()?;
+    preflight::root()?;
     preflight::port(
         preflight::local(arguments.port),
         local_cluster::forwarder(cluster_name(arguments)),
     )?;
-    install::packages()?;
     match (&arguments.context, &arguments.registry) {
         (Some(context), Some(registry)) => context::run(context, registry, arguments.port),
         _ => local(arguments),
@@ -52,13 +58,17 @@ fn cluster_name(arguments: &Arguments) -> &'static str {
     if arguments.context.is_some() {
         local_cluster::FORWARD_ONLY
     } else {
-        "dev"
+        CLUSTER
     }
 }
 
 fn local(arguments: &Arguments) -> Result<()> {
+    install::prepare()?;
+    if arguments.fresh {
+        local_cluster::down_if_there(CLUSTER)?;
+    }
     let spec = ClusterSpec {
-        name: "dev".to_owned(),
+        name: CLUSTER.to_owned(),
         nodes: arguments.nodes,
         pause_image: install::pause_image()?,
         forwarder: Some(Forwarder {
@@ -67,6 +77,7 @@ fn local(arguments: &Arguments) -> Result<()> {
             service: SERVICE.to_owned(),
             port: SERVICE_PORT,
         }),
+        leftovers: Leftovers::Keep,
         proxy_seconds: None,
     };
     let (running, binaries) = install::with_operator(&spec)?;
