@@ -129,9 +129,15 @@ fn look_again(
     let overlap = tokens.and_then(|tokens| Some(tokens.previous.as_ref()?.until));
     let unready = pods::of(observed, Component::Api)
         .filter(|pod| !is_ready(pod))
-        .filter_map(trouble::unready_at)
-        .filter(|at| *at > now)
-        .min();
+        .filter_map(trouble::unready_at);
+    // What may pass counts once it lasts.
+    let lasting = observed.pods.iter().filter(|pod| !is_ready(pod));
+    let lasting = lasting.flat_map(|pod| {
+        [trouble::unplaced_at(pod), trouble::unstarted_at(pod)]
+            .into_iter()
+            .flatten()
+    });
+    let unready = unready.chain(lasting).filter(|at| *at > now).min();
     let due = [seed, migrate, overlap, unready].into_iter().flatten().min();
     let due = due.map(|due| {
         let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);

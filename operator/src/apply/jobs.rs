@@ -8,7 +8,7 @@ use super::{Error, Writer, compare, named, write_error};
 use crate::build::JobChild;
 use crate::dereference::Observed;
 use crate::identity::{COMPONENT_LABEL, Claim, Component, MANAGER};
-use crate::validate::{Environment, Judgement, Migration, Seeding, judge};
+use crate::validate::{Environment, Judgement, Migration, Seeding, judge, lingers};
 
 impl Writer<'_> {
     /// Starts a Job, or the attempt that takes the place of a lost one.
@@ -62,7 +62,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Removes Jobs with inputs of the past. The newest that did its work stays for its log.
+    /// Removes Jobs with inputs of the past. The newest that did its work stays for its log, unless a container that
+    /// is not ours keeps its pod: that one goes as soon as the status has the report.
     pub(super) async fn remove_stale_jobs(
         &self,
         environment: &Environment,
@@ -88,6 +89,19 @@ impl Writer<'_> {
             beside.as_ref() == Some(&job.name_any())
                 && matches!(judge(job, &observed.pods), Judgement::Active)
         };
+        let status = observed.environment.status.as_ref();
+        let known = status.and_then(|status| status.database.as_ref());
+        let reported = |component| match component {
+            Component::Seed => {
+                let seed = known.and_then(|known| known.seed.as_ref());
+                matches!(&environment.seeding, Seeding::Done(done) if Some(done) == seed)
+            }
+            Component::Migrate => {
+                let schema = known.and_then(|known| known.schema.as_ref());
+                matches!(&environment.migration, Migration::Done(done) if Some(done) == schema)
+            }
+            Component::Postgres | Component::Api => false,
+        };
         for (component, current) in [(Component::Seed, seed), (Component::Migrate, migrate)] {
             let mut jobs: Vec<&Job> = observed
                 .jobs
@@ -98,8 +112,9 @@ impl Writer<'_> {
             let mut kept = current.is_some();
             for job in jobs {
                 let done = !kept && matches!(judge(job, &observed.pods), Judgement::Succeeded(_));
+                let lingers = done && reported(component) && lingers(job, &observed.pods);
                 kept |= done;
-                let stays = done || Some(job.name_any()) == current || ends_by_itself(job);
+                let stays = (done && !lingers) || Some(job.name_any()) == current || ends_by_itself(job);
                 if !stays && job.metadata.deletion_timestamp.is_none() {
                     self.delete(job).await?;
                 }

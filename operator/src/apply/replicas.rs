@@ -33,15 +33,14 @@ impl Writer<'_> {
             return self.ensure(desired, Some(&kept)).await;
         };
         self.check(existing)?;
+        // Resumed, or scaled by somebody: an autoscaler leaves alone what is at zero.
+        if existing.spec.as_ref().and_then(|spec| spec.replicas) == Some(0) {
+            let woken = self.ensure(with_replicas(&desired, *min), Some(existing)).await?;
+            let kept = self.keep(&woken).await?;
+            return self.ensure(desired, Some(&kept)).await;
+        }
         if applies(&existing.metadata, &["f:spec", "f:replicas"]) {
-            // Resumed: an autoscaler leaves alone what is at zero.
-            let suspended = existing.spec.as_ref().and_then(|spec| spec.replicas) == Some(0);
-            let kept = if suspended {
-                let resumed = self.ensure(with_replicas(&desired, *min), Some(existing)).await?;
-                self.keep(&resumed).await?
-            } else {
-                self.keep(existing).await?
-            };
+            let kept = self.keep(existing).await?;
             return self.ensure(desired, Some(&kept)).await;
         }
         self.ensure(desired, Some(existing)).await

@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use super::pod;
 use crate::identity::Component;
-use crate::validate::{ATTEMPT, Environment, JobRun, LAST_FAILURE, LOAD, Migration, SeedSource, Seeding};
+use crate::validate::{
+    ATTEMPT, DUMP, Environment, JobRun, LAST_FAILURE, LOAD, MIGRATE, Migration, PUBLISH, SeedSource, Seeding,
+};
 
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
 /// A Job and the attempt it is; Jobs are created and deleted, never changed.
@@ -73,7 +75,7 @@ pub fn migrate(environment: &Environment) -> Option<JobChild> {
         args: Some(vec!["migrate".to_owned()]),
         env: Some(vec![pod::variable(URI_FILE.0, URI_FILE.1)]),
         volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
-        ..pod::container("migrate", &environment.api.image, &environment.jobs.others)
+        ..pod::container(MIGRATE, &environment.api.image, &environment.jobs.others)
     };
     let pod_spec = PodSpec {
         service_account_name: Some(identity.jobs()),
@@ -135,7 +137,7 @@ fn dump(environment: &Environment) -> Container {
     Container {
         args: Some(["dump", "--output", "/seed/dump.sql"].map(str::to_owned).into()),
         volume_mounts: Some(vec![pod::mount("seed", "/seed")]),
-        ..pod::container("dump", &environment.api.image, &environment.jobs.others)
+        ..pod::container(DUMP, &environment.api.image, &environment.jobs.others)
     }
 }
 
@@ -199,7 +201,7 @@ fn publish(environment: &Environment) -> Container {
             pod::field("POD_UID", "metadata.uid"),
         ]),
         volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
-        ..pod::container("publish", &environment.api.image, &environment.jobs.others)
+        ..pod::container(PUBLISH, &environment.api.image, &environment.jobs.others)
     }
 }
 

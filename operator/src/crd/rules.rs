@@ -2,7 +2,8 @@
 //!
 //! What depends on what was made looks at the old status, which only the operator writes; a
 //! field that can be absent is asked for with `has()` on both sides, or adding and removing it
-//! would slip past.
+//! would slip past. What did not change always passes: the status may come to contradict it, when a
+//! kept or enlarged volume is taken up, and each rule judges every write, also of the status.
 
 /// Leaves room for the names made of it: `data-NAME-postgres-0` and a Job's hash in 63 characters.
 pub const NAME: &str =
@@ -16,6 +17,7 @@ pub const SEED: &str = "!has(oldSelf.status) || !has(oldSelf.status.database) ||
 /// A volume does not shrink below what was asked for it, by the spec or by a profile.
 pub const SIZE: &str = "!has(oldSelf.status) || !has(oldSelf.status.database) || !has(oldSelf.status.database.storage) \
     || !has(self.spec.database.storage.size) || !isQuantity(self.spec.database.storage.size) \
+    || (has(oldSelf.spec.database.storage.size) && self.spec.database.storage.size == oldSelf.spec.database.storage.size) \
     || quantity(self.spec.database.storage.size).compareTo(quantity(oldSelf.status.database.storage.size)) >= 0";
 
 /// A volume does not move to another class.
@@ -27,5 +29,7 @@ pub const STORAGE_CLASS: &str = "!has(oldSelf.status) || !has(oldSelf.status.dat
 /// The files of a database have the format of its major version.
 pub const VERSION: &str = "!has(oldSelf.status) || !has(oldSelf.status.database) || !has(oldSelf.status.database.version) \
     || has(self.spec.database.image) \
+    || (!has(oldSelf.spec.database.image) && has(self.spec.database.version) == has(oldSelf.spec.database.version) \
+    && (!has(self.spec.database.version) || self.spec.database.version == oldSelf.spec.database.version)) \
     || (has(self.spec.database.version) ? self.spec.database.version : '13.5').split('.')[0] \
     == oldSelf.status.database.version.split('.')[0]";

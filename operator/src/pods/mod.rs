@@ -3,7 +3,7 @@
 pub mod trouble;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
 
 use crate::dereference::Observed;
@@ -62,11 +62,21 @@ pub fn has_begun(pod: &Pod) -> bool {
 
 /// Why the scheduler found no node.
 pub fn unscheduled(pod: &Pod) -> Option<&str> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let condition = conditions
-        .iter()
-        .find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
-    condition.message.as_deref()
+    unscheduled_condition(pod)?.message.as_deref()
+}
+
+/// What the scheduler says of a pod for which it found no node.
+pub fn unscheduled_condition(pod: &Pod) -> Option<&PodCondition> {
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
+}
+
+/// The pod of a Job that is not being deleted.
+pub fn of_job<'a>(observed: &'a Observed, job: &str) -> Option<&'a Pod> {
+    observed.pods.iter().find(|pod| {
+        let name = pod.labels().get("batch.kubernetes.io/job-name");
+        name.is_some_and(|name| name == job) && pod.metadata.deletion_timestamp.is_none()
+    })
 }
 
 /// Whether the Deployment gave up waiting for a rollout to go on.

@@ -7,12 +7,17 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use super::{all_containers, containers, unscheduled};
+use super::{all_containers, containers, unscheduled, unscheduled_condition};
 
 /// A container that ran for longer before it ended is not in a loop; the kubelet thinks so too.
 const SOUND_SECONDS: i64 = 600;
 /// A pod of the API that is not ready after that long has something wrong with it: it needs well below a second.
 const READY_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+/// For how long a pod that has a node is given for its images and what it mounts, before that counts as lasting: the
+/// kubelet has tried four times by then.
+const STARTED_WITHIN: SignedDuration = SignedDuration::from_secs(120);
+/// For how long a pod may wait for a node: those that are added on demand take some minutes.
+const PLACED_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 /// What PostgreSQL and the system say of a full disk.
 const FULL: &str = "No space left on device";
 
@@ -45,16 +50,46 @@ pub fn of_containers(pod: &Pod) -> Option<Trouble> {
         .find_map(|container| of_container(&pod.name_any(), container))
 }
 
-/// What is wrong with a pod: no node takes it, or its containers do not run.
-pub fn of(pod: &Pod) -> Option<Trouble> {
+/// What is wrong with a pod: no node takes it for long, or its containers do not run.
+pub fn of(pod: &Pod, now: Timestamp) -> Option<Trouble> {
     let unscheduled = || {
         let why = unscheduled(pod)?;
-        Some(Trouble {
+        let waits = unplaced_at(pod).is_some_and(|at| at > now);
+        (!waits).then(|| Trouble {
             reason: "Unschedulable",
             message: format!("{} finds no node: {why}", pod.name_any()),
         })
     };
     of_containers(pod).or_else(unscheduled)
+}
+
+/// That a pod waits for a node, which may be added for it.
+pub fn waits_for_node(pod: &Pod) -> Option<String> {
+    Some(format!(
+        "{} waits for a node: {}",
+        pod.name_any(),
+        unscheduled(pod)?
+    ))
+}
+
+/// When a pod that waits for a node counts as one that gets none.
+pub fn unplaced_at(pod: &Pod) -> Option<Timestamp> {
+    let since = unscheduled_condition(pod)?.last_transition_time.as_ref()?;
+    since.0.checked_add(PLACED_WITHIN).ok()
+}
+
+/// What is wrong with a pod's containers and will not pass: one failed pull is tried again.
+pub fn lasting(pod: &Pod, now: Timestamp) -> Option<Trouble> {
+    let trouble = of_containers(pod)?;
+    let may_pass = ["ImagePullFailed", "ContainerNotStarted"].contains(&trouble.reason);
+    (!may_pass || unstarted_at(pod).is_some_and(|at| at <= now)).then_some(trouble)
+}
+
+/// When what keeps a pod's containers from starting counts as lasting.
+pub fn unstarted_at(pod: &Pod) -> Option<Timestamp> {
+    let began = pod.status.as_ref()?.start_time.as_ref();
+    let began = began.or(pod.metadata.creation_timestamp.as_ref())?;
+    began.0.checked_add(STARTED_WITHIN).ok()
 }
 
 /// When a pod of the API whose container runs, and which is not ready, counts as one that will hardly get ready.

@@ -1,5 +1,6 @@
 //! `DatabaseReady`: a primary takes writes, or what it is waiting for.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim};
 use kube::ResourceExt;
 
@@ -13,7 +14,7 @@ use crate::validate::{
     Activity, Environment, Migration, Restart, Rotation, Seeding, is_ready, primary, restart,
 };
 
-pub fn said(environment: &Environment, observed: &Observed, applied: &Applied) -> Said {
+pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, now: Timestamp) -> Said {
     if environment.activity == Activity::Suspended {
         return match pods::of(observed, Component::Postgres).next() {
             Some(pod) => Said::no("Stopping", format!("{} is stopping", pod.name_any())),
@@ -41,8 +42,11 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied) -
     {
         return Said::no("WaitingForVolume", format!("waiting for volume {claim}"));
     }
-    if let Some(trouble) = trouble::of(pod) {
+    if let Some(trouble) = trouble::of(pod, now) {
         return trouble.into();
+    }
+    if let Some(waits) = trouble::waits_for_node(pod) {
+        return Said::no("WaitingForNode", waits);
     }
     let containers = pods::containers(pod);
     let started = |name: &str| {

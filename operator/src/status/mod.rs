@@ -80,9 +80,9 @@ pub fn status(
     let previous = observed.environment.status.clone().unwrap_or_default();
     let generation = observed.environment.metadata.generation;
     let counts = Pods::of(applied.deployment.as_ref());
-    let database = database::said(environment, observed, applied);
-    let seeded = progress::seeded(environment, observed);
-    let migrated = progress::migrated(environment, observed);
+    let database = database::said(environment, observed, applied, now);
+    let seeded = progress::seeded(environment, observed, now);
+    let migrated = progress::migrated(environment, observed, now);
     let api_trouble = progress::api_trouble(environment, observed, counts, now);
     let of_api = api_trouble.clone().map(Said::from);
     let trouble = [("database", &database), ("seed", &seeded), ("migrate", &migrated)]
@@ -90,6 +90,7 @@ pub fn status(
         .chain(of_api.iter().map(|said| ("api", said)))
         .find(|(_, said)| said.is_trouble())
         .map(|(part, said)| Said::no(said.reason, format!("{part}: {}", said.message)));
+    let waits_for_node = progress::waits_for_node(observed);
     let parts = Parts {
         trouble,
         database,
@@ -102,8 +103,10 @@ pub fn status(
                 applied.deployment.as_ref(),
                 counts,
                 api_trouble.as_ref(),
+                waits_for_node.as_ref(),
             )
         }),
+        waits_for_node,
         suspension: suspension::said(environment, observed),
         restarting: database::restarting(observed),
         rotating: database::rotating(environment),
@@ -177,6 +180,8 @@ struct Parts {
     exposed: Option<Said>,
     /// While the environment does not run.
     suspension: Option<Said>,
+    /// That a pod waits for a node.
+    waits_for_node: Option<String>,
     /// What the database is about to be restarted for.
     restarting: Option<String>,
     /// How far a rotation of the password is.
@@ -241,6 +246,9 @@ impl Parts {
             }
             (Seeding::Done(_), Migration::Done(_)) if self.counts.stuck => {
                 Said::no("RolloutStuck", self.api.message.clone())
+            }
+            (Seeding::Done(_), Migration::Done(_)) if self.waits_for_node.is_some() => {
+                Said::yes("WaitingForNode", self.waits_for_node.clone().unwrap_or_default())
             }
             (Seeding::Done(_), Migration::Done(_)) if !self.counts.rolled_out => {
                 Said::yes("RollingOut", self.rollout())

@@ -2,8 +2,6 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 
 use super::conditions::Said;
 use super::database;
@@ -11,12 +9,12 @@ use crate::dereference::Observed;
 use crate::identity::Component;
 use crate::pods::trouble::{self, Trouble};
 use crate::pods::{self, deadline_exceeded, progress_reason};
-use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding, is_ready, primary};
+use crate::validate::{Environment, JobRun, Migration, PUBLISH, SeedSource, Seeding, is_ready, primary};
 
 /// The reason where a migration said that it failed; it is tried again all the same.
 pub const MIGRATION_FAILED: &str = "MigrationFailed";
 
-pub fn seeded(environment: &Environment, observed: &Observed) -> Said {
+pub fn seeded(environment: &Environment, observed: &Observed, now: Timestamp) -> Said {
     match &environment.seeding {
         Seeding::Done(seed) if seed.source == "none" => Said::yes("Empty", database::loaded(seed)),
         Seeding::Done(seed) => Said::yes("Loaded", database::loaded(seed)),
@@ -25,12 +23,18 @@ pub fn seeded(environment: &Environment, observed: &Observed) -> Said {
         Seeding::Failed { message, .. } => Said::no("SeedFailed", message.clone()),
         Seeding::Run { source, run } => match retrying(run) {
             Some(message) => Said::no("Retrying", message),
-            None => loading(source, run, environment, observed),
+            None => loading(source, run, environment, observed, now),
         },
     }
 }
 
-fn loading(source: &SeedSource, run: &JobRun, environment: &Environment, observed: &Observed) -> Said {
+fn loading(
+    source: &SeedSource,
+    run: &JobRun,
+    environment: &Environment,
+    observed: &Observed,
+    now: Timestamp,
+) -> Said {
     let what = match source {
         SeedSource::Nothing => "making an empty database".to_owned(),
         SeedSource::Bundled
@@ -39,15 +43,18 @@ fn loading(source: &SeedSource, run: &JobRun, environment: &Environment, observe
         | SeedSource::Claim { .. } => format!("loading {}", source.describe()),
     };
     let job = environment.identity.seed_job(&run.hash);
-    let pod = job_pod(observed, &job);
-    if let Some(trouble) = pod.and_then(trouble::of) {
+    let pod = pods::of_job(observed, &job);
+    if let Some(trouble) = pod.and_then(|pod| trouble::of(pod, now)) {
         return trouble.into();
+    }
+    if let Some(waits) = pod.and_then(trouble::waits_for_node) {
+        return Said::no("Loading", format!("{what}: {waits}"));
     }
     let message = match pod.and_then(pods::current) {
         None if pod.is_some_and(pods::has_begun) => format!("{what}: between two steps"),
         None => format!("{what}: starting"),
         Some(_) if primary(observed).is_none() => format!("{what}: waiting for the database"),
-        Some("publish") => format!("{what}: publishing"),
+        Some(PUBLISH) => format!("{what}: publishing"),
         Some(_) => what,
     };
     Said::no("Loading", message)
@@ -66,16 +73,7 @@ fn retrying(run: &JobRun) -> Option<String> {
     }
 }
 
-fn job_pod<'a>(observed: &'a Observed, job: &str) -> Option<&'a Pod> {
-    observed.pods.iter().find(|pod| {
-        pod.labels()
-            .get("batch.kubernetes.io/job-name")
-            .is_some_and(|name| name == job)
-            && pod.metadata.deletion_timestamp.is_none()
-    })
-}
-
-pub fn migrated(environment: &Environment, observed: &Observed) -> Said {
+pub fn migrated(environment: &Environment, observed: &Observed, now: Timestamp) -> Said {
     match &environment.migration {
         Migration::Done(schema) => {
             let version = schema.version.map(|version| format!("version {version}, "));
@@ -97,13 +95,14 @@ pub fn migrated(environment: &Environment, observed: &Observed) -> Said {
                 };
                 return Said::no(reason, message);
             }
-            let pod = job_pod(observed, &environment.identity.migrate_job(&run.hash));
-            match pod.and_then(trouble::of) {
-                Some(trouble) => trouble.into(),
-                None => Said::no(
-                    "Migrating",
-                    format!("migrating the tables for {}", environment.api.image),
-                ),
+            let pod = pods::of_job(observed, &environment.identity.migrate_job(&run.hash));
+            if let Some(trouble) = pod.and_then(|pod| trouble::of(pod, now)) {
+                return trouble.into();
+            }
+            let what = format!("migrating the tables for {}", environment.api.image);
+            match pod.and_then(trouble::waits_for_node) {
+                Some(waits) => Said::no("Migrating", format!("{what}: {waits}")),
+                None => Said::no("Migrating", what),
             }
         }
     }
@@ -158,6 +157,7 @@ pub fn api_available(
     deployment: Option<&Deployment>,
     counts: Pods,
     trouble: Option<&Trouble>,
+    waits_for_node: Option<&String>,
 ) -> Said {
     // The first pods start beside the load, and wait.
     let loaded = matches!(environment.seeding, Seeding::Done(_));
@@ -169,13 +169,13 @@ pub fn api_available(
     } = counts;
     let message = format!("{available} of {wanted} pods are available");
     let starting = trouble.is_none() && !counts.rolled_out && !counts.stuck;
-    let message = match trouble {
-        Some(trouble) => format!("{message}; {}", trouble.message),
+    let message = match trouble.map(|trouble| &trouble.message).or(waits_for_node) {
+        Some(why) => format!("{message}; {why}"),
         None => message,
     };
     if available > 0 {
         Said::yes("Available", message)
-    } else if starting {
+    } else if starting || (trouble.is_none() && waits_for_node.is_some()) {
         Said::no("Starting", message)
     } else {
         Said::no(
@@ -183,6 +183,14 @@ pub fn api_available(
             message,
         )
     }
+}
+
+/// That a pod of the database or of the API waits for a node, which may be added for it.
+pub fn waits_for_node(observed: &Observed) -> Option<String> {
+    let pods = [Component::Postgres, Component::Api];
+    pods.into_iter()
+        .flat_map(|component| pods::of(observed, component))
+        .find_map(trouble::waits_for_node)
 }
 
 /// What is wrong with a pod of the API, whether others serve or not.
@@ -197,6 +205,6 @@ pub fn api_trouble(
     let tables = matches!(environment.migration, Migration::Done(_)) && primary(observed).is_some();
     let others_serve = tables && counts.available > 0 && !counts.rolled_out;
     unready()
-        .find_map(trouble::of)
+        .find_map(|pod| trouble::of(pod, now))
         .or_else(|| unready().find_map(|pod| trouble::not_ready(pod, others_serve, now)))
 }

@@ -1,5 +1,6 @@
 //! The API as it is to be: its image, how many pods run, and how they are replaced.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::profile::{Disruption, defaults};
@@ -85,6 +86,7 @@ impl ApiPlan {
         pinned: Option<&ApiStatus>,
         activity: Activity,
         (seeding, migration): (&Seeding, &Migration),
+        now: Timestamp,
     ) -> Result<Self, Invalid> {
         let environment = &observed.environment.spec;
         let spec = &environment.api;
@@ -96,6 +98,7 @@ impl ApiPlan {
             activity,
             seeding,
             migration,
+            now,
             defaults: &defaults.api,
         };
         Ok(Self {

@@ -17,8 +17,14 @@ use crate::identity::{COMPONENT_LABEL, Component};
 pub const ATTEMPT: &str = "rates.internal/attempt";
 /// The annotation in which a Job keeps what the attempt before it said.
 pub const LAST_FAILURE: &str = "rates.internal/last-failure";
+/// The container that writes the dump of the API's image.
+pub const DUMP: &str = "dump";
 /// The container whose failure is the dump's own fault.
 pub const LOAD: &str = "load";
+/// The container that gives the loaded database its name.
+pub const PUBLISH: &str = "publish";
+/// The container that migrates the tables.
+pub const MIGRATE: &str = "migrate";
 
 /// Enough for psql's own words.
 const LONGEST_FAILURE: usize = 2000;
@@ -234,6 +240,13 @@ impl Progress<'_> {
         }
     }
 
+    /// The tables that this volume is known to hold.
+    pub fn migrated(&self) -> Option<&SchemaStatus> {
+        let schema = self.pinned.schema.as_ref()?;
+        let claim = self.database.claim_uid.as_ref()?;
+        (schema.claim_uid.as_ref() == Some(claim)).then_some(schema)
+    }
+
     fn migration_of_a_running_one(&self, seeding: &Seeding) -> Migration {
         // Beside a load that takes seconds it may start at once: it waits for the database to appear.
         let starts = match seeding {
@@ -244,8 +257,7 @@ impl Progress<'_> {
         let Some(claim_uid) = self.database.claim_uid.as_ref().filter(|_| starts) else {
             return Migration::Waiting;
         };
-        let of_this_claim = |schema: &&SchemaStatus| schema.claim_uid.as_ref() == Some(claim_uid);
-        match self.pinned.schema.as_ref().filter(of_this_claim) {
+        match self.migrated() {
             Some(schema) if schema.image == self.api_image => return Migration::Done(schema.clone()),
             Some(_) => {}
             None => {

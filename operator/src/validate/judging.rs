@@ -1,12 +1,20 @@
 //! How a Job stands: what its pods reported in their termination messages, or that they were lost.
 //!
-//! Pods are asked before Jobs, as the Job controller tells a second later.
+//! Pods are asked before Jobs, as the Job controller tells a second later. Of a pod our own containers count alone: one
+//! that an admission webhook added, as a mesh's proxy, may run on for ever.
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 use serde::Deserialize;
+
+use super::jobs::{DUMP, LOAD, MIGRATE, PUBLISH};
+use crate::pods;
+
+/// The containers of Jobs, and of each Job the one that ends last.
+const OURS: [&str; 4] = [DUMP, LOAD, PUBLISH, MIGRATE];
+const LAST: [&str; 2] = [PUBLISH, MIGRATE];
 
 /// From this exit code on a process was ended by a signal.
 const KILLED: i32 = 128;
@@ -71,14 +79,7 @@ pub struct Failure {
 /// Reads how a Job stands from its pods and, where they are gone, from itself.
 #[must_use]
 pub fn judge(job: &Job, pods: &[Pod]) -> Judgement {
-    let own: Vec<&Pod> = pods
-        .iter()
-        .filter(|pod| {
-            pod.owner_references()
-                .iter()
-                .any(|owner| Some(&owner.uid) == job.uid().as_ref())
-        })
-        .collect();
+    let own: Vec<&Pod> = pods.iter().filter(|pod| is_of(job, pod)).collect();
     if let Some(success) = own.iter().find_map(|pod| success(pod)) {
         return Judgement::Succeeded(success);
     }
@@ -107,18 +108,38 @@ pub fn judge(job: &Job, pods: &[Pod]) -> Judgement {
     }
 }
 
+/// Whether a pod will do nothing more.
 pub fn has_ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
+    matches!(phase, Some("Succeeded" | "Failed")) || last(pod).is_some()
+}
+
+/// Whether the Job's pod runs on although our containers ended.
+#[must_use]
+pub fn lingers(job: &Job, pods: &[Pod]) -> bool {
+    let own = pods.iter().filter(|pod| is_of(job, pod));
+    own.filter(|pod| last(pod).is_some())
+        .any(|pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running"))
+}
+
+fn is_of(job: &Job, pod: &Pod) -> bool {
+    let owners = pod.owner_references().iter();
+    owners
+        .into_iter()
+        .any(|owner| Some(&owner.uid) == job.uid().as_ref())
+}
+
+/// The end of the container after which nothing of ours is to come.
+fn last(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let ours = containers
+        .iter()
+        .find(|container| LAST.contains(&container.name.as_str()))?;
+    terminated(ours)
 }
 
 fn success(pod: &Pod) -> Option<Success> {
-    let status = pod
-        .status
-        .as_ref()
-        .filter(|status| status.phase.as_deref() == Some("Succeeded"))?;
-    let last = terminated(status.container_statuses.as_deref()?.first()?)?;
-    match serde_json::from_str(last.message.as_deref()?).ok()? {
+    match serde_json::from_str(last(pod)?.message.as_deref()?).ok()? {
         Report::Succeeded {
             source,
             checksum,
@@ -139,16 +160,8 @@ fn success(pod: &Pod) -> Option<Success> {
 }
 
 fn failure(pod: &Pod) -> Option<Failure> {
-    let status = pod
-        .status
-        .as_ref()
-        .filter(|status| status.phase.as_deref() == Some("Failed"))?;
-    let containers = status
-        .init_container_statuses
-        .iter()
-        .chain(&status.container_statuses)
-        .flatten();
-    containers.into_iter().find_map(|container| {
+    let ours = |container: &&ContainerStatus| OURS.contains(&container.name.as_str());
+    pods::all_containers(pod).filter(ours).find_map(|container| {
         let terminated = terminated(container)?;
         let (message, retry) = why(terminated)?;
         Some(Failure {

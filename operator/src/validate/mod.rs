@@ -34,8 +34,8 @@ pub use api::{ApiPlan, Drain};
 pub use autoscaling::{Autoscaler, Scale};
 pub use database::{Database, VolumeTemplate};
 pub use exposure::Exposure;
-pub use jobs::{ATTEMPT, JobRun, LAST_FAILURE, LOAD, Migration, SeedSource, Seeding};
-pub use judging::{Judgement, judge};
+pub use jobs::{ATTEMPT, DUMP, JobRun, LAST_FAILURE, LOAD, MIGRATE, Migration, PUBLISH, SeedSource, Seeding};
+pub use judging::{Judgement, judge, lingers};
 pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
 pub use resources::Resources;
@@ -166,11 +166,17 @@ pub fn validate(
     let migration = progress.migration(&seeding);
     let api = ApiPlan::plan(
         observed,
-        (image, default_image),
+        (image.clone(), default_image),
         pinned_api,
         activity,
         (&seeding, &migration),
+        now,
     )?;
+    // Nothing is migrated for what was taken back.
+    let migration = match &api.rollout.failed {
+        Some(_) => progress.migrated().cloned().map_or(migration, Migration::Done),
+        None => migration,
+    };
     Ok(Environment {
         identity,
         activity,

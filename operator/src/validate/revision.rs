@@ -2,6 +2,7 @@
 //! before, until the tables are ready for that; or what last ran completely, where the
 //! specification's does not work and `onFailure` is `RollBack`.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{EnvVar, Pod};
 use kube::ResourceExt;
@@ -61,6 +62,7 @@ pub(super) struct Rolling<'a> {
     pub activity: Activity,
     pub seeding: &'a Seeding,
     pub migration: &'a Migration,
+    pub now: Timestamp,
     pub defaults: &'a Amounts,
 }
 
@@ -75,12 +77,10 @@ impl Rolling<'_> {
         };
         // Checked also while something else runs, so that a mistake is told at once.
         let wanted = Revision::of(wanted, self.defaults)?;
-        let (revision, failed) = match self.migration {
-            Migration::Done(_) => match self.instead_of(&wanted) {
-                Some((working, failed)) => (Some(Revision::of(working, self.defaults)?), Some(failed)),
-                None => (Some(wanted), None),
-            },
-            Migration::Waiting | Migration::Run(_) => match self.running(&wanted) {
+        let (revision, failed) = match (self.instead_of(&wanted), self.migration) {
+            (Some((working, failed)), _) => (Some(Revision::of(working, self.defaults)?), Some(failed)),
+            (None, Migration::Done(_)) => (Some(wanted), None),
+            (None, Migration::Waiting | Migration::Run(_)) => match self.running(&wanted) {
                 Some(running) => (Some(Revision::of(running, self.defaults)?), None),
                 None => (loads_soon(self.seeding).then_some(wanted), None),
             },
@@ -106,10 +106,29 @@ impl Rolling<'_> {
 
     /// Whether the rollout to a revision, which is under way, will not come to an end.
     fn failure(&self, digest: &str) -> Option<FailedRollout> {
-        // Without a database no pod gets ready, whatever it is made of.
-        if self.activity != Activity::Running || primary(self.observed).is_none() {
+        if self.activity != Activity::Running {
             return None;
         }
+        let (reason, message) = match self.migration {
+            Migration::Done(_) => self.failure_of_its_pods(digest)?,
+            // Its image is first pulled for its migrations.
+            Migration::Run(run) => {
+                let job = self.observed.identity.migrate_job(&run.hash);
+                let trouble = trouble::lasting(pods::of_job(self.observed, &job)?, self.now)?;
+                (trouble.reason, trouble.message)
+            }
+            Migration::Waiting => return None,
+        };
+        Some(FailedRollout {
+            revision: digest.to_owned(),
+            reason: reason.to_owned(),
+            message,
+        })
+    }
+
+    fn failure_of_its_pods(&self, digest: &str) -> Option<(&'static str, String)> {
+        // Without a database no pod gets ready, whatever it is made of.
+        primary(self.observed)?;
         let deployment = self.deployment()?;
         if revision_of_template(deployment) != Some(digest) {
             return None;
@@ -118,18 +137,13 @@ impl Rolling<'_> {
         let pods = pods::of(self.observed, Component::Api).filter(|pod| !super::is_ready(pod));
         let broken = pods
             .filter(of_it)
-            .find_map(trouble::of_containers)
+            .find_map(|pod| trouble::lasting(pod, self.now))
             .map(|trouble| (trouble.reason, trouble.message));
-        let (reason, message) = broken.or_else(|| {
+        broken.or_else(|| {
             pods::deadline_exceeded(deployment).then(|| {
                 let message = "its pods did not get ready in time".to_owned();
                 ("RolloutStuck", message)
             })
-        })?;
-        Some(FailedRollout {
-            revision: digest.to_owned(),
-            reason: reason.to_owned(),
-            message,
         })
     }
 

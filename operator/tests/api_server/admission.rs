@@ -616,6 +616,35 @@ fn the_major_version_is_fixed_once_the_database_was_made() {
     accepts_change(server, "version-not-made", &version(json!("17")));
 }
 
+/// As when a kept or enlarged volume was taken up, or an image told its version after it was removed.
+#[test]
+fn what_did_not_change_passes_whatever_the_status_came_to_say() {
+    let Some(server) = server::shared() else { return };
+    let spec = json!({"database": {"storage": {"size": "5Gi"}}});
+    let database = json!({"storage": {"size": "10Gi"}, "version": "17"});
+    made(server, "contradicted", &spec, &database);
+    accepts_change(server, "contradicted", &json!({"suspend": true}));
+    let smaller = json!({"database": {"storage": {"size": "4Gi"}}});
+    refuses_change(server, "contradicted", &smaller, "cannot shrink");
+    let other = json!({"database": {"version": "14"}});
+    refuses_change(server, "contradicted", &other, "cannot change its major version");
+    accepts_change(server, "contradicted", &json!({"database": {"version": "17"}}));
+    let status = |database: Value| {
+        let patch = json!({"status": {"database": database}}).to_string();
+        let arguments = [
+            "-n",
+            "default",
+            "patch",
+            "renv",
+            "contradicted",
+            "--subresource=status",
+        ];
+        server.kubectl(&[&arguments[..], &["--type=merge", "-p", &patch]].concat(), "")
+    };
+    let written = status(json!({"readyInstances": 1}));
+    assert!(written.ok, "{}", written.text);
+}
+
 #[test]
 fn kubectl_scale_sets_the_replicas_of_the_api_unless_an_autoscaler_does() {
     let Some(server) = server::shared() else { return };

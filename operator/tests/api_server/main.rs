@@ -36,3 +36,4 @@ mod stage;
 mod suspending;
 mod trouble;
 mod upgrading;
+mod volumes;

@@ -260,6 +260,33 @@ async fn an_autoscaled_api_starts_at_its_fewest_pods() {
 }
 
 #[tokio::test]
+async fn an_autoscaled_api_that_somebody_scales_to_zero_is_back_within_a_reconcile() {
+    let Some(server) = server::shared() else { return };
+    let stage = Stage::new(server, "scaled-to-zero").await;
+    let spec = json!({"database": {"seed": {"bundled": {}}}, "api": {"autoscaling": {"minReplicas": 2, "maxReplicas": 6}}});
+    stage.until_ready(&spec).await;
+    let scale = |replicas: &str| {
+        let arguments = [
+            "-n",
+            &stage.namespace,
+            "scale",
+            "deployment/harbour-api",
+            replicas,
+        ];
+        let scaled = server.kubectl(&arguments, "");
+        assert!(scaled.ok, "{}", scaled.text);
+    };
+    let replicas = || stage.field("deployment/harbour-api", "{.spec.replicas}");
+    scale("--replicas=0");
+    stage.reconcile().await;
+    assert_eq!(replicas(), "2", "an autoscaler leaves alone what is at zero");
+    stage.settle().await;
+    scale("--replicas=5");
+    stage.settle().await;
+    assert_eq!(replicas(), "5", "the number is the autoscaler's again");
+}
+
+#[tokio::test]
 async fn a_failed_seed_stays_failed_until_its_config_map_changes() {
     let Some(server) = server::shared() else { return };
     let stage = Stage::new(server, "failed-seed").await;

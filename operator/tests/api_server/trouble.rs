@@ -72,3 +72,43 @@ async fn an_image_that_does_not_exist_is_told_once_and_mending_it_is_enough() {
     let left = stage.names::<k8s_openapi::api::batch::v1::Job>().await;
     assert!(!left.contains(&job.name_any()), "its Job is gone: {left:?}");
 }
+
+/// The seed's pod, whose own container ended with a report and whose mesh's proxy runs on.
+async fn seeded_beside_a_proxy(stage: &Stage) {
+    let report =
+        json!({"outcome": "succeeded", "source": "bundled", "rows": 3, "seconds": 0.5, "schemaVersion": 1});
+    stage.job_ends("seed", "publish", "Running", &report).await;
+    let name = format!("{}-pod", stage.job("seed").await.uid().unwrap());
+    let mut pod = serde_json::to_value(stage.api::<Pod>().get(&name).await.unwrap()).unwrap();
+    let proxy = json!({
+        "name": "a-proxy", "ready": true, "image": "", "imageID": "", "restartCount": 0,
+        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+    });
+    let containers = pod["status"]["containerStatuses"].as_array_mut().unwrap();
+    containers.insert(0, proxy);
+    stage.set_status::<Pod>(&name, &pod["status"]).await;
+}
+
+#[tokio::test]
+async fn a_job_that_a_proxy_keeps_running_is_done_and_goes_once_its_report_is_kept() {
+    let Some(server) = server::shared() else { return };
+    let stage = Stage::new(server, "proxied").await;
+    stage.specify(&with_image("api:good"));
+    stage.settle().await;
+    stage.database_runs().await;
+    seeded_beside_a_proxy(&stage).await;
+    let writes = stage.reconcile().await;
+    assert_eq!(
+        writes,
+        ["PATCH ratesenvironments/harbour/status"],
+        "its report is kept first"
+    );
+    assert_eq!(stage.condition("Seeded").0, "True");
+    let job = stage.job("seed").await.name_any();
+    assert_eq!(stage.reconcile().await, [format!("DELETE jobs/{job}")]);
+    stage.settle().await;
+    assert_eq!(stage.condition("Seeded").0, "True", "and not done again");
+    assert_eq!(stage.condition("Migrated").0, "True");
+    let left = stage.names::<k8s_openapi::api::batch::v1::Job>().await;
+    assert!(left.iter().all(|name| !name.contains("-seed-")), "{left:?}");
+}

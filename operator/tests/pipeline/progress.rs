@@ -375,3 +375,36 @@ fn a_missing_claim_is_told_with_what_to_do() {
         "{message}"
     );
 }
+
+/// A container of a mesh, which does not end by itself.
+fn beside(seeded: &mut Seeded) {
+    let proxy = json!({
+        "name": "a-proxy", "ready": true, "image": "", "imageID": "", "restartCount": 0,
+        "state": {"running": {"startedAt": "2031-03-04T05:06:00Z"}},
+    });
+    let status = seeded.observed.pods[0].status.as_mut().unwrap();
+    let containers = status.container_statuses.as_mut().unwrap();
+    // The kubelet sorts them by name.
+    containers.insert(0, serde_json::from_value(proxy).unwrap());
+}
+
+#[test]
+fn a_job_whose_pod_a_proxy_keeps_running_is_judged_by_our_own_containers() {
+    let report = json!({"outcome": "succeeded", "source": "bundled", "rows": 7, "seconds": 1.5, "schemaVersion": 4, "alreadySeeded": false});
+    let mut seeded = Seeded::new(BUNDLED, 1).pod("Running", &[], &[("publish", &report)]);
+    beside(&mut seeded);
+    assert!(matches!(seeded.environment().seeding, Seeding::Done(_)));
+    assert!(matches!(seeded.environment().migration, Migration::Done(_)));
+
+    let psql = failed("psql:<stdin>:3: ERROR:  relation \"prices\" does not exist");
+    let mut failing = Seeded::new(BUNDLED, 1)
+        .pod("Running", &[("load", &psql)], &[])
+        .database("2031-03-04T05:00:00Z");
+    beside(&mut failing);
+    assert!(matches!(failing.environment().seeding, Seeding::Failed { .. }));
+
+    let killed = json!("killed");
+    let mut lost = Seeded::new(BUNDLED, 1).pod("Running", &[], &[("publish", &killed)]);
+    beside(&mut lost);
+    assert_eq!(lost.run().attempt, 2);
+}

@@ -6,6 +6,7 @@ use rates_operator::build::build;
 use rates_operator::crd::{ApiStatus, FailedRollout, OnFailure, Phase, RatesEnvironmentStatus, Revision};
 use rates_operator::dereference::Observed;
 use rates_operator::status;
+use rates_operator::validate::Migration;
 use serde_json::{Value, json};
 
 use crate::fixture;
@@ -259,4 +260,91 @@ fn while_the_tables_are_not_ready_for_it_all_of_the_old_revision_stays() {
     assert_eq!(rolling.image(), "registry.example/api:old");
     let deployment = serde_json::to_value(build(&fixture::environment(&rolling.0)).deployment).unwrap();
     assert!(!deployment.to_string().contains("RATES_MAX_BATCHES"));
+}
+
+/// That an image cannot be pulled.
+fn unpulled() -> Value {
+    json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}})
+}
+
+/// Since when the newest pod has had its node; it is 05:06:07.
+fn placed(mut rolling: Rolling, since: &str) -> Rolling {
+    let pod = rolling.0.pods.last_mut().unwrap();
+    pod.status.as_mut().unwrap().start_time = Some(serde_json::from_value(json!(since)).unwrap());
+    rolling
+}
+
+#[test]
+fn a_pull_that_failed_takes_nothing_back_until_it_lasts() {
+    let rolling = |since: &str| {
+        let rolling = Rolling::new(OnFailure::RollBack).new_pod(&unpulled());
+        placed(rolling.counted(1, "ReplicaSetUpdated"), since)
+    };
+    let first = rolling("2031-03-04T05:06:05Z");
+    assert_eq!(first.image(), NEW);
+    assert_eq!(
+        said(&first.status(), "Progressing").1,
+        "ImagePullFailed",
+        "it is told"
+    );
+    assert_eq!(rolling("2031-03-04T05:04:08Z").image(), NEW);
+    assert_eq!(
+        rolling("2031-03-04T05:04:07Z").image(),
+        "registry.example/api:old"
+    );
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_for_its_migrations_is_taken_back_alike() {
+    const MISSING: &str = "registry.example/api:missing";
+    let rolling = |since: &str, on_failure| {
+        let mut rolling = Rolling::new(on_failure);
+        rolling.0.environment.spec.api.image = Some(MISSING.to_owned());
+        let Migration::Run(run) = fixture::environment(&rolling.0).migration else {
+            panic!("its tables are to be migrated");
+        };
+        let job = rolling.0.identity.migrate_job(&run.hash);
+        let labels = json!({"app.kubernetes.io/component": "migrate", "batch.kubernetes.io/job-name": job});
+        let mut container = unpulled();
+        container["name"] = json!("migrate");
+        rolling.pod("a-migration", &labels, &json!({}), &container);
+        let object = json!({"metadata": {"name": job, "uid": "job-1"}});
+        rolling.0.jobs.push(serde_json::from_value(object).unwrap());
+        placed(rolling, since)
+    };
+    let long_ago = "2031-03-04T05:04:07Z";
+    for waiting in [
+        rolling("2031-03-04T05:04:08Z", OnFailure::RollBack),
+        rolling(long_ago, OnFailure::Hold),
+    ] {
+        assert!(matches!(
+            fixture::environment(&waiting.0).migration,
+            Migration::Run(_)
+        ));
+        assert_eq!(said(&waiting.status(), "Progressing").1, "ImagePullFailed");
+    }
+    let mut back = rolling(long_ago, OnFailure::RollBack);
+    let steady = |back: &Rolling| {
+        let environment = fixture::environment(&back.0);
+        assert!(
+            matches!(environment.migration, Migration::Done(_)),
+            "its Job goes"
+        );
+        assert_eq!(back.image(), "registry.example/api:old");
+        let status = back.status();
+        let (_, reason, message) = said(&status, "Progressing");
+        assert_eq!(reason, "RolledBack");
+        assert!(
+            message.starts_with(&format!("{MISSING} does not work"))
+                && message.ends_with("cannot be pulled: not found"),
+            "{message}"
+        );
+        assert_eq!(said(&status, "Migrated").0, "True");
+        status.api.unwrap().failed_rollout
+    };
+    let failed = steady(&back);
+    back.api_status().failed_rollout = failed;
+    back.0.pods.pop();
+    back.0.jobs.clear();
+    steady(&back);
 }

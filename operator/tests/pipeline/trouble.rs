@@ -171,23 +171,52 @@ fn what_a_container_lacks_is_named() {
     );
 }
 
-#[test]
-fn a_pod_that_finds_no_node_is_named() {
+/// With a pod that has had no node since a moment.
+fn unscheduled(component: &str, name: &str, since: &str) -> RatesEnvironmentStatus {
     let mut observed = fixture::observed(include_str!("fixtures/running.yaml"));
     let pod = json!({
-        "metadata": {"name": "a-pod", "labels": {"app.kubernetes.io/component": "api"}},
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/component": component}},
         "status": {"phase": "Pending", "conditions": [{
-            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": since,
             "message": "0/1 nodes are available: 1 Insufficient cpu.",
         }]},
     });
     observed.pods.push(serde_json::from_value::<Pod>(pod).unwrap());
+    of(&observed)
+}
+
+#[test]
+fn a_pod_that_finds_no_node_for_five_minutes_is_named() {
+    // It is 05:06:07.
+    let status = unscheduled("api", "a-pod", "2031-03-04T05:01:07Z");
     assert_eq!(
-        said(&of(&observed), "Progressing"),
+        said(&status, "Progressing"),
         (
             "False",
             "Unschedulable",
             "api: a-pod finds no node: 0/1 nodes are available: 1 Insufficient cpu."
         )
+    );
+    assert_eq!(status.phase, Some(Phase::Degraded));
+}
+
+#[test]
+fn a_pod_that_waits_for_a_node_to_be_added_is_a_change_on_its_way() {
+    let words = "a-pod waits for a node: 0/1 nodes are available: 1 Insufficient cpu.";
+    let status = unscheduled("api", "a-pod", "2031-03-04T05:01:08Z");
+    assert_eq!(said(&status, "Progressing"), ("True", "WaitingForNode", words));
+    assert_eq!(status.phase, Some(Phase::Progressing));
+
+    let database = unscheduled("postgres", "lighthouse-postgres-0", "2031-03-04T05:01:08Z");
+    assert_eq!(said(&database, "DatabaseReady").1, "WaitingForNode");
+    assert_eq!(said(&database, "Ready").1, "WaitingForNode");
+    assert_eq!(database.phase, Some(Phase::Progressing));
+    assert!(
+        database
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("waits for a node: 0/1 nodes"),
+        "{database:?}"
     );
 }
