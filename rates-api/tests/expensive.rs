@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::http::{EXAMPLE, rates};
+use crate::support::http::{EXAMPLE, head, rates};
 use crate::support::postgres::{Open, Postgres, number};
 use crate::support::program::Service;
 use crate::support::{SOON, eventually, tests};
@@ -14,6 +14,7 @@ tests![
     a_region_read_ends_in_the_database_with_its_client,
     a_region_read_that_takes_too_long_says_so_and_ends_in_the_database,
     a_read_that_took_too_long_is_not_asked_again_and_its_connection_goes_on,
+    a_connection_that_is_replaced_first_answers_what_was_asked_on_it,
 ];
 
 /// A port that no read of a pair asks for, in one of these regions.
@@ -145,4 +146,50 @@ async fn a_read_that_took_too_long_is_not_asked_again_and_its_connection_goes_on
 
     assert_eq!(service.get(EXAMPLE).await.status, 200);
     assert_eq!(connections().await, before);
+}
+
+async fn a_connection_that_is_replaced_first_answers_what_was_asked_on_it(postgres: Arc<Postgres>) {
+    let database = postgres.seeded().await;
+    let admin = postgres.admin(&database).await;
+    let failing = "CREATE FUNCTION public.pass(origin text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+             IF origin = 'CNGGZ' THEN
+                 PERFORM pg_advisory_xact_lock_shared(13);
+                 RAISE EXCEPTION 'refused';
+             ELSIF origin = 'CNSGH' THEN
+                 PERFORM pg_advisory_xact_lock_shared(14);
+             END IF;
+             RETURN true;
+         END $$;
+         INSERT INTO rates_internal.sums VALUES ('CNSGH', 'EETLL', '2021-01-01', 3000, 3) ON CONFLICT DO NOTHING;
+         CREATE POLICY gate ON rates_internal.sums USING (public.pass(orig_code));
+         ALTER TABLE rates_internal.sums ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY";
+    admin.batch_execute(failing).await.unwrap();
+    // Without kept answers nothing but the read itself is asked.
+    let alone = ["--read-connections", "1", "--answer-cache-bytes", "0"];
+    let service = Service::ready(&postgres.uri(&database), &alone).await;
+    let (first, second) = (postgres.admin(&database).await, postgres.admin(&database).await);
+    first.batch_execute("SELECT pg_advisory_lock(13)").await.unwrap();
+    second.batch_execute("SELECT pg_advisory_lock(14)").await.unwrap();
+
+    let mut refused = service.connect().await;
+    refused.send(head("GET", EXAMPLE)).await;
+    until_waiting(&admin, "the one that fails waits", 1).await;
+    let mut behind = service.connect().await;
+    behind.send(head("GET", &small())).await;
+    eventually("both were asked", SOON, async || {
+        service
+            .metrics()
+            .await
+            .contains("rates_http_requests_in_flight 2")
+            .then_some(())
+    })
+    .await;
+    drop(first);
+    assert_eq!(refused.receive(false).await.status, 500);
+    // Another connection is there, and the other read still waits on the one before.
+    let other = rates("2021-01-01", "2021-01-31", "NLRTM", "EETLL");
+    assert_eq!(service.get(&other).await.status, 200);
+    until_waiting(&admin, "the one behind it was asked once", 1).await;
+    drop(second);
+    assert_eq!(behind.receive(false).await.status, 200);
 }
