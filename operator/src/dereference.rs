@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::build::HTTPRoute;
 use crate::crd::{ConfigMapSource, RatesEnvironment, Seed};
 use crate::identity::Identity;
+use crate::refusals::Refusals;
 use crate::store::{self, Held, Store};
 
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,7 @@ pub struct Observed {
     pub ingresses: Vec<Ingress>,
     pub routes: Routes,
     pub pods: Vec<Pod>,
+    pub refusals: Refusals,
     pub dump: Dump,
 }
 
@@ -76,6 +79,7 @@ impl Observed {
             ingresses: Vec::new(),
             routes: Routes::Found(Vec::new()),
             pods: Vec::new(),
+            refusals: Refusals::default(),
             dump: Dump::NotNeeded,
         }
     }
@@ -124,9 +128,22 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
     let [postgres, admin, api] = &names;
     let (app_secret, admin_secret, token_secret) =
         tokio::try_join!(reader.secret(postgres), reader.secret(admin), reader.secret(api))?;
-    let claims = all(store, key)?;
+    let claims = confirmed(client, &environment, &identity, all(store, key)?).await?;
     let source = unloaded_seed(&environment, &claims, &identity.claim(0));
     let dump = reader.dump(source).await?;
+    let (stateful_sets, jobs, pods) = (all(store, key)?, all(store, key)?, all(store, key)?);
+    let refusals = Refusals::of(
+        client,
+        &identity.namespace,
+        &stateful_sets,
+        &jobs,
+        &pods,
+        Timestamp::now(),
+    );
+    let refusals = refusals.await.map_err(|source| Error::Read {
+        what: "Events of what has no pod".to_owned(),
+        source,
+    })?;
     Ok(Some(Observed {
         app_secret,
         admin_secret,
@@ -137,8 +154,8 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
         role_bindings: all(store, key)?,
         claims,
         services: all(store, key)?,
-        stateful_sets: all(store, key)?,
-        jobs: all(store, key)?,
+        stateful_sets,
+        jobs,
         deployments: all(store, key)?,
         autoscalers: all(store, key)?,
         disruption_budgets: all(store, key)?,
@@ -149,11 +166,41 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
         } else {
             Routes::NoSuchKind
         },
-        pods: all(store, key)?,
+        pods,
+        refusals,
         dump,
         identity,
         environment,
     }))
+}
+
+/// The claims, where the data's is another one than the status says as the API server has it now: what follows from that
+/// is not for a watch that lags to decide.
+async fn confirmed(
+    client: &Client,
+    environment: &RatesEnvironment,
+    identity: &Identity,
+    mut claims: Vec<PersistentVolumeClaim>,
+) -> Result<Vec<PersistentVolumeClaim>, Error> {
+    let database = environment
+        .status
+        .as_ref()
+        .and_then(|status| status.database.as_ref());
+    let known = database.and_then(|database| database.storage.as_ref()?.claim_uid.as_ref());
+    let name = identity.claim(0);
+    let is_other = |claim: &PersistentVolumeClaim| {
+        claim.name_any() == name && known.is_some() && claim.metadata.uid.as_ref() != known
+    };
+    if claims.iter().any(is_other) {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &identity.namespace);
+        let found = api.get_opt(&name).await.map_err(|source| Error::Read {
+            what: format!("PersistentVolumeClaim {name}"),
+            source,
+        })?;
+        claims.retain(|claim| claim.name_any() != name);
+        claims.extend(found);
+    }
+    Ok(claims)
 }
 
 fn all<K: Held>(store: &Store, key: &str) -> Result<Vec<K>, Error> {

@@ -15,6 +15,7 @@ pub mod reconcile;
 pub mod store;
 
 pub mod dereference;
+pub mod refusals;
 
 mod pods;
 

@@ -27,6 +27,10 @@ use crate::validate::{Environment, Migration, Seeding, is_ready, unwise, validat
 const SAFETY_NET: Duration = Duration::from_mins(10);
 /// A foreign object in the way has no label to watch it by.
 const BLOCKED: Duration = Duration::from_secs(15);
+/// Why a pod does not come is told by Events, which are not watched.
+const MISSING: Duration = Duration::from_secs(6);
+/// After so many failures in a row, some seven seconds, a failure counts as lasting.
+pub const LASTING: u32 = 4;
 const LEAVING: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +66,15 @@ pub enum Next {
 }
 
 /// Brings one environment, `NAMESPACE/NAME`, a step further.
-pub async fn reconcile(key: &str, context: &Context) -> Result<Next, Error> {
+///
+/// `failures` says how often in a row it failed before: what the API server did not take for long is told in the status.
+pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Next, Error> {
     let Some(observed) = Box::pin(dereference(&context.client, &context.store, key)).await? else {
         return Ok(Next::Gone);
     };
     if observed.environment.metadata.deletion_timestamp.is_some() {
-        report(context, &observed, status::terminating(&observed)).await?;
+        let now = Timestamp::now();
+        report(context, &observed, status::terminating(&observed, now)).await?;
         return Ok(Next::Gone);
     }
     let now = Timestamp::now();
@@ -80,7 +87,7 @@ pub async fn reconcile(key: &str, context: &Context) -> Result<Next, Error> {
         }
     };
     let children = build(&environment);
-    let (applied, outcome) = Box::pin(apply(
+    let (applied, failed) = Box::pin(apply(
         &context.client,
         &context.store,
         &environment,
@@ -88,17 +95,22 @@ pub async fn reconcile(key: &str, context: &Context) -> Result<Next, Error> {
         children,
     ))
     .await;
-    let problem = match outcome {
-        Ok(()) => environment.ingest_tokens.as_ref().err().map(Problem::from),
-        Err(apply::Error::NamespaceEnding | apply::Error::Gone) => return Ok(Next::Gone),
-        Err(error) => match error.reason() {
-            Some(reason) => Some(Problem {
-                reason,
-                message: error.to_string(),
-            }),
-            None => return Err(error.into()),
-        },
-    };
+    if failed
+        .iter()
+        .any(|error| matches!(error, apply::Error::NamespaceEnding | apply::Error::Gone))
+    {
+        return Ok(Next::Gone);
+    }
+    let problem = Problem::of(&environment, &failed);
+    // What is for a person to know is told at once, what may pass by itself when it lasts.
+    let passing = failed.into_iter().find(|error| error.reason().is_none());
+    if let Some(error) = passing {
+        if failures >= LASTING {
+            let status = status::status(&environment, &observed, &applied, problem, now);
+            report(context, &observed, status).await?;
+        }
+        return Err(error.into());
+    }
     let unexposed = applied.unexposed.as_ref().and_then(apply::Error::reason);
     let blocked = problem.as_ref().map(|problem| problem.reason).or(unexposed);
     let again = if applied.writes > 0 {
@@ -150,7 +162,11 @@ fn look_again(
             BLOCKED
         }
     });
-    due.into_iter().chain(blocked).fold(SAFETY_NET, Duration::min)
+    let missing = observed.refusals.is_missing.then_some(MISSING);
+    due.into_iter()
+        .chain(missing)
+        .chain(blocked)
+        .fold(SAFETY_NET, Duration::min)
 }
 
 /// Writes the status if it differs, and tells of every condition that moved.
@@ -262,7 +278,8 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
         let earlier = before.iter().find(same);
         let reason = condition.reason.as_str();
         if condition.status == "True" {
-            if condition.type_ != "Progressing" && earlier.is_none_or(|earlier| earlier.reason != reason) {
+            let is_of_a_part = !matches!(condition.type_.as_str(), "Progressing" | "Reconciled");
+            if is_of_a_part && earlier.is_none_or(|earlier| earlier.reason != reason) {
                 news.push((EventType::Normal, condition, &condition.type_));
             }
         } else if condition.type_ == "Ready" && reason == "Suspended" {
@@ -282,7 +299,9 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
 
 /// The reasons that a person should hear of.
 fn is_bad(reason: &str) -> bool {
-    const BAD: [&str; 14] = [
+    const BAD: [&str; 16] = [
+        "ApplyFailed",
+        "VolumeReplaced",
         "GatewayApiMissing",
         "RouteRefused",
         "SeedFailed",

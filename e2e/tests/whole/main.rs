@@ -12,6 +12,7 @@ mod changes;
 mod deletion;
 mod faults;
 mod first_environment;
+mod healing;
 mod install;
 mod placing;
 mod reference_dump;
@@ -77,6 +78,7 @@ fn side_by_side() -> Vec<Trial> {
         changes::trials(),
         deletion::trials(),
         seeds::trials(),
+        healing::trials(),
         reference_dump::trials(),
         autoscaling::trials(),
         placing::trials(),

@@ -24,7 +24,7 @@ use crate::crd::RatesEnvironment;
 use crate::dereference::{Observed, Routes};
 use crate::identity::{Claim, Identity, MANAGER};
 use crate::store::{Held, Store};
-use crate::validate::Environment;
+use crate::validate::{Environment, VolumeIdentity};
 
 pub use compare::DIGEST;
 
@@ -86,6 +86,8 @@ pub struct Applied {
     pub stateful_set: Option<StatefulSet>,
     pub deployment: Option<Deployment>,
     pub route: Option<HTTPRoute>,
+    /// Whether Patroni's state of a volume that was lost is gone.
+    pub forgotten: bool,
     /// Why the API could not be exposed, which does not stop the rest.
     pub unexposed: Option<Error>,
     /// What could not be done and does not stop the rest.
@@ -93,14 +95,14 @@ pub struct Applied {
     pub writes: u32,
 }
 
-/// Applies all children. The second part is what stopped it half-way.
+/// Applies all children. The second part is what could not be done; one failure does not stop the care for the rest.
 pub async fn apply(
     client: &Client,
     store: &Store,
     environment: &Environment,
     observed: &Observed,
     children: Children,
-) -> (Applied, Result<(), Error>) {
+) -> (Applied, Vec<Error>) {
     let identity = &environment.identity;
     let writer = Writer {
         client,
@@ -115,9 +117,9 @@ pub async fn apply(
         deployment: named(&observed.deployments, &identity.api()).cloned(),
         ..Applied::default()
     };
-    let result = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
+    let failures = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
     applied.writes = writer.writes.into_inner();
-    (applied, result)
+    (applied, failures)
 }
 
 struct Writer<'a> {
@@ -136,7 +138,7 @@ impl Writer<'_> {
         observed: &Observed,
         children: Children,
         applied: &mut Applied,
-    ) -> Result<(), Error> {
+    ) -> Vec<Error> {
         let wanted = orphans::Wanted::of(&children);
         let Children {
             app_secret,
@@ -158,10 +160,15 @@ impl Writer<'_> {
             ingress,
             route,
         } = children;
+        let forgets = environment.database.volume == VolumeIdentity::Replaced { stopped: true };
+        if forgets && let Err(error) = self.forget(observed).await {
+            return vec![error];
+        }
+        let kept: &[_] = if forgets { &[] } else { &observed.config_maps };
         // None of these needs another one, but for a RoleBinding its Role. All of them are needed by pods.
         let config_maps = patroni_state
             .into_iter()
-            .map(|config_map| self.ensure_among(config_map, &observed.config_maps));
+            .map(|config_map| self.ensure_among(config_map, kept));
         let services = services
             .into_iter()
             .map(|service| self.ensure_among(service, &observed.services));
@@ -185,55 +192,62 @@ impl Writer<'_> {
             .into_iter()
             .map(|policy| self.ensure_among(policy, &observed.network_policies));
         // All are waited for, as an answer that nobody takes would be news later.
-        let (secrets, config_maps, accounts, policies, access, services, claims, budget) = Box::pin(async {
-            join!(
-                join_all(secrets),
-                join_all(config_maps),
-                join_all(accounts),
-                join_all(policies),
-                access,
-                join_all(services),
-                self.claims(claims, observed, &mut applied.notice),
-                self.ensure_among(disruption_budget, &observed.disruption_budgets),
-            )
-        })
-        .await;
-        applied.claims = claims?;
-        for result in secrets {
-            result?;
+        let (secrets, config_maps, accounts, policies, access, services, (claims, mut failures), budget) =
+            Box::pin(async {
+                join!(
+                    join_all(secrets),
+                    join_all(config_maps),
+                    join_all(accounts),
+                    join_all(policies),
+                    access,
+                    join_all(services),
+                    self.claims(claims, observed, &mut applied.notice),
+                    self.ensure_among(disruption_budget, &observed.disruption_budgets),
+                )
+            })
+            .await;
+        applied.claims = claims;
+        applied.forgotten = forgets && config_maps.iter().all(Result::is_ok);
+        failures.extend(secrets.into_iter().filter_map(Result::err));
+        failures.extend(config_maps.into_iter().filter_map(Result::err));
+        failures.extend(accounts.into_iter().filter_map(Result::err));
+        failures.extend(policies.into_iter().filter_map(Result::err));
+        failures.extend(access.err());
+        failures.extend(services.into_iter().filter_map(Result::err));
+        failures.extend(budget.err());
+        // No pods are made without what they need; those that are there are cared for all the same.
+        let may_make = failures.is_empty();
+        if may_make || applied.stateful_set.is_some() {
+            let made = self.ensure_among(stateful_set, &observed.stateful_sets).await;
+            failures.extend(keep(&mut applied.stateful_set, made));
         }
-        for result in config_maps {
-            result?;
-        }
-        for result in accounts {
-            result?;
-        }
-        for result in policies {
-            result?;
-        }
-        access?;
-        for result in services {
-            result?;
-        }
-        budget?;
-        applied.stateful_set = Some(self.ensure_among(stateful_set, &observed.stateful_sets).await?);
         // Before their successors, which must not meet them.
-        self.remove_stale_jobs(environment, observed).await?;
-        self.run_job(seed_job, observed).await?;
-        self.run_job(migrate_job, observed).await?;
+        failures.extend(self.remove_stale_jobs(environment, observed).await.err());
+        let may_make = may_make && applied.stateful_set.is_some();
+        for job in [seed_job, migrate_job].into_iter().filter(|_| may_make) {
+            failures.extend(self.run_job(job, observed).await.err());
+        }
         // An autoscaler goes before the Deployment gets a fixed number again.
-        self.remove_orphans(&wanted, observed).await?;
-        if let Some(deployment) = deployment {
-            applied.deployment =
-                Some(Box::pin(self.deployment(deployment, &environment.api.scale, observed)).await?);
+        failures.extend(self.remove_orphans(&wanted, observed).await.err());
+        if let Some(deployment) = deployment.filter(|_| may_make || applied.deployment.is_some()) {
+            let made = Box::pin(self.deployment(deployment, &environment.api.scale, observed)).await;
+            failures.extend(keep(&mut applied.deployment, made));
         }
         if let Some(autoscaler) = autoscaler {
-            self.ensure_among(autoscaler, &observed.autoscalers).await?;
+            failures.extend(self.ensure_among(autoscaler, &observed.autoscalers).await.err());
         }
         match self.exposure(ingress, route, observed).await {
             Ok(route) => applied.route = route,
             Err(error) if error.reason().is_some() => applied.unexposed = Some(error),
-            Err(error) => return Err(error),
+            Err(error) => failures.push(error),
+        }
+        failures
+    }
+
+    /// Removes what Patroni kept of a volume that was lost.
+    async fn forget(&self, observed: &Observed) -> Result<(), Error> {
+        for config_map in &observed.config_maps {
+            self.delete(config_map).await?;
         }
         Ok(())
     }
@@ -255,14 +269,14 @@ impl Writer<'_> {
         }
     }
 
-    /// Claims; one that cannot grow stays as it is, and the rest goes on.
+    /// Claims; one that cannot be applied stays as it is, and the rest goes on.
     async fn claims(
         &self,
         claims: Vec<PersistentVolumeClaim>,
         observed: &Observed,
         notice: &mut Option<String>,
-    ) -> Result<Vec<PersistentVolumeClaim>, Error> {
-        let mut applied = Vec::with_capacity(claims.len());
+    ) -> (Vec<PersistentVolumeClaim>, Vec<Error>) {
+        let (mut applied, mut failures) = (Vec::with_capacity(claims.len()), Vec::new());
         for claim in claims {
             let existing = named(&observed.claims, &claim.name_any()).cloned();
             match (self.ensure(claim, existing.as_ref()).await, existing) {
@@ -271,10 +285,13 @@ impl Writer<'_> {
                     *notice = Some(format!("the volume stays as it is: {error}"));
                     applied.push(existing);
                 }
-                (Err(error), _) => return Err(error),
+                (Err(error), existing) => {
+                    failures.push(error);
+                    applied.extend(existing);
+                }
             }
         }
-        Ok(applied)
+        (applied, failures)
     }
 
     async fn ensure_among<K: Held>(&self, desired: K, existing: &[K]) -> Result<K, Error> {
@@ -369,6 +386,15 @@ impl Writer<'_> {
     fn api<K: Held>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.identity.namespace)
     }
+}
+
+/// Takes note of what was applied; gives why it was not.
+fn keep<T>(place: &mut Option<T>, made: Result<T, Error>) -> Option<Error> {
+    match made {
+        Ok(made) => *place = Some(made),
+        Err(error) => return Some(error),
+    }
+    None
 }
 
 fn named<'a, K: Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use super::claims;
 use super::pod;
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
-use crate::validate::{Activity, Environment, RESTARTED_FOR};
+use crate::validate::{Activity, Environment, RESTARTED_FOR, VolumeIdentity};
 
 /// A fast shutdown of a busy server may take this long. Before it, the batches under way are waited for.
 const STOP_SECONDS: i64 = 120;
@@ -69,10 +69,11 @@ pub fn build(environment: &Environment) -> StatefulSet {
     }
 }
 
-/// The database goes last and comes first.
+/// The database goes last and comes first. A pod that waits for the primary of a lost volume goes, too.
 fn replicas(environment: &Environment) -> i32 {
     match environment.activity {
         Activity::Suspended => 0,
+        _ if environment.database.volume != VolumeIdentity::Same => 0,
         Activity::Running | Activity::Suspending | Activity::Resuming => {
             i32::from(environment.database.instances)
         }

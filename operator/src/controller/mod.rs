@@ -112,7 +112,8 @@ impl Work {
         {
             let span = tracing::info_span!("reconcile", environment = %key);
             let (context, environment) = (context.clone(), key.clone());
-            let one = async move { Box::pin(reconcile(&environment, &context)).await };
+            let failures = self.in_a_row.get(&key).map_or(0, |row| row.failures);
+            let one = async move { Box::pin(reconcile(&environment, failures, &context)).await };
             let id = self.running.spawn(one.instrument(span)).id();
             self.tasks.insert(id, (key, now));
         }

@@ -1,6 +1,6 @@
 //! `status`: what is, written by the operator alone.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,8 @@ pub struct RatesEnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiStatus>,
 
-    /// Ready: the environment serves requests. Progressing: a change is on its way. The others
+    /// Ready: the environment serves requests. Progressing: a change is on its way. Reconciled:
+    /// every object is as specified; false says what is wrong, also while Ready is true. The others
     /// tell of the database, its data, its tables, the API, and, with spec.expose, the way in
     /// from outside. To wait for one:
     /// kubectl wait --for=condition=Ready renv/NAME.
@@ -130,6 +131,10 @@ pub struct StorageStatus {
     /// The uid of the volume's claim: another claim is another, empty, database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_uid: Option<String>,
+
+    /// When the volume took the place of one that was lost; absent where that never happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_at: Option<Time>,
 }
 
 /// What was loaded into the database.

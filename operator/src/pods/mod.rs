@@ -89,6 +89,14 @@ pub fn deadline_exceeded(deployment: &Deployment) -> bool {
         && progress_reason(deployment) == Some("ProgressDeadlineExceeded")
 }
 
+/// Why the API server takes no pod of a Deployment.
+#[must_use]
+pub fn replica_failure(deployment: &Deployment) -> Option<&str> {
+    let mut conditions = deployment.status.as_ref()?.conditions.iter().flatten();
+    let failure = conditions.find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
+    failure.message.as_deref()
+}
+
 /// A Deployment's own word on its rollout, which a pod that fails later does not change.
 #[must_use]
 pub fn progress_reason(deployment: &Deployment) -> Option<&str> {

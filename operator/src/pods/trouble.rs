@@ -30,7 +30,8 @@ pub struct Trouble {
 }
 
 /// The reasons that trouble may have.
-pub const REASONS: [&str; 7] = [
+pub const REASONS: [&str; 8] = [
+    "PodRefused",
     "ImagePullFailed",
     "ContainerNotStarted",
     "CrashLoop",
@@ -39,6 +40,14 @@ pub const REASONS: [&str; 7] = [
     "Unschedulable",
     "NotReady",
 ];
+
+/// That the API server takes no pod of a controller.
+pub fn refused(kind: &str, name: &str, why: &str) -> Trouble {
+    Trouble {
+        reason: "PodRefused",
+        message: format!("{kind} {name} gets no pod: {why}"),
+    }
+}
 
 /// What is wrong with a pod's containers.
 pub fn of_containers(pod: &Pod) -> Option<Trouble> {

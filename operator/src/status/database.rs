@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::conditions::Said;
@@ -11,7 +12,7 @@ use crate::dereference::Observed;
 use crate::identity::Component;
 use crate::pods::{self, trouble};
 use crate::validate::{
-    Activity, Environment, Migration, Restart, Rotation, Seeding, is_ready, primary, restart,
+    Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, is_ready, primary, restart,
 };
 
 pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, now: Timestamp) -> Said {
@@ -21,12 +22,25 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
             None => Said::no("Suspended", "stopped, its volume is kept"),
         };
     }
+    if environment.database.volume != VolumeIdentity::Same {
+        let claim = environment.identity.claim(0);
+        return Said::no(
+            "VolumeReplaced",
+            format!(
+                "claim {claim} is another volume than before: a new database is made, and seeded anew where that volume brings none"
+            ),
+        );
+    }
     if let Some(primary) = primary(observed) {
         return Said::yes("Ready", format!("{} is the primary", primary.name_any()));
     }
     let name = environment.identity.postgres_pod(0);
     let Some(pod) = pods::of(observed, Component::Postgres).find(|pod| pod.name_any() == name) else {
-        return Said::no("Starting", format!("waiting for pod {name}"));
+        let set = applied.stateful_set.as_ref();
+        return match set.and_then(|set| observed.refusals.get(&set.metadata)) {
+            Some(why) => trouble::refused("StatefulSet", &environment.identity.postgres(), why).into(),
+            None => Said::no("Starting", format!("waiting for pod {name}")),
+        };
     };
     if pod.metadata.deletion_timestamp.is_some() {
         return Said::no("Restarting", format!("{name} is stopping"));
@@ -71,6 +85,7 @@ pub fn status(
     observed: &Observed,
     applied: &Applied,
     previous: Option<DatabaseStatus>,
+    now: Timestamp,
 ) -> DatabaseStatus {
     let previous = previous.unwrap_or_default();
     let database = &environment.database;
@@ -93,7 +108,9 @@ pub fn status(
         } else {
             Some(database.image.clone())
         },
-        storage: claim.map(storage).or(previous.storage),
+        storage: claim
+            .map(|claim| storage(claim, applied, previous.storage.as_ref(), now))
+            .or(previous.storage),
         seed: match &environment.seeding {
             Seeding::Done(seed) => Some(seed.clone()),
             // Of another claim: gone with it. Kept while the claim cannot be seen.
@@ -134,13 +151,26 @@ pub fn restarting(observed: &Observed) -> Option<String> {
     })
 }
 
-fn storage(claim: &PersistentVolumeClaim) -> StorageStatus {
+/// The claim's uid moves only once nothing of an earlier one is left.
+fn storage(
+    claim: &PersistentVolumeClaim,
+    applied: &Applied,
+    previous: Option<&StorageStatus>,
+    now: Timestamp,
+) -> StorageStatus {
+    let known = previous.and_then(|previous| previous.claim_uid.clone());
+    let replaced_at = previous.and_then(|previous| previous.replaced_at.clone());
     let spec = claim.spec.as_ref();
     let size = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
     StorageStatus {
         size: size.map(|size| size.0.clone()).unwrap_or_default(),
         storage_class_name: spec.and_then(|spec| spec.storage_class_name.clone()),
-        claim_uid: claim.uid(),
+        claim_uid: known.filter(|_| !applied.forgotten).or_else(|| claim.uid()),
+        replaced_at: if applied.forgotten {
+            Some(Time(now))
+        } else {
+            replaced_at
+        },
     }
 }
 
@@ -149,7 +179,21 @@ fn is_bound(claim: &PersistentVolumeClaim) -> bool {
 }
 
 /// What was loaded, in words.
-pub fn loaded(seed: &SeedStatus) -> String {
+pub fn loaded(seed: &SeedStatus, storage: Option<&StorageStatus>) -> String {
+    let replaced = storage.and_then(|storage| storage.replaced_at.as_ref());
+    let instead = replaced
+        .map(|at| {
+            format!(
+                "; into the volume that took the place of a lost one at {:.0}",
+                at.0
+            )
+        })
+        .unwrap_or_default();
+    let what = what_was_loaded(seed);
+    format!("{what}{instead}")
+}
+
+fn what_was_loaded(seed: &SeedStatus) -> String {
     match seed.source.as_str() {
         "none" => "an empty database, as no seed was named".to_owned(),
         source => format!("{source}: {} prices in {:.1} s", seed.rows, seed.seconds),

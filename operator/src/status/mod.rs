@@ -9,11 +9,13 @@ mod suspension;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 
-use crate::apply::Applied;
+use crate::apply::{self, Applied};
 use crate::crd::{Phase, RatesEnvironmentStatus};
 use crate::dereference::Observed;
-use crate::validate::{Environment, Invalid, Migration, Seeding};
+use crate::run::chain;
+use crate::validate::{Environment, Invalid, Migration, Seeding, primary};
 
 pub use crate::pods::trouble::REASONS as TROUBLES;
 use conditions::{Said, condition, one_line};
@@ -35,17 +37,54 @@ impl From<&Invalid> for Problem {
     }
 }
 
+impl From<&apply::Error> for Problem {
+    fn from(error: &apply::Error) -> Self {
+        Self {
+            reason: error.reason().unwrap_or("ApplyFailed"),
+            message: chain(error),
+        }
+    }
+}
+
+impl Problem {
+    /// All that is wrong, under the reason of the first.
+    #[must_use]
+    pub fn of(environment: &Environment, failed: &[apply::Error]) -> Option<Self> {
+        let specified = environment
+            .invalid
+            .iter()
+            .chain(environment.ingest_tokens.as_ref().err());
+        let told = specified.map(Self::from).chain(failed.iter().map(Self::from));
+        told.reduce(|first, other| Self {
+            reason: first.reason,
+            message: format!("{}; {}", first.message, other.message),
+        })
+    }
+}
+
 /// The status of an environment whose specification cannot work: the rest of it stays as it was.
 #[must_use]
 pub fn invalid(observed: &Observed, problem: &Problem, now: Timestamp) -> RatesEnvironmentStatus {
     let previous = observed.environment.status.clone().unwrap_or_default();
     let generation = observed.environment.metadata.generation;
     let said = |kind, said| condition(&previous.conditions, kind, said, generation, now);
+    let wrong = Said::no(problem.reason, problem.message.clone());
+    let ready = if still_serves(observed, &previous) {
+        let url = previous.url.as_deref().unwrap_or_default();
+        Said::yes("Serving", format!("serving at {url}"))
+    } else {
+        wrong.clone()
+    };
     let mut conditions = vec![
-        said("Ready", Said::no(problem.reason, problem.message.clone())),
-        said("Progressing", Said::no(problem.reason, problem.message.clone())),
+        said("Ready", ready),
+        said("Progressing", wrong.clone()),
+        said("Reconciled", wrong),
     ];
-    let untouched = |kept: &&Condition| !matches!(kept.type_.as_str(), "Ready" | "Progressing");
+    let told = conditions
+        .iter()
+        .map(|condition| condition.type_.clone())
+        .collect::<Vec<_>>();
+    let untouched = |kept: &&Condition| !told.contains(&kept.type_);
     conditions.extend(previous.conditions.iter().filter(untouched).cloned());
     conditions.sort_by_key(|condition| order(&condition.type_));
     RatesEnvironmentStatus {
@@ -57,13 +96,39 @@ pub fn invalid(observed: &Observed, problem: &Problem, now: Timestamp) -> RatesE
     }
 }
 
+/// Whether what was made before serves requests.
+fn still_serves(observed: &Observed, previous: &RatesEnvironmentStatus) -> bool {
+    let holds = |kind: &str| {
+        let mut conditions = previous.conditions.iter();
+        conditions.any(|condition| condition.type_ == kind && condition.status == "True")
+    };
+    let is_exposed = holds("Exposed") || observed.environment.spec.expose.is_none();
+    let name = observed.identity.api();
+    let deployment = observed.deployments.iter().find(|found| found.name_any() == name);
+    let migrated = previous
+        .database
+        .as_ref()
+        .is_some_and(|database| database.schema.is_some());
+    let serves = primary(observed).is_some() && Pods::of(deployment).available > 0;
+    serves && migrated && holds("Seeded") && is_exposed
+}
+
 /// The status of an environment that is being deleted.
 #[must_use]
-pub fn terminating(observed: &Observed) -> RatesEnvironmentStatus {
+pub fn terminating(observed: &Observed, now: Timestamp) -> RatesEnvironmentStatus {
     let previous = observed.environment.status.clone().unwrap_or_default();
+    let generation = observed.environment.metadata.generation;
+    let mut conditions = previous.conditions.clone();
+    for kept in &mut conditions {
+        if matches!(kept.type_.as_str(), "Ready" | "Progressing") {
+            let said = Said::no("Terminating", "being deleted");
+            *kept = condition(&previous.conditions, &kept.type_, said, generation, now);
+        }
+    }
     RatesEnvironmentStatus {
         phase: Some(Phase::Terminating),
         message: Some("being deleted".to_owned()),
+        conditions,
         ..previous
     }
 }
@@ -83,7 +148,7 @@ pub fn status(
     let database = database::said(environment, observed, applied, now);
     let seeded = progress::seeded(environment, observed, now);
     let migrated = progress::migrated(environment, observed, now);
-    let api_trouble = progress::api_trouble(environment, observed, counts, now);
+    let api_trouble = progress::api_trouble(environment, observed, applied.deployment.as_ref(), counts, now);
     let of_api = api_trouble.clone().map(Said::from);
     let trouble = [("database", &database), ("seed", &seeded), ("migrate", &migrated)]
         .into_iter()
@@ -120,6 +185,10 @@ pub fn status(
     };
     let ready = parts.ready(environment);
     let progressing = parts.progressing(environment);
+    let reconciled = match &parts.problem {
+        Some(problem) => Said::no(problem.reason, problem.message.clone()),
+        None => Said::yes("Applied", "every object is as specified"),
+    };
     let phase = parts.phase(environment, ready.holds, progressing.holds);
     let message = parts.message(environment, applied);
     let said = |kind, said| condition(&previous.conditions, kind, said, generation, now);
@@ -130,6 +199,7 @@ pub fn status(
         said("Migrated", parts.migrated),
         said("ApiAvailable", parts.api),
         said("Progressing", progressing),
+        said("Reconciled", reconciled),
     ];
     conditions.extend(parts.exposed.map(|exposed| said("Exposed", exposed)));
     RatesEnvironmentStatus {
@@ -143,6 +213,7 @@ pub fn status(
             observed,
             applied,
             previous.database,
+            now,
         )),
         api: Some(rollout::api(
             environment,
@@ -162,6 +233,7 @@ fn order(kind: &str) -> usize {
         "Migrated",
         "ApiAvailable",
         "Progressing",
+        "Reconciled",
         "Exposed",
     ]
     .iter()
@@ -197,9 +269,6 @@ struct Parts {
 impl Parts {
     /// Serves, whatever is being changed meanwhile.
     fn ready(&self, environment: &Environment) -> Said {
-        if let Some(problem) = &self.problem {
-            return Said::no(problem.reason, problem.message.clone());
-        }
         if let Some(suspension) = &self.suspension {
             return Said::no(suspension.reason, suspension.message.clone());
         }
@@ -211,9 +280,10 @@ impl Parts {
             .chain(migrated)
             .chain([("api", &self.api)])
             .chain(exposed);
-        match parts.find(|(_, said)| !said.holds) {
-            Some((part, said)) => Said::no(said.reason, format!("{part}: {}", said.message)),
-            None => Said::yes(
+        match (parts.find(|(_, said)| !said.holds), &self.problem) {
+            (Some(_), Some(problem)) => Said::no(problem.reason, problem.message.clone()),
+            (Some((part, said)), None) => Said::no(said.reason, format!("{part}: {}", said.message)),
+            (None, _) => Said::yes(
                 "Serving",
                 format!("serving at {}", environment.exposure.url(&environment.identity)),
             ),
@@ -275,11 +345,8 @@ impl Parts {
     }
 
     fn phase(&self, environment: &Environment, ready: bool, progressing: bool) -> Phase {
-        if self
-            .problem
-            .as_ref()
-            .is_some_and(|problem| problem.reason == "WaitingForDeletion")
-        {
+        let waits = |problem: &Problem| problem.reason == "WaitingForDeletion";
+        if !ready && self.problem.as_ref().is_some_and(waits) {
             return Phase::Pending;
         }
         if let Some(suspension) = self.suspension.as_ref().filter(|_| self.problem.is_none()) {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
 
 use super::conditions::Said;
 use super::database;
@@ -16,8 +17,12 @@ pub const MIGRATION_FAILED: &str = "MigrationFailed";
 
 pub fn seeded(environment: &Environment, observed: &Observed, now: Timestamp) -> Said {
     match &environment.seeding {
-        Seeding::Done(seed) if seed.source == "none" => Said::yes("Empty", database::loaded(seed)),
-        Seeding::Done(seed) => Said::yes("Loaded", database::loaded(seed)),
+        Seeding::Done(seed) => {
+            let reason = if seed.source == "none" { "Empty" } else { "Loaded" };
+            let status = observed.environment.status.as_ref();
+            let storage = status.and_then(|status| status.database.as_ref()?.storage.as_ref());
+            Said::yes(reason, database::loaded(seed, storage))
+        }
         Seeding::Waiting(what) => Said::no("Waiting", format!("waiting for {what}")),
         Seeding::Blocked(message) => Said::no("SourceMissing", message.clone()),
         Seeding::Failed { message, .. } => Said::no("SeedFailed", message.clone()),
@@ -44,7 +49,7 @@ fn loading(
     };
     let job = environment.identity.seed_job(&run.hash);
     let pod = pods::of_job(observed, &job);
-    if let Some(trouble) = pod.and_then(|pod| trouble::of(pod, now)) {
+    if let Some(trouble) = job_trouble(observed, &job, now) {
         return trouble.into();
     }
     if let Some(waits) = pod.and_then(trouble::waits_for_node) {
@@ -58,6 +63,16 @@ fn loading(
         Some(_) => what,
     };
     Said::no("Loading", message)
+}
+
+/// What is wrong with a Job's pod, or why there is none.
+fn job_trouble(observed: &Observed, job: &str, now: Timestamp) -> Option<Trouble> {
+    let of_its_pod = pods::of_job(observed, job).and_then(|pod| trouble::of(pod, now));
+    of_its_pod.or_else(|| {
+        let object = observed.jobs.iter().find(|object| object.name_any() == job)?;
+        let why = observed.refusals.get(&object.metadata)?;
+        Some(trouble::refused("Job", job, why))
+    })
 }
 
 fn retrying(run: &JobRun) -> Option<String> {
@@ -95,8 +110,9 @@ pub fn migrated(environment: &Environment, observed: &Observed, now: Timestamp) 
                 };
                 return Said::no(reason, message);
             }
-            let pod = pods::of_job(observed, &environment.identity.migrate_job(&run.hash));
-            if let Some(trouble) = pod.and_then(|pod| trouble::of(pod, now)) {
+            let job = environment.identity.migrate_job(&run.hash);
+            let pod = pods::of_job(observed, &job);
+            if let Some(trouble) = job_trouble(observed, &job, now) {
                 return trouble.into();
             }
             let what = format!("migrating the tables for {}", environment.api.image);
@@ -197,14 +213,21 @@ pub fn waits_for_node(observed: &Observed) -> Option<String> {
 pub fn api_trouble(
     environment: &Environment,
     observed: &Observed,
+    deployment: Option<&Deployment>,
     counts: Pods,
     now: Timestamp,
 ) -> Option<Trouble> {
+    let refused = || {
+        let deployment = deployment?;
+        let why = pods::replica_failure(deployment)?;
+        Some(trouble::refused("Deployment", &deployment.name_any(), why))
+    };
     let unready = || pods::of(observed, Component::Api).filter(|pod| !is_ready(pod));
     // The first pods wait for their tables, and all of them for the database.
     let tables = matches!(environment.migration, Migration::Done(_)) && primary(observed).is_some();
     let others_serve = tables && counts.available > 0 && !counts.rolled_out;
     unready()
         .find_map(|pod| trouble::of(pod, now))
+        .or_else(refused)
         .or_else(|| unready().find_map(|pod| trouble::not_ready(pod, others_serve, now)))
 }

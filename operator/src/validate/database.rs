@@ -1,5 +1,6 @@
 //! The database as it is to be: its version and image, its volume, its logins and what it may use.
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
@@ -10,10 +11,55 @@ use super::{Invalid, Metadata, Resources, follows_images, primary, restart};
 use crate::crd::{DEFAULT_POSTGRES_VERSION, DatabaseStatus, Profile, Storage};
 use crate::credentials::{Credentials, Fresh};
 use crate::dereference::Observed;
-use crate::identity::applies;
+use crate::identity::{Component, applies};
 use crate::patroni;
+use crate::pods;
 use crate::quantity::Quantity;
 use crate::settings::Images;
+
+/// Whether the volume is the one that Patroni's state, and what the status says of the data, belong to.
+///
+/// One instance's claim is told from others by its uid. With several, the identity of the data is Patroni's system
+/// identifier: a lost claim is then no new database.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum VolumeIdentity {
+    Same,
+    /// The claim is another one than before.
+    Replaced {
+        /// Whether no pod is left that knows the one before.
+        stopped: bool,
+    },
+}
+
+impl VolumeIdentity {
+    /// A claim that is not there says nothing: it may be back.
+    fn of(observed: &Observed, pinned: &DatabaseStatus, claim: Option<&PersistentVolumeClaim>) -> Self {
+        let known = pinned
+            .storage
+            .as_ref()
+            .and_then(|storage| storage.claim_uid.as_ref());
+        match (known, claim.and_then(|claim| claim.metadata.uid.as_ref())) {
+            (Some(known), Some(uid)) if known != uid => Self::Replaced {
+                stopped: stopped(observed),
+            },
+            _ => Self::Same,
+        }
+    }
+}
+
+/// Whether no database pod runs, by the pods and by their controller.
+fn stopped(observed: &Observed) -> bool {
+    let at_zero = |set: &StatefulSet| {
+        let status = set.status.as_ref();
+        set.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
+            && status.is_some_and(|status| {
+                status.replicas == 0 && status.observed_generation == set.metadata.generation
+            })
+    };
+    let named = |set: &&StatefulSet| set.name_any() == observed.identity.postgres();
+    pods::of(observed, Component::Postgres).next().is_none()
+        && observed.stateful_sets.iter().find(named).is_none_or(at_zero)
+}
 
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -33,7 +79,8 @@ pub struct Database {
     pub settings: Settings,
     /// What the pods were last restarted for.
     pub restarted_for: Option<String>,
-    /// The uid of the claim that holds the data, once it exists.
+    pub volume: VolumeIdentity,
+    /// The uid of the claim that holds the data, once it exists; none while a new volume is not taken up.
     pub claim_uid: Option<String>,
     pub resources: Resources,
     /// Of the container that keeps the roles.
@@ -63,6 +110,7 @@ impl Database {
         pinned: &DatabaseStatus,
         images: &Images,
         fresh: Fresh,
+        invalid: &mut Vec<Invalid>,
     ) -> Result<Self, Invalid> {
         let environment = &observed.environment.spec;
         let spec = &environment.database;
@@ -70,7 +118,22 @@ impl Database {
             .claims
             .iter()
             .find(|claim| claim.name_any() == observed.identity.claim(0));
-        let (version, image) = postgres(observed, pinned, images)?;
+        let volume = VolumeIdentity::of(observed, pinned, claim);
+        // One that is being deleted serves for as long as its pod runs.
+        let stays = |claim: &PersistentVolumeClaim| claim.metadata.deletion_timestamp.is_none();
+        let seeded = pinned.seed.as_ref().and_then(|seed| seed.claim_uid.as_ref());
+        let holds_the_data = |claim: &PersistentVolumeClaim| claim.metadata.uid.as_ref() == seeded;
+        let (version, image) = match (
+            postgres(observed, pinned, images),
+            &pinned.version,
+            &pinned.default_image,
+        ) {
+            (Err(unknown), Some(version), Some(image)) => {
+                invalid.push(unknown);
+                (Some(version.clone()), image.clone())
+            }
+            (planned, _, _) => planned?,
+        };
         let next_password = fresh.next_password.clone();
         let credentials = Credentials::take(
             observed.app_secret.as_ref(),
@@ -87,6 +150,14 @@ impl Database {
             &ROLES_AMOUNTS,
             spec.resources.is_some().then_some(&resources),
         )?;
+        let settings = match Settings::plan(observed, volume, &spec.parameters, &defaults, &resources) {
+            Ok(settings) => settings,
+            Err(error) => {
+                let found = Settings::found(observed).ok_or_else(|| error.clone())?;
+                invalid.push(error);
+                found
+            }
+        };
         let (size, storage_class) = storage(&spec.storage, environment.profile, pinned, claim)?;
         Ok(Self {
             version,
@@ -103,10 +174,11 @@ impl Database {
             retain: spec.storage.retain,
             credentials,
             rotation,
-            settings: Settings::plan(observed, &spec.parameters, &defaults, &resources)?,
+            settings,
             restarted_for: restart::last(observed),
+            volume,
             claim_uid: claim
-                .filter(|claim| claim.metadata.deletion_timestamp.is_none())
+                .filter(|claim| volume == VolumeIdentity::Same && (stays(claim) || holds_the_data(claim)))
                 .and_then(ResourceExt::uid),
             resources,
             roles_resources,

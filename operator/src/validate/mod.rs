@@ -32,7 +32,7 @@ use crate::token_rotation::{Asked, ROTATE, Tokens};
 pub use activity::{Activity, is_ready, primary};
 pub use api::{ApiPlan, Drain};
 pub use autoscaling::{Autoscaler, Scale};
-pub use database::{Database, VolumeTemplate};
+pub use database::{Database, VolumeIdentity, VolumeTemplate};
 pub use exposure::Exposure;
 pub use jobs::{ATTEMPT, DUMP, JobRun, LAST_FAILURE, LOAD, MIGRATE, Migration, PUBLISH, SeedSource, Seeding};
 pub use judging::{Judgement, judge, lingers};
@@ -106,6 +106,8 @@ pub struct Environment {
     pub jobs: JobPods,
     pub seeding: Seeding,
     pub migration: Migration,
+    /// What of the specification cannot work; there, what runs stays as it is.
+    pub invalid: Vec<Invalid>,
     /// What is wrong with the Secret's token is told, and stops nothing else.
     pub ingest_tokens: Result<Tokens, Invalid>,
     /// What the API's pods are marked with while, and after, a token is replaced.
@@ -143,7 +145,8 @@ pub fn validate(
     });
     let rotation_mark = asked.mark();
 
-    let database = Database::plan(observed, &pinned, images, fresh)?;
+    let mut invalid = Vec::new();
+    let database = Database::plan(observed, &pinned, images, fresh, &mut invalid)?;
     let pinned_api = status.api.as_ref();
     let (image, default_image) = api::images(observed, pinned_api, images);
     let spec = &observed.environment.spec;
@@ -188,6 +191,7 @@ pub fn validate(
         jobs,
         seeding,
         migration,
+        invalid,
         ingest_tokens,
         rotation_mark,
     })

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 
 use super::profile::Defaults;
-use super::{Invalid, Resources};
+use super::{Invalid, Resources, VolumeIdentity};
 use crate::crd::{DENIED, Parameter, Parameters};
 use crate::dereference::Observed;
 use crate::patroni::{CONFIG, PARAMETERS};
@@ -37,14 +37,29 @@ pub struct Settings {
 impl Settings {
     pub(super) fn plan(
         observed: &Observed,
+        volume: VolumeIdentity,
         spec: &Parameters,
         defaults: &Defaults,
         resources: &Resources,
     ) -> Result<Self, Invalid> {
         let [name, ..] = observed.identity.patroni_state();
-        let config_map = observed.config_maps.iter().find(|c| c.name_any() == name);
+        let known = observed.config_maps.iter().find(|c| c.name_any() == name);
+        // Of a volume that was lost nothing is kept.
+        let config_map = known.filter(|_| volume == VolumeIdentity::Same);
         let wanted = wanted(spec, defaults, resources)?;
         Ok(Self::merge(config_map, &wanted))
+    }
+
+    /// As they are in force.
+    pub(super) fn found(observed: &Observed) -> Option<Self> {
+        let [name, ..] = observed.identity.patroni_state();
+        let config_map = observed.config_maps.iter().find(|c| c.name_any() == name)?;
+        let annotation = |key| config_map.annotations().get(key).cloned();
+        Some(Self {
+            config: annotation(CONFIG)?,
+            names: annotation(PARAMETERS)?,
+            resource_version: config_map.resource_version(),
+        })
     }
 
     fn merge(config_map: Option<&ConfigMap>, wanted: &BTreeMap<String, Value>) -> Self {

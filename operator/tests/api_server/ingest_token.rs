@@ -107,7 +107,8 @@ async fn what_is_no_token_is_told_and_neither_overwritten_nor_shown() {
         (wrong.to_owned(), digest),
         "the token before it stays valid"
     );
-    let (holds, reason, message) = stage.condition("Ready");
+    assert_eq!(stage.condition("Ready").0, "True", "it serves all the same");
+    let (holds, reason, message) = stage.condition("Reconciled");
     assert_eq!((holds.as_str(), reason.as_str()), ("False", "InvalidSecret"));
     assert!(
         message.starts_with("the ingest-token of Secret harbour-api is not 16 to 128"),

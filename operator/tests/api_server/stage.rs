@@ -188,10 +188,18 @@ impl Stage {
         let context = self.context.as_ref().unwrap();
         caught_up(&self.admin, &self.namespace, &context.store).await;
         let key = format!("{}/{NAME}", self.namespace);
-        let outcome = Box::pin(reconcile(&key, context)).await;
+        let outcome = Box::pin(reconcile(&key, 0, context)).await;
         let dead = self.life.writes_left.load(Ordering::SeqCst) <= 0;
         assert!(dead || outcome.is_ok(), "{:?}", outcome.err());
         !dead
+    }
+
+    /// Reconciles once, after so many failures in a row; false if it failed.
+    pub async fn reconciles_after(&self, failures: u32) -> bool {
+        let context = self.context.as_ref().unwrap();
+        caught_up(&self.admin, &self.namespace, &context.store).await;
+        let key = format!("{}/{NAME}", self.namespace);
+        Box::pin(reconcile(&key, failures, context)).await.is_ok()
     }
 
     /// One reconcile; gives what it wrote, as `METHOD name-of-kind/name`.
@@ -200,7 +208,7 @@ impl Stage {
         caught_up(&self.admin, &self.namespace, &context.store).await;
         self.writes.lock().unwrap().clear();
         let key = format!("{}/{NAME}", self.namespace);
-        Box::pin(reconcile(&key, context)).await.unwrap();
+        Box::pin(reconcile(&key, 0, context)).await.unwrap();
         let writes = std::mem::take(&mut *self.writes.lock().unwrap());
         let marker = format!("/namespaces/{}/", self.namespace);
         writes

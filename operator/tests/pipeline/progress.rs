@@ -3,6 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use rates_operator::apply::Applied;
+use rates_operator::build::build;
 use rates_operator::crd::{Phase, RatesEnvironmentStatus};
 use rates_operator::dereference::{Dump, Observed};
 use rates_operator::status;
@@ -298,6 +299,21 @@ fn a_volume_that_was_replaced_is_seeded_anew() {
         Seeding::Done(_)
     ));
     observed.claims[0].metadata.uid = Some("another".to_owned());
+    let environment = fixture::environment(&observed);
+    assert!(
+        matches!(environment.seeding, Seeding::Waiting(_)),
+        "nothing asks the old server"
+    );
+    let stateful_set = build(&environment).stateful_set.spec.unwrap();
+    assert_eq!(
+        stateful_set.replicas,
+        Some(0),
+        "nothing of the old life is left running"
+    );
+
+    let status = observed.environment.status.as_mut().unwrap();
+    let storage = status.database.as_mut().unwrap().storage.as_mut().unwrap();
+    storage.claim_uid = Some("another".to_owned());
     let environment = fixture::environment(&observed);
     assert!(matches!(environment.seeding, Seeding::Run { .. }));
     assert!(
