@@ -8,6 +8,7 @@ use rates_api::database::Address;
 use rates_api::migrate::{MIGRATIONS, MigrateError, Migration, migrate};
 use serde_json::json;
 
+use crate::batches::{CSV, DESTINATION, Ingest, ORIGIN, csv};
 use crate::support::dump;
 use crate::support::postgres::{Postgres, number, options};
 use crate::support::program::{command, finish, run};
@@ -16,6 +17,7 @@ use crate::support::{SOON, eventually, tests};
 tests![
     an_empty_database_gets_the_tables_of_a_dump,
     a_loaded_dump_is_taken_as_it_is,
+    no_default_of_the_server_is_in_the_way,
     a_second_run_does_nothing,
     runs_at_the_same_time_apply_each_migration_once,
     a_waiting_migration_holds_up_no_reader_and_is_applied_when_the_lock_is_free,
@@ -73,6 +75,42 @@ async fn a_loaded_dump_is_taken_as_it_is(postgres: Arc<Postgres>) {
         number(&owner, "SELECT count(*) FROM prices").await,
         i64::try_from(rows).unwrap()
     );
+}
+
+/// As a person may set them in `database.parameters`, or for a database.
+async fn no_default_of_the_server_is_in_the_way(postgres: Arc<Postgres>) {
+    let database = postgres.loaded(rates_api::seed::dump::BUNDLED).await;
+    let admin = postgres.admin("postgres").await;
+    for setting in [
+        "quote_all_identifiers = on",
+        "default_transaction_isolation = serializable",
+        "default_transaction_read_only = on",
+        "default_transaction_deferrable = on",
+        "search_path = nowhere",
+        "statement_timeout = 1",
+        "lock_timeout = 1",
+        "idle_in_transaction_session_timeout = 1",
+        "standard_conforming_strings = off",
+        "array_nulls = off",
+        "transform_null_equals = on",
+        "default_table_access_method = none",
+        "DateStyle = 'German'",
+        "IntervalStyle = iso_8601",
+        "TimeZone = 'Asia/Kathmandu'",
+        "extra_float_digits = -15",
+        "bytea_output = escape",
+        "client_min_messages = error",
+    ] {
+        let set = format!("ALTER DATABASE {database} SET {setting}");
+        admin.batch_execute(&set).await.unwrap();
+    }
+    assert_eq!(postgres.migrate(&database).await.applied, all());
+
+    let ingest = Ingest::of(&postgres, database, &[]).await;
+    let body = csv([("2022-05-01", 5), ("2022-05-01", 6), ("2022-05-01", 7)]);
+    assert_eq!(ingest.post(&[CSV], body).await.status, 201);
+    let day = ingest.day(ORIGIN, DESTINATION, "2022-05-01").await;
+    assert_eq!(day, (json!(3), json!(6.0)));
 }
 
 async fn a_second_run_does_nothing(postgres: Arc<Postgres>) {

@@ -6,6 +6,14 @@ use std::time::Duration;
 
 use tokio_postgres::Config;
 
+/// What a session depends on, whatever settings the server, the database or the role has by default.
+const SESSION: &str = "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off \
+     -c default_transaction_deferrable=off -c statement_timeout=0 -c lock_timeout=0 \
+     -c idle_in_transaction_session_timeout=0 -c search_path=\"$user\",public -c quote_all_identifiers=off \
+     -c standard_conforming_strings=on -c transform_null_equals=off -c array_nulls=on -c row_security=on \
+     -c check_function_bodies=on -c default_table_access_method=heap -c DateStyle=ISO,MDY -c IntervalStyle=postgres \
+     -c TimeZone=UTC -c extra_float_digits=1 -c bytea_output=hex -c client_min_messages=notice";
+
 /// Exactly one of the two says where the database is.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false, id = "database")]
@@ -89,7 +97,8 @@ pub enum AddressError {
 }
 
 impl Address {
-    /// The address as it is now, with the time-outs that notice a dead or frozen peer.
+    /// The address as it is now, with the time-outs that notice a dead or frozen peer, and what a session depends on.
+    /// Options of the URI come later, and count.
     ///
     /// # Errors
     /// When the file cannot be read, or the URI is none or lacks the host or the database's name.
@@ -116,8 +125,11 @@ impl Address {
                 part: "the database's name",
             });
         }
+        let given = config.get_options().unwrap_or_default();
+        let options = format!("{SESSION} {given}").trim_end().to_owned();
         config
             .application_name("rates-api")
+            .options(options)
             .keepalives(true)
             .keepalives_idle(Duration::from_secs(5))
             .keepalives_interval(Duration::from_secs(2))
