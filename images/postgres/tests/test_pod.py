@@ -15,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import time
 import unittest
 import uuid
 from pathlib import Path
+from threading import Thread
 
 from sandbox import Image, Kubernetes, Pod, wait_until
 from test_fetch import FetchTests
@@ -321,10 +323,27 @@ class PodTests(FetchTests, SeedTests):
     def test_a_stop_is_a_fast_shutdown(self):
         pod = self.ready_pod()
         started = time.monotonic()
-        self.assertEqual(pod.roles.terminate(), 0)
+        self.assertEqual(pod.roles.terminate(), 128 + signal.SIGTERM)
         pod.postgres.terminate()
         self.assertLess(time.monotonic() - started, 20)
         self.assertIn("database system is shut down", pod.postgres.log())
+
+    def test_the_role_manager_ends_while_it_waits_for_the_server(self):
+        pod = self.ready_pod()
+        # Its look at the roles waits behind this lock for half a minute.
+        lock = "BEGIN; LOCK TABLE pg_auth_members; SELECT pg_sleep(120)"
+        holder = Thread(target=pod.query, args=(lock, "postgres", "super-1"), kwargs={"check": False})
+        holder.start()
+        held = "SELECT count(*) FROM pg_locks WHERE relation = 'pg_auth_members'::regclass AND mode = 'AccessExclusiveLock'"
+        wait_until(lambda: self.superuser(pod, held) == "1", READY_SECONDS, "the lock is held")
+        try:
+            pod.restart_roles()
+            waits = "SELECT count(*) FROM pg_locks WHERE relation = 'pg_auth_members'::regclass AND NOT granted"
+            wait_until(lambda: self.superuser(pod, waits) == "1", READY_SECONDS, "it waits for the server")
+            self.assertEqual(pod.roles.terminate(10), 128 + signal.SIGTERM)
+        finally:
+            pod.kill()
+            holder.join()
 
     # The lock of the batches, which a stop waits for
 
