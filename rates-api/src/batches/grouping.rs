@@ -8,7 +8,7 @@ use std::error::Error;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::ports::{PortNumber, Ports};
+use super::ports::{PORT_BITS, PortNumber, Ports};
 
 /// The statement that takes what [`write`] gives.
 pub const COPY: &str = "COPY rates_internal.batch_prices (batch_id, orig_code, dest_code, days, totals, counts, prices) \
@@ -29,43 +29,34 @@ const PIECE: usize = 128 * 1024;
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: i16 = -1;
 
-/// A pair and a day in one number, sorted by pair and then by day; and a price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A price of a pair on a day, the number of days since 2000-01-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Priced {
-    key: u64,
-    price: u32,
+    pub origin: PortNumber,
+    pub destination: PortNumber,
+    pub day: i32,
+    pub price: u32,
 }
 
-const DAY_BITS: u32 = 24;
-const PORT_BITS: u32 = 20;
-/// Days before the year 2000 are negative; this makes all of them positive.
+const DAY_BITS: u32 = 64 - 2 * PORT_BITS;
+/// Days before the year 2000 are negative; this makes those of all years that have four digits positive.
 const DAY_OFFSET: i32 = 1 << 20;
 
 impl Priced {
-    /// `day` is the number of days since 2000-01-01, within the years that have four digits.
-    #[must_use]
-    pub fn new(origin: PortNumber, destination: PortNumber, day: i32, price: u32) -> Self {
-        let day = u64::from(day.wrapping_add(DAY_OFFSET).cast_unsigned());
-        let key = (u64::from(origin) << (PORT_BITS + DAY_BITS)) | (u64::from(destination) << DAY_BITS) | day;
-        Self { key, price }
+    fn pair(self) -> (PortNumber, PortNumber) {
+        (self.origin, self.destination)
     }
 
-    fn pair(self) -> u64 {
-        self.key >> DAY_BITS
-    }
-
-    fn origin(self) -> PortNumber {
-        u32::try_from(self.key >> (PORT_BITS + DAY_BITS)).unwrap_or_default()
-    }
-
-    fn destination(self) -> PortNumber {
-        u32::try_from(self.pair() & ((1 << PORT_BITS) - 1)).unwrap_or_default()
-    }
-
-    fn day(self) -> i32 {
-        i32::try_from(self.key & ((1 << DAY_BITS) - 1)).unwrap_or_default() - DAY_OFFSET
+    /// Sorts by pair and then by day, in one comparison.
+    fn key(self) -> u64 {
+        let day = u64::from(self.day.wrapping_add(DAY_OFFSET).cast_unsigned());
+        (u64::from(self.origin) << (PORT_BITS + DAY_BITS)) | (u64::from(self.destination) << DAY_BITS) | day
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("no port has the number {0}")]
+struct UnknownNumber(PortNumber);
 
 /// One group, as long as it is made.
 #[derive(Default)]
@@ -113,15 +104,16 @@ pub fn write(
     prices: &mut [Priced],
     mut hand_on: impl FnMut(Bytes) -> bool,
 ) -> Result<(), Box<dyn Error + Sync + Send>> {
-    prices.sort_unstable_by_key(|priced| priced.key);
+    prices.sort_unstable_by_key(|priced| priced.key());
     let mut buffer = BytesMut::with_capacity(PIECE + 4096);
     buffer.put_slice(HEADER);
     let mut group = Group::default();
     for pair in prices.chunk_by(|one, other| one.pair() == other.pair()) {
-        let (origin, destination) = (ports.code(pair[0].origin()), ports.code(pair[0].destination()));
+        let code = |number| ports.code(number).ok_or(UnknownNumber(number));
+        let (origin, destination) = (code(pair[0].origin)?, code(pair[0].destination)?);
         let mut rest = pair.iter().peekable();
         while let Some(next) = rest.next() {
-            group.add(next.day(), next.price);
+            group.add(next.day, next.price);
             if group.is_full() || rest.peek().is_none() {
                 write_group(&mut buffer, batch, origin, destination, &group)?;
                 group.clear();
@@ -172,16 +164,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_and_a_day_are_found_again_in_their_number() {
-        for day in [-730_119, -1, 0, 7671, 2_921_939] {
-            let priced = Priced::new((1 << 20) - 1, 5, day, 3);
-            assert_eq!(
-                (priced.origin(), priced.destination(), priced.day()),
-                ((1 << 20) - 1, 5, day)
-            );
-        }
-        assert!(Priced::new(0, 0, 1, 9) > Priced::new(0, 0, -1, 9));
-        assert!(Priced::new(1, 0, -1, 9) > Priced::new(0, 7, 1, 9));
+    fn prices_are_sorted_by_pair_and_then_by_day() {
+        let last = (1 << PORT_BITS) - 1;
+        let sorted = [
+            (0, 0, -730_119),
+            (0, 0, -1),
+            (0, 0, 0),
+            (0, 0, 2_921_939),
+            (0, 1, -730_119),
+            (0, last, 2_921_939),
+            (1, 0, -730_119),
+            (last, last, 2_921_939),
+        ];
+        let keys = sorted.map(|(origin, destination, day)| {
+            Priced {
+                origin,
+                destination,
+                day,
+                price: 9,
+            }
+            .key()
+        });
+        assert!(keys.is_sorted_by(|one, next| one < next));
+    }
+
+    #[test]
+    fn a_pair_that_the_batch_does_not_know_is_an_error() {
+        let ports = Ports::of(vec!["AAAAA".to_owned()]).unwrap();
+        let mut prices = [Priced {
+            origin: 0,
+            destination: 1,
+            day: 0,
+            price: 1,
+        }];
+        let written = write(1, &ports, &mut prices, |_| true);
+        assert_eq!(written.unwrap_err().to_string(), "no port has the number 1");
     }
 
     #[test]

@@ -2,22 +2,22 @@
 //!
 //! It holds no connection and no lock, so a client may take its time. At most one chunk of prices is in memory.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
 use jiff::civil::Date;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 
-use super::content::{Content, Field, Format, Malformed, Reason, Row, Rows};
+use super::content::{self, Content, Field, Format, Malformed, Reason, Row, Rows};
 use super::findings::{Findings, Report};
 use super::grouping::{self, CHUNK, Priced};
 use super::ports::Ports;
+use super::unpacking::{GzipError, Sink, UnpackError, Unpacking};
 use crate::day;
 
 /// What comes in.
@@ -77,10 +77,8 @@ pub enum IntakeError {
     TooManyBytes(u64),
     #[error("the content has more than {0} rows")]
     TooManyRows(u64),
-    #[error("the content is not gzip: {0}")]
-    Gzip(String),
-    #[error("the content ends before the gzip stream is complete")]
-    GzipCut,
+    #[error(transparent)]
+    Gzip(#[from] GzipError),
     #[error("a group of prices cannot be encoded: {0}")]
     Encode(String),
     /// Whoever sent the content, or whoever took the rows, is gone and knows why.
@@ -110,15 +108,10 @@ impl Intake {
     /// Runs to the end of the content.
     fn run(self, mut frames: Receiver<Frame>, pieces: Sender<Piece>) -> Result<Taken, IntakeError> {
         let gzip = self.gzip;
-        let reading = Reading::new(self, pieces);
-        let mut unpacking = if gzip {
-            Unpacking::Gzip(Box::new(MultiGzDecoder::new(reading)))
-        } else {
-            Unpacking::Identity(Box::new(reading))
-        };
+        let mut unpacking = Unpacking::new(Reading::new(self, pieces), gzip);
         loop {
             match frames.blocking_recv() {
-                Some(Frame::Data(bytes)) => unpacking.push(&bytes)?,
+                Some(Frame::Data(bytes)) => unpacking = unpacking.push(&bytes)?,
                 Some(Frame::End) => return unpacking.finish()?.finish(),
                 None => return Err(IntakeError::GivenUp),
             }
@@ -126,38 +119,13 @@ impl Intake {
     }
 }
 
-enum Unpacking {
-    Identity(Box<Reading>),
-    Gzip(Box<MultiGzDecoder<Reading>>),
-}
-
-impl Unpacking {
-    fn push(&mut self, bytes: &[u8]) -> Result<(), IntakeError> {
-        match self {
-            Self::Identity(reading) => reading.push(bytes),
-            Self::Gzip(decoder) => decoder
-                .write_all(bytes)
-                .map_err(|error| failure(decoder.get_mut(), &error)),
+impl From<UnpackError<Self>> for IntakeError {
+    fn from(error: UnpackError<Self>) -> Self {
+        match error {
+            UnpackError::Refused(error) => error,
+            UnpackError::Gzip(error) => error.into(),
         }
     }
-
-    fn finish(self) -> Result<Reading, IntakeError> {
-        match self {
-            Self::Identity(reading) => Ok(*reading),
-            Self::Gzip(mut decoder) => match decoder.try_finish() {
-                Ok(()) => decoder.finish().map_err(|_| IntakeError::GzipCut),
-                Err(error) => Err(failure(decoder.get_mut(), &error)),
-            },
-        }
-    }
-}
-
-/// What was wrong: with the content, if the reading said so, else with the packing.
-fn failure(reading: &mut Reading, error: &io::Error) -> IntakeError {
-    reading.failed.take().unwrap_or_else(|| match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero => IntakeError::GzipCut,
-        _ => IntakeError::Gzip(error.to_string()),
-    })
 }
 
 /// The content, unpacked.
@@ -166,7 +134,6 @@ struct Reading {
     digest: Sha256,
     bytes: u64,
     checking: Checking,
-    failed: Option<IntakeError>,
 }
 
 impl Reading {
@@ -184,9 +151,12 @@ impl Reading {
                 findings: Findings::default(),
                 failed: None,
             },
-            failed: None,
         }
     }
+}
+
+impl Sink for Reading {
+    type Error = IntakeError;
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), IntakeError> {
         self.bytes += bytes.len() as u64;
@@ -200,7 +170,9 @@ impl Reading {
         }
         self.checking.outcome()
     }
+}
 
+impl Reading {
     fn finish(mut self) -> Result<Taken, IntakeError> {
         if let Some(content) = &mut self.content {
             content.finish(&mut self.checking)?;
@@ -214,10 +186,12 @@ impl Reading {
             findings,
             ..
         } = self.checking;
-        let ports = (0..)
+        let ports = intake
+            .ports
+            .codes()
             .zip(used)
             .filter(|(_, used)| *used)
-            .map(|(number, _)| intake.ports.code(number).to_owned())
+            .map(|(code, _)| code.to_owned())
             .collect();
         Ok(Taken {
             rows,
@@ -225,23 +199,6 @@ impl Reading {
             ports,
             findings: (!findings.is_empty()).then(|| findings.report()),
         })
-    }
-}
-
-/// For the decoder, which writes what it has unpacked.
-impl Write for Reading {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.push(bytes) {
-            Ok(()) => Ok(bytes.len()),
-            Err(error) => {
-                self.failed = Some(error);
-                Err(io::Error::other("the content was refused"))
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -276,12 +233,17 @@ impl Checking {
     fn check(&mut self, row: Row<'_>) {
         let origin = self.intake.ports.number(row.origin);
         let destination = self.intake.ports.number(row.destination);
-        let day = day::parse(row.day).map(days_since_2000);
-        let price = row.price.checked();
+        let day = day::parse(row.day).and_then(days_since_2000);
+        let price = content::price(row.price);
         if let (Some(origin), Some(destination), Some(day), Some(price)) = (origin, destination, day, price) {
             self.used[origin as usize] = true;
             self.used[destination as usize] = true;
-            self.chunk.push(Priced::new(origin, destination, day, price));
+            self.chunk.push(Priced {
+                origin,
+                destination,
+                day,
+                price,
+            });
             return;
         }
         let number = self.rows;
@@ -299,11 +261,7 @@ impl Checking {
             row.destination,
         );
         note(day.is_none(), Field::Day, Reason::NotADay, row.day);
-        let text = match row.price {
-            super::content::Price::Number(number) => number.to_string(),
-            super::content::Price::Text(text) => text.to_owned(),
-        };
-        note(price.is_none(), Field::Price, Reason::NotAPrice, &text);
+        note(price.is_none(), Field::Price, Reason::NotAPrice, row.price);
     }
 
     /// Hands the gathered prices on, unless something in the batch is wrong: then nothing of it is to be written.
@@ -350,14 +308,16 @@ impl Rows for Checking {
 }
 
 /// PostgreSQL counts days from there.
-fn days_since_2000(day: Date) -> i32 {
+fn days_since_2000(day: Date) -> Option<i32> {
     const EPOCH: Date = Date::constant(2000, 1, 1);
     let hours = day.duration_since(EPOCH).as_hours();
-    i32::try_from(hours / 24).unwrap_or_default()
+    i32::try_from(hours / 24).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use tokio::sync::mpsc;
@@ -371,12 +331,7 @@ mod tests {
             batch: 1,
             format: Some(Format::Csv),
             gzip,
-            ports: Arc::new(
-                ["AAAAA", "BBBBB", "CCCCC"]
-                    .map(str::to_owned)
-                    .into_iter()
-                    .collect(),
-            ),
+            ports: Arc::new(Ports::of(["AAAAA", "BBBBB", "CCCCC"].map(str::to_owned).to_vec()).unwrap()),
             limits: Limits {
                 bytes: 1_000_000,
                 rows: 1000,
@@ -446,25 +401,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_wrong_gzip_stream_is_said_to_be_one() {
-        let whole = packed(CSV);
-        for length in [0, 5, whole.len() - 9, whole.len() - 1] {
-            let outcome = run(intake(true), &whole[..length], true).0;
-            assert!(
-                matches!(outcome, Err(IntakeError::Gzip(_) | IntakeError::GzipCut)),
-                "{length} bytes: {outcome:?}"
-            );
-        }
-        let mut wrong = whole.clone();
-        let last = wrong.len() - 6;
-        wrong[last] ^= 0xff;
-        for content in [CSV.as_bytes().to_vec(), wrong, [whole, b"rest".to_vec()].concat()] {
-            let outcome = run(intake(true), &content, true).0;
-            assert!(
-                matches!(outcome, Err(IntakeError::Gzip(_) | IntakeError::GzipCut)),
-                "{outcome:?}"
-            );
-        }
+    fn content_that_is_cut_before_it_is_packed_is_refused_too() {
+        let cut = packed(&format!("{CSV}AAAAA,BBBBB,2021-01-01,\"7"));
+        let error = run(intake(true), &cut, true).0.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the quote that opens a field in line 3"),
+            "{error}"
+        );
+        let wrong = run(intake(true), CSV.as_bytes(), true).0;
+        assert!(matches!(wrong, Err(IntakeError::Gzip(_))), "{wrong:?}");
     }
 
     #[test]
@@ -529,7 +476,7 @@ mod tests {
             (Date::new(1, 1, 1), -730_119),
             (Date::new(9999, 12, 31), 2_921_939),
         ] {
-            assert_eq!(days_since_2000(day.unwrap()), number);
+            assert_eq!(days_since_2000(day.unwrap()), Some(number));
         }
     }
 }

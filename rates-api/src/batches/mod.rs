@@ -1,7 +1,7 @@
 //! Batches of prices: taken in beside what readers see, each then applied whole or not at all.
 //!
 //! The way of a batch: its token and key are checked ([`tokens`], [`key`]), a row of `batches` claims it ([`store`]),
-//! a thread divides its bytes into rows, checks and groups them ([`intake`], [`content`], [`grouping`]), and each
+//! a thread divides its bytes into rows, checks and groups them ([`intake`], [`unpacking`], [`content`], [`grouping`]), and each
 //! hundred thousand go to `batch_prices`, where nothing sees them ([`copy`]). All of it goes over one connection, which
 //! holds a lock that an orderly stop of the server waits for ([`held`]); its lease is renewed beside that ([`lease`]). When
 //! all of it is there, one row changes, and the batch is visible. [`receive`] holds these together; [`lookup`] tells what
@@ -25,6 +25,7 @@ mod settings;
 pub mod store;
 mod tally;
 pub mod tokens;
+mod unpacking;
 mod writers;
 
 pub use findings::{Finding, FindingCount, Report};

@@ -150,6 +150,16 @@ async fn headers_that_are_not_understood_are_refused_with_what_is(postgres: Arc<
         answer.problem();
         assert_eq!(answer.header(name), Some(value));
     }
+    let versioned = ingest
+        .post(&["Content-Type: application/json; version=1"], "[]")
+        .await;
+    assert_eq!(versioned.status, 415);
+    assert!(
+        versioned
+            .problem()
+            .starts_with("Content-Type has the parameter `version=1`, which is not known"),
+        "{versioned:?}"
+    );
     let answer = ingest.service.connect().await.request("PUT", "/batches").await;
     assert_eq!(
         (answer.status, answer.header("allow")),

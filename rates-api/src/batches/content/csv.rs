@@ -2,7 +2,8 @@
 
 use csv_core::{ReadRecordResult, Reader};
 
-use super::{Field, MAX_ROW_BYTES, Malformed, Price, Reason, Row, Rows};
+use super::quotes::Quotes;
+use super::{Field, MAX_ROW_BYTES, Malformed, Reason, Row, Rows};
 
 const FIELDS: usize = Field::NAMED.len();
 /// Field ends that are kept of a record: one more than there should be tells that there are too many.
@@ -10,6 +11,7 @@ const MAX_ENDS: usize = FIELDS + 1;
 
 pub struct Csv {
     reader: Reader,
+    quotes: Quotes,
     /// The fields of the record so far, one after the other, and where each ends.
     output: Vec<u8>,
     written: usize,
@@ -25,6 +27,7 @@ impl Default for Csv {
     fn default() -> Self {
         Self {
             reader: Reader::new(),
+            quotes: Quotes::default(),
             output: vec![0; MAX_ROW_BYTES],
             written: 0,
             ends: [0; MAX_ENDS],
@@ -44,6 +47,9 @@ impl Csv {
     }
 
     pub fn finish(&mut self, rows: &mut impl Rows) -> Result<(), Malformed> {
+        if let Some(open) = self.quotes.open(rows.count() + 1) {
+            return Err(open);
+        }
         // To the reader an empty input is the end; a last line need not end.
         self.read(&[], rows)?;
         match self.columns {
@@ -54,16 +60,20 @@ impl Csv {
 
     /// Reads to the end of a record or of the input; gives the bytes that were taken.
     fn read(&mut self, input: &[u8], rows: &mut impl Rows) -> Result<usize, Malformed> {
+        let (line, row) = (self.reader.line(), rows.count() + 1);
         let (result, taken, written, ended) = self.reader.read_record(
             input,
             &mut self.output[self.written..],
             &mut self.ends[self.ended..],
         );
+        self.quotes.follow(&input[..taken], line, row)?;
         self.written += written;
         self.ended += ended;
         match result {
             ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
-            ReadRecordResult::OutputFull => return Err(Malformed::too_long(rows.count() + 1)),
+            ReadRecordResult::OutputFull => {
+                return Err(self.quotes.open(row).unwrap_or_else(|| Malformed::too_long(row)));
+            }
             ReadRecordResult::OutputEndsFull => {
                 self.too_many = true;
                 self.ended = 0;
@@ -92,7 +102,7 @@ impl Csv {
                 origin,
                 destination,
                 day,
-                price: Price::Text(price),
+                price,
             });
         } else {
             let not_text: Vec<_> = Field::NAMED
@@ -117,13 +127,9 @@ impl Csv {
         }
         let mut columns = [None; FIELDS];
         for column in 0..self.ended {
-            let name = self.field(column).unwrap_or_default();
-            // A byte order mark, as spreadsheets write it, is no part of the first name.
-            let name = if column == 0 {
-                name.trim_start_matches('\u{feff}')
-            } else {
-                name
-            };
+            let name = self
+                .field(column)
+                .map_err(|_| wrong_header("the header line has a name that is not UTF-8"))?;
             let index = Field::NAMED.iter().position(|field| field.name() == name);
             match index.map(|index| &mut columns[index]) {
                 Some(place @ None) => *place = Some(column),
@@ -183,7 +189,7 @@ mod tests {
             rows
         );
         assert_eq!(
-            read("\u{feff}orig_code,dest_code,day,price\n\"A,x\",B,2021-01-01,7\n\nC,,d,x\n").unwrap(),
+            read("orig_code,dest_code,day,price\n\"A,x\",B,2021-01-01,7\n\nC,,d,x\n").unwrap(),
             rows
         );
         assert_eq!(
@@ -207,6 +213,45 @@ mod tests {
             read(b"orig_code,dest_code,day,price\nA,\xff,d,1\n").unwrap(),
             ["wrong: dest_code NotText"]
         );
+    }
+
+    #[test]
+    fn fields_in_quotes_may_have_quotes_commas_and_line_ends() {
+        assert_eq!(
+            read("\"orig_code\",dest_code,\"day\",price\r\n\"a\"\"b\",\"\",\"1\r\n2\",\"7\"\r\n,\"\"\"\",,8")
+                .unwrap(),
+            ["a\"b||1\r\n2|7", "|\"||8"]
+        );
+    }
+
+    #[test]
+    fn quotes_that_rfc_4180_does_not_have_are_refused_with_their_line() {
+        const OPEN: &str = "is not closed";
+        const BEHIND: &str = "has text behind a closing quote";
+        const WITHIN: &str = "has a quote within a field that does not begin with one";
+        let header = "orig_code,dest_code,day,price\n";
+        for (text, row, line, what) in [
+            ("A,B,d,\"1154\"\nA,B,d,\"11", 2, 3, OPEN),
+            ("A,B,d,\"1154\nA,B,d,2\n", 1, 2, OPEN),
+            ("A,B,d,\"", 1, 2, OPEN),
+            ("A,\"x\ny\",d,\"1\n2", 1, 3, OPEN),
+            ("A,B,d,\"11\"54\n", 1, 2, BEHIND),
+            ("A,B,d,\"11\" \n", 1, 2, BEHIND),
+            ("\n\nA,\"x\ny\",d,\"11\"5", 1, 5, BEHIND),
+            ("A,B,d,11\"54\"\n", 1, 2, WITHIN),
+            ("A,B,d,1\nA,B,d, \"1\"\n", 2, 3, WITHIN),
+            ("A,B,d,1154\"\n", 1, 2, WITHIN),
+        ] {
+            let error = read(format!("{header}{text}")).unwrap_err();
+            assert_eq!(error.row, Some(row), "{text}: {error}");
+            assert!(
+                error.message.contains(&format!("line {line} ")),
+                "{text}: {error}"
+            );
+            assert!(error.message.contains(what), "{text}: {error}");
+        }
+        let error = read("orig_code,\"dest_code,day,price\n").unwrap_err();
+        assert!(error.message.contains("line 1 "), "{error}");
     }
 
     #[test]
@@ -235,10 +280,14 @@ mod tests {
 
     #[test]
     fn an_endless_field_is_refused_before_it_fills_the_memory() {
-        let text = format!("orig_code,dest_code,day,price\n\"{}", "x".repeat(20_000));
+        let text = format!("orig_code,dest_code,day,price\n{}", "x".repeat(20_000));
         assert_eq!(
             read(&text).unwrap_err().message,
             "row 1 is longer than 16384 bytes"
         );
+        let text = format!("orig_code,dest_code,day,price\n\"{}", "x\n".repeat(20_000));
+        let open = "the quote that opens a field in line 2 is not closed";
+        let error = read(&text).unwrap_err();
+        assert!(error.message.starts_with(open), "{error}");
     }
 }

@@ -226,7 +226,7 @@ mod tests {
     }
 
     const ROW: &str = r#"{"orig_code":"A]","dest_code":"B\"},","day":"d","price":1}"#;
-    const READ: &str = "A]|B\"},|d|#1";
+    const READ: &str = "A]|B\"},|d|1";
 
     #[test]
     fn an_array_and_an_object_with_one_are_read() {

@@ -64,7 +64,7 @@ mod tests {
             ndjson.finish(&mut seen).unwrap();
             assert_eq!(
                 seen.0,
-                ["A|B|2021-01-01|#1", "wrong:  NotARow", "Ä|B|d|#2"],
+                ["A|B|2021-01-01|1", "wrong:  NotARow", "Ä|B|d|2"],
                 "pieces of {size}"
             );
         }
