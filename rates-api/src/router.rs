@@ -6,13 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{MethodRouter, get};
-use http::StatusCode;
 
 use crate::answers::Answers;
 use crate::batches::{BatchSettings, Lookup, Receiver};
 use crate::metrics::Requests;
 use crate::observe;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemType};
 use crate::readers::Readers;
 use crate::readiness::Readiness;
 use crate::routes;
@@ -62,10 +61,10 @@ pub fn router(service: Service) -> Router {
         .fold(Router::new(), |router, (path, methods)| {
             router.route(path, methods)
         })
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
+        .fallback(async || Problem::new(ProblemType::UnknownPath, "There is nothing at this path."))
         .method_not_allowed_fallback(async || {
             Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
+                ProblemType::MethodNotAllowed,
                 "The header Allow lists the methods of this path.",
             )
         })

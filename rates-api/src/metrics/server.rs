@@ -13,7 +13,6 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Metrics, MetricsAddress};
-use crate::problem::Problem;
 use crate::server::{self, Drain, ServerSettings};
 
 /// Whoever asks for metrics is one or two; whoever holds more connections than this is up to something else.
@@ -63,7 +62,7 @@ pub fn serve(
     };
     let router = Router::new()
         .route("/metrics", get(answer))
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "Metrics are at /metrics."))
+        .fallback(async || (StatusCode::NOT_FOUND, "Metrics are at /metrics.\n"))
         .with_state(Arc::new(metrics));
     Some(AbortOnDropHandle::new(tokio::spawn(async move {
         let never = std::future::pending();
@@ -74,6 +73,6 @@ pub fn serve(
 async fn answer(State(metrics): State<Arc<Metrics>>) -> Response {
     match metrics.text().await {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(_) => Problem::internal().into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemType};
 use crate::readiness;
 use crate::router::Service;
 
@@ -21,12 +21,11 @@ pub async fn get(State(service): State<Service>) -> Result<Json<Ready>, Problem>
             status: "ready",
             schema_version,
         })),
-        readiness::State::Waiting(reason) => Err(Problem::unavailable(
-            &format!("Waiting for the database: {reason}"),
-            1,
-        )),
-        readiness::State::Unservable(reason) => {
-            Err(Problem::unavailable(&format!("Cannot serve: {reason}"), 1))
-        }
+        readiness::State::Waiting(reason) => Err(not_ready(format!("Waiting for the database: {reason}"))),
+        readiness::State::Unservable(reason) => Err(not_ready(format!("Cannot serve: {reason}"))),
     }
+}
+
+fn not_ready(detail: String) -> Problem {
+    Problem::new(ProblemType::NotReady, detail).retry_after(1)
 }

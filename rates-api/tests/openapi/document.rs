@@ -192,7 +192,27 @@ impl Document {
         if is_problem && value["status"] != response.status {
             return Err("the problem has another status".to_owned());
         }
+        if is_problem && *self.problem_type(&value)? != value["title"] {
+            return Err("the problem's type has another title".to_owned());
+        }
         self.fits(&value, &form["schema"])
+    }
+
+    /// The title of a problem's type, which has to have the problem's status.
+    fn problem_type(&self, problem: &Value) -> Result<&Value, String> {
+        let types = self.0["components"]["schemas"]["ProblemType"]["oneOf"].as_array();
+        let status = format!("{}: ", problem["status"]);
+        types
+            .into_iter()
+            .flatten()
+            .find(|kind| kind["const"] == problem["type"])
+            .filter(|kind| {
+                kind["description"]
+                    .as_str()
+                    .is_some_and(|text| text.starts_with(&status))
+            })
+            .map(|kind| &kind["title"])
+            .ok_or_else(|| format!("{} is no type of problems of this status", problem["type"]))
     }
 
     fn fits<'a>(&'a self, value: &Value, schema: &'a Value) -> Result<(), String> {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use rates_api::problem::ProblemType;
+
 use crate::batches::{CSV, Ingest, JSON, NDJSON, TOKEN, csv, gzip};
 use crate::support::http::{EXAMPLE, Response, rates};
 use crate::support::postgres::Postgres;
@@ -21,6 +23,7 @@ tests![
     a_response_of_every_kind_is_as_documented,
     what_is_not_as_documented_is_noticed,
     the_page_has_every_operation_and_loads_nothing,
+    every_type_of_problem_has_an_entry_and_a_section_that_its_uri_refers_to,
 ];
 
 async fn the_document_has_the_routes_and_methods_of_the_router_and_no_others(postgres: Arc<Postgres>) {
@@ -275,5 +278,30 @@ async fn the_page_has_every_operation_and_loads_nothing(postgres: Arc<Postgres>)
         "href=\"http",
     ] {
         assert!(!page.contains(loading), "{loading}");
+    }
+}
+
+async fn every_type_of_problem_has_an_entry_and_a_section_that_its_uri_refers_to(postgres: Arc<Postgres>) {
+    let service = Service::start(&postgres.uri(&postgres.empty().await), &[]);
+    let document = Document::of(&service).await;
+    let entries = document.0["components"]["schemas"]["ProblemType"]["oneOf"]
+        .as_array()
+        .unwrap();
+    assert_eq!(entries.len(), ProblemType::ALL.len());
+    for (kind, entry) in ProblemType::ALL.into_iter().zip(entries) {
+        assert_eq!(entry["const"], kind.uri());
+        assert_eq!(entry["title"], kind.title());
+        let status = format!("{}: ", kind.status().as_u16());
+        assert!(
+            entry["description"].as_str().unwrap().starts_with(&status),
+            "{entry}"
+        );
+        let (path, fragment) = kind.uri().split_once('#').unwrap();
+        let page = String::from_utf8(service.get(path).await.body).unwrap();
+        assert_eq!(
+            page.matches(&format!("id=\"{fragment}\"")).count(),
+            1,
+            "{fragment}"
+        );
     }
 }

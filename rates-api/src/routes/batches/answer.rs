@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::batches::{Batch, Finding, FindingCount, Status};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemType};
 
 /// A batch. The id is a text: it names a batch and is not to be counted with.
 #[derive(Debug, Serialize)]
@@ -61,12 +61,18 @@ impl From<Batch> for BatchAnswer {
 /// The answer to `POST /batches`, the first time and each time that it is sent again.
 pub fn of_post(batch: Batch) -> Response {
     let location = format!("/batches/{}", batch.id);
-    let status = if batch.asynchronous {
-        StatusCode::ACCEPTED
-    } else if batch.status == Status::Rejected {
-        return rejected(batch).into_response();
-    } else {
-        StatusCode::CREATED
+    let status = match (batch.asynchronous, batch.status) {
+        (true, Status::Queued | Status::Running | Status::Applied | Status::Rejected) => StatusCode::ACCEPTED,
+        (false, Status::Applied) => StatusCode::CREATED,
+        (false, Status::Rejected) => return rejected(batch).into_response(),
+        (_, status) => {
+            tracing::error!(
+                batch = batch.id,
+                ?status,
+                "a batch was answered that is not decided"
+            );
+            return Problem::internal().into_response();
+        }
     };
     let mut response = (status, Json(BatchAnswer::from(batch))).into_response();
     let headers = response.headers_mut();
@@ -81,7 +87,10 @@ pub fn of_post(batch: Batch) -> Response {
 }
 
 fn rejected(batch: Batch) -> Problem {
-    let report = batch.findings.unwrap_or_default();
+    let Some(report) = batch.findings else {
+        tracing::error!(batch = batch.id, "a batch is rejected, and nothing says why");
+        return Problem::internal();
+    };
     let listed = match report.errors.len() as u64 {
         listed if listed < report.total() => format!("; the first {listed} are listed"),
         _ => String::new(),
@@ -91,7 +100,7 @@ fn rejected(batch: Batch) -> Problem {
         "{total} fields of the batch's {} rows are wrong{listed}. Nothing was written.",
         batch.rows
     );
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    Problem::new(ProblemType::WrongRows, detail)
         .with("errors", &report.errors)
         .with("errorCounts", &report.error_counts)
         .with("rows", &batch.rows)

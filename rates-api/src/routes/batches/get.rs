@@ -3,11 +3,10 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use http::StatusCode;
 
 use super::answer::BatchAnswer;
 use crate::batches::Status;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemType};
 use crate::router::Service;
 use crate::routes::read_problem;
 
@@ -15,7 +14,7 @@ pub async fn get(
     State(service): State<Service>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<BatchAnswer>, Problem> {
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, "There is no batch with this id.");
+    let unknown = || Problem::new(ProblemType::UnknownBatch, "There is no batch with this id.");
     let Path(id) = id.map_err(|_| unknown())?;
     let id = id.parse().map_err(|_| unknown())?;
     let batch = service

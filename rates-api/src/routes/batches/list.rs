@@ -5,7 +5,7 @@ use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
 use super::answer::BatchAnswer;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldError, Problem, ProblemType};
 use crate::router::Service;
 use crate::routes::read_problem;
 
@@ -56,6 +56,7 @@ fn number(query: &str, name: &'static str, largest: i64) -> Result<Option<i64>, 
         .map(Some)
         .ok_or_else(|| {
             let message = format!("expected a whole number from 1 to {largest}");
-            Problem::bad_request("Invalid page arguments", FieldError { field: name, message })
+            Problem::new(ProblemType::InvalidPage, "Invalid page arguments")
+                .of_field(FieldError { field: name, message })
         })
 }

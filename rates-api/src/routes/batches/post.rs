@@ -3,13 +3,13 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
 
 use super::{answer, refusal};
 use crate::batches::content::Format;
 use crate::batches::{Incoming, key, tokens};
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldError, Problem, ProblemType};
 use crate::router::Service;
 
 pub async fn post(
@@ -27,17 +27,21 @@ pub async fn post(
 async fn incoming(service: &Service, headers: &HeaderMap) -> Result<Incoming, Problem> {
     let settings = &service.batch_settings;
     let digests = settings.ingest_token_digests_file.as_deref();
-    let token = tokens::authorize(headers.get(AUTHORIZATION), digests)
+    let writer = tokens::authorize(headers.get(AUTHORIZATION), digests)
         .await
         .map_err(|error| refusal::unauthorized(&error))?;
-    let format = Format::of(headers.get(CONTENT_TYPE)).ok_or_else(refusal::unsupported_type)?;
+    let format = Format::of(headers.get(CONTENT_TYPE)).map_err(|error| refusal::unsupported_type(&error))?;
     let gzip = is_gzip(headers).ok_or_else(refusal::unsupported_encoding)?;
     let key = key::of(headers).map_err(|message| {
         let error = FieldError {
             field: "Idempotency-Key",
             message: message.to_owned(),
         };
-        Problem::bad_request("Invalid header Idempotency-Key", error)
+        Problem::new(
+            ProblemType::InvalidIdempotencyKey,
+            "Invalid header Idempotency-Key",
+        )
+        .of_field(error)
     })?;
     let length: Option<u64> = headers
         .get(CONTENT_LENGTH)
@@ -45,12 +49,12 @@ async fn incoming(service: &Service, headers: &HeaderMap) -> Result<Incoming, Pr
     if length.is_some_and(|length| length > settings.max_batch_bytes) {
         let limit = settings.max_batch_bytes;
         return Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
+            ProblemType::ContentTooLarge,
             format!("The content is larger than {limit} bytes. Nothing was written."),
         ));
     }
     Ok(Incoming {
-        token,
+        writer,
         key,
         format,
         gzip,

@@ -1,14 +1,14 @@
 //! Why a batch was not taken in, as a problem document.
 
 use http::header::{ACCEPT_ENCODING, LOCATION, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use crate::batches::Refusal;
-use crate::batches::content::Format;
+use crate::batches::content::{Format, UnsupportedType};
 use crate::batches::intake::IntakeError;
 use crate::batches::tokens::Unauthorized;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemType};
 use crate::report::chain;
 use crate::routes::RETRY_AFTER;
 
@@ -18,19 +18,22 @@ pub fn of_refusal(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Content(error) => of_content(error),
         // Nobody is there to read it.
-        Refusal::Disconnected => Problem::new(StatusCode::BAD_REQUEST, sentence(refusal)),
-        Refusal::Silent(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, sentence(refusal)),
+        Refusal::Disconnected => Problem::new(ProblemType::IncompleteContent, sentence(refusal)),
+        Refusal::Silent(_) => Problem::new(ProblemType::ContentTimeout, sentence(refusal)),
         Refusal::InProgress => Problem::new(
-            StatusCode::CONFLICT,
+            ProblemType::BatchInProgress,
             "A batch with this Idempotency-Key is being taken in; its answer can be had by sending it again later.",
         )
         .retry_after(RETRY_AFTER),
         Refusal::KeyReused => Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
+            ProblemType::IdempotencyKeyReused,
             "This Idempotency-Key was used for a batch with other content; a new batch needs a new key.",
         ),
-        Refusal::Busy | Refusal::TooLong(_) | Refusal::Stopping | Refusal::PortVanished => {
-            Problem::unavailable(&sentence(refusal), RETRY_AFTER)
+        Refusal::Busy => {
+            Problem::new(ProblemType::TooManyBatches, sentence(refusal)).retry_after(RETRY_AFTER)
+        }
+        Refusal::TooLong(_) | Refusal::Stopping | Refusal::PortVanished => {
+            Problem::new(ProblemType::BatchInterrupted, sentence(refusal)).retry_after(RETRY_AFTER)
         }
         Refusal::DatabaseLost(_) => {
             tracing::warn!(error = chain(refusal), "a batch was interrupted");
@@ -45,7 +48,7 @@ pub fn of_refusal(refusal: &Refusal) -> Problem {
                 "The database was lost while the batch was being decided: it is applied or not, and /batches/{id} will \
                  tell. With an Idempotency-Key it can be sent again."
             );
-            let problem = Problem::unavailable(&detail, RETRY_AFTER);
+            let problem = Problem::new(ProblemType::BatchInDoubt, detail).retry_after(RETRY_AFTER);
             match HeaderValue::from_str(&format!("/batches/{id}")) {
                 Ok(location) => problem.header(LOCATION, location),
                 Err(_) => problem,
@@ -62,11 +65,11 @@ fn of_content(error: &IntakeError) -> Problem {
     match error {
         IntakeError::Malformed(malformed) => {
             let errors = json!([{"row": malformed.row, "field": "", "message": malformed.message}]);
-            Problem::new(StatusCode::BAD_REQUEST, sentence(malformed)).with("errors", &errors)
+            Problem::new(ProblemType::MalformedContent, sentence(malformed)).with("errors", &errors)
         }
-        IntakeError::Gzip(_) | IntakeError::GzipCut => Problem::new(StatusCode::BAD_REQUEST, sentence(error)),
+        IntakeError::Gzip(_) => Problem::new(ProblemType::MalformedContent, sentence(error)),
         IntakeError::TooManyBytes(_) | IntakeError::TooManyRows(_) => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, sentence(error))
+            Problem::new(ProblemType::ContentTooLarge, sentence(error))
         }
         IntakeError::Encode(_) | IntakeError::GivenUp => {
             tracing::error!(error = chain(error), "a batch failed");
@@ -90,24 +93,21 @@ pub fn unauthorized(error: &Unauthorized) -> Problem {
         Unauthorized::Form => "Bearer realm=\"batches\", error=\"invalid_request\"",
         Unauthorized::Unknown => "Bearer realm=\"batches\", error=\"invalid_token\"",
     };
-    Problem::new(StatusCode::UNAUTHORIZED, error.to_string())
+    Problem::new(ProblemType::Unauthorized, error.to_string())
         .header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
 
 /// 415 for what is neither of the formats.
-pub fn unsupported_type() -> Problem {
+pub fn unsupported_type(error: &UnsupportedType) -> Problem {
     const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
-    Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        format!("Content-Type has to be one of {} in UTF-8.", Format::ACCEPTED),
-    )
-    .header(ACCEPT_POST, HeaderValue::from_static(Format::ACCEPTED))
+    Problem::new(ProblemType::UnsupportedContentType, error.to_string())
+        .header(ACCEPT_POST, HeaderValue::from_static(Format::ACCEPTED))
 }
 
 /// 415 for another coding (RFC 9110, section 12.5.3).
 pub fn unsupported_encoding() -> Problem {
     Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ProblemType::UnsupportedContentEncoding,
         "Content-Encoding has to be gzip, or absent.",
     )
     .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"))

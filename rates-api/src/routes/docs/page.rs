@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::html::{escape, inline, paragraphs};
 use super::schema::{properties, row, summary};
 
+/// The schema whose forms have sections of their own.
+const PROBLEM_TYPE: &str = "ProblemType";
+
 /// The whole page.
 pub fn render(document: &Value, style: &str) -> String {
     let title = escape(text(&document["info"]["title"]));
@@ -30,8 +33,12 @@ pub fn render(document: &Value, style: &str) -> String {
             }
         }
     }
+    body.push_str(&problems(document));
     body.push_str("<h2>Schemas</h2>\n");
     for (name, schema) in members(&document["components"]["schemas"]) {
+        if name == PROBLEM_TYPE {
+            continue;
+        }
         let _ = write!(
             body,
             "<section id=\"schema-{0}\">\n<h3>{0}</h3>\n{1}<p>{2}</p>\n{3}</section>\n",
@@ -46,6 +53,27 @@ pub fn render(document: &Value, style: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )
+}
+
+/// The types of problems, each where its own URI refers to.
+fn problems(document: &Value) -> String {
+    let schema = &document["components"]["schemas"][PROBLEM_TYPE];
+    let mut html = format!(
+        "<section id=\"schema-{PROBLEM_TYPE}\">\n<h2>Problems</h2>\n{}</section>\n",
+        paragraphs(text(&schema["description"]))
+    );
+    for kind in list(&schema["oneOf"]) {
+        let uri = text(&kind["const"]);
+        let _ = write!(
+            html,
+            "<section id=\"{}\">\n<h3>{}</h3>\n<p><code>{}</code></p>\n<p>{}</p>\n</section>\n",
+            escape(uri.split_once('#').map_or(uri, |(_, fragment)| fragment)),
+            escape(text(&kind["title"])),
+            escape(uri),
+            inline(text(&kind["description"]))
+        );
+    }
+    html
 }
 
 fn operation(document: &Value, path: &str, method: &str, operation: &Value, item: &Value) -> String {

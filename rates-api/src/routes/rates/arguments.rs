@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 
 use crate::day;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldError, Problem, ProblemType};
 
 /// The longest range, in days, both ends included.
 pub const MAX_DAYS: i32 = 3660;
@@ -94,19 +94,16 @@ fn parse_day(field: &'static str, text: Option<&str>) -> Result<Date, Problem> {
 }
 
 fn invalid_dates(field: &'static str, message: String) -> Problem {
-    Problem::bad_request("Invalid date arguments", FieldError { field, message })
+    Problem::new(ProblemType::InvalidDates, "Invalid date arguments").of_field(FieldError { field, message })
 }
 
 /// Any text but the empty one is a code; PostgreSQL has no text with NUL.
 fn code(field: &'static str, text: Option<String>) -> Result<String, Problem> {
     let invalid = |message: &str| {
-        Problem::bad_request(
-            "Invalid location arguments",
-            FieldError {
-                field,
-                message: message.to_owned(),
-            },
-        )
+        Problem::new(ProblemType::InvalidLocations, "Invalid location arguments").of_field(FieldError {
+            field,
+            message: message.to_owned(),
+        })
     };
     match text {
         None => Err(invalid("is missing; expected a port's code such as CNGGZ")),
