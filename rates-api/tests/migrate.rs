@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rates_api::database::Address;
-use rates_api::migrate::{MIGRATIONS, MigrateError, Migration, migrate};
+use rates_api::migrate::{MigrateError, Migration, migrate, migrations};
 use serde_json::json;
 
 use crate::batches::{CSV, DESTINATION, Ingest, ORIGIN, csv};
@@ -31,11 +31,15 @@ tests![
 ];
 
 fn latest() -> i32 {
-    MIGRATIONS.last().unwrap().version
+    migrations().unwrap().last().unwrap().version
 }
 
 fn all() -> Vec<i32> {
-    MIGRATIONS.iter().map(|migration| migration.version).collect()
+    migrations()
+        .unwrap()
+        .iter()
+        .map(|migration| migration.version)
+        .collect()
 }
 
 async fn an_empty_database_gets_the_tables_of_a_dump(postgres: Arc<Postgres>) {
@@ -154,7 +158,7 @@ async fn runs_at_the_same_time_apply_each_migration_once(postgres: Arc<Postgres>
 /// The known migrations and one more that needs the table for itself.
 fn with_an_exclusive_one() -> Vec<Migration> {
     let sql = "-- compatible-with: 1\n\nALTER TABLE rates_internal.seed_prices ADD COLUMN note text";
-    let mut migrations = MIGRATIONS.clone();
+    let mut migrations = migrations().unwrap().to_vec();
     migrations.push(Migration::parse("9000_note", sql).unwrap());
     migrations
 }
@@ -341,7 +345,7 @@ async fn a_server_that_is_not_there_is_waited_for_until_the_deadline(postgres: A
 
 async fn a_database_that_does_not_exist_is_an_error_at_once(postgres: Arc<Postgres>) {
     let address = Address::Uri(postgres.uri("not_there"));
-    let error = migrate(&address, None, &MIGRATIONS, &options(60))
+    let error = migrate(&address, None, migrations().unwrap(), &options(60))
         .await
         .unwrap_err();
     assert!(matches!(error, MigrateError::Connect(_)), "{error}");

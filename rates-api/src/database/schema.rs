@@ -3,15 +3,13 @@
 //! Both sides have a say. The program names the oldest schema that has all it reads. Every migration names the oldest
 //! schema version whose programs still work after it, so that a program meets a newer database without surprise.
 
-use std::sync::LazyLock;
-
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
-use crate::migrate::MIGRATIONS;
+use crate::migrate::{MalformedMigration, migrations};
 
 /// The oldest schema that has everything this program reads.
-pub const OLDEST_SERVED: i32 = 5;
+pub const OLDEST_SERVED: i32 = 7;
 
 /// What a database says of its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +45,16 @@ pub enum SchemaError {
         "the database's schema is version {found} and works with programs of version {needed} and later; this one is of version {own}"
     )]
     TooNew { found: i32, needed: i32, own: i32 },
+    #[error(transparent)]
+    Malformed(#[from] MalformedMigration),
     #[error("the server is a standby, which may lag behind; a standby is named by --database-read-uri-file")]
     Standby,
 }
 
 /// The version that this program migrates to.
-static OWN: LazyLock<i32> = LazyLock::new(|| MIGRATIONS.last().map_or(0, |migration| migration.version));
+fn own() -> Result<i32, MalformedMigration> {
+    Ok(migrations()?.last().map_or(0, |migration| migration.version))
+}
 
 impl Schema {
     /// The statement that [`Schema::of_row`] reads.
@@ -99,11 +101,12 @@ impl Schema {
         if self.version < OLDEST_SERVED {
             return Err(SchemaError::TooOld { found: self.version });
         }
-        if self.compatible_with > *OWN {
+        let own = own()?;
+        if self.compatible_with > own {
             return Err(SchemaError::TooNew {
                 found: self.version,
                 needed: self.compatible_with,
-                own: *OWN,
+                own,
             });
         }
         Ok(self.version)
@@ -130,8 +133,9 @@ mod tests {
 
     #[test]
     fn the_own_schema_and_a_newer_one_that_says_so_are_served() {
-        assert_eq!(servable(*OWN, 1).unwrap(), *OWN);
-        assert_eq!(servable(*OWN + 3, *OWN).unwrap(), *OWN + 3);
+        let own = own().unwrap();
+        assert_eq!(servable(own, 1).unwrap(), own);
+        assert_eq!(servable(own + 3, own).unwrap(), own + 3);
     }
 
     #[test]
@@ -141,9 +145,10 @@ mod tests {
             error.contains("version 0") && error.contains("rates-api migrate"),
             "{error}"
         );
-        let error = servable(*OWN + 2, *OWN + 1).unwrap_err().to_string();
+        let own = own().unwrap();
+        let error = servable(own + 2, own + 1).unwrap_err().to_string();
         assert!(
-            error.contains(&format!("works with programs of version {}", *OWN + 1)),
+            error.contains(&format!("works with programs of version {}", own + 1)),
             "{error}"
         );
     }

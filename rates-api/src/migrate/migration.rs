@@ -20,13 +20,27 @@ pub struct Migration {
     pub builds_index: Option<&'static str>,
 }
 
+/// A file that is built in does not say what has to be known of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the migration {0} is malformed; expected a name such as 0001_tables, and a line `-- compatible-with: NUMBER` in the \
+     comment at the top"
+)]
+pub struct MalformedMigration(&'static str);
+
 /// All migrations, in order.
-pub static MIGRATIONS: LazyLock<Vec<Migration>> = LazyLock::new(|| {
-    FILES
-        .iter()
-        .filter_map(|&(name, sql)| Migration::parse(name, sql))
-        .collect()
-});
+///
+/// # Errors
+/// When one of them is malformed, which a test excludes: without it no database would be as it has to be.
+pub fn migrations() -> Result<&'static [Migration], MalformedMigration> {
+    static PARSED: LazyLock<Result<Vec<Migration>, MalformedMigration>> = LazyLock::new(|| {
+        FILES
+            .iter()
+            .map(|&(name, sql)| Migration::parse(name, sql))
+            .collect()
+    });
+    PARSED.as_deref().map_err(Clone::clone)
+}
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -41,19 +55,24 @@ const FILES: &[(&str, &str)] = files![
     "0004_batches",
     "0005_orphaned_rows",
     "0006_truncate",
+    "0007_owners",
+    "0008_batches_by_owner",
 ];
 
 impl Migration {
-    /// A migration from its file's name without ending and its text; none if the name has no number or the text
-    /// does not say what it is compatible with.
-    #[must_use]
-    pub fn parse(name: &'static str, sql: &'static str) -> Option<Self> {
-        Some(Self {
-            version: name.split('_').next()?.parse().ok()?,
+    /// A migration from its file's name without ending and its text.
+    ///
+    /// # Errors
+    /// When the name has no number, or the text does not say what it is compatible with.
+    pub fn parse(name: &'static str, sql: &'static str) -> Result<Self, MalformedMigration> {
+        let malformed = || MalformedMigration(name);
+        let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).ok_or_else(malformed);
+        Ok(Self {
+            version: number(name.split('_').next())?,
             name,
             sql,
             checksum: format!("sha256:{:x}", Sha256::digest(sql)),
-            compatible_with: header(sql, "compatible-with")?.parse().ok()?,
+            compatible_with: number(header(sql, "compatible-with"))?,
             in_transaction: !header(sql, "transaction").is_some_and(|value| value.starts_with("none")),
             builds_index: header(sql, "builds-index"),
         })
@@ -88,7 +107,8 @@ mod tests {
                     .map(str::to_owned)
             })
             .collect();
-        let parsed: BTreeSet<String> = MIGRATIONS
+        let parsed: BTreeSet<String> = migrations()
+            .unwrap()
             .iter()
             .map(|migration| migration.name.to_owned())
             .collect();
@@ -97,11 +117,12 @@ mod tests {
 
     #[test]
     fn versions_count_from_one_without_gaps() {
-        let versions: Vec<i32> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+        let migrations = migrations().unwrap();
+        let versions: Vec<i32> = migrations.iter().map(|migration| migration.version).collect();
         let expected: Vec<i32> = (1..).take(versions.len()).collect();
         assert_eq!(versions, expected);
         assert!(
-            MIGRATIONS
+            migrations
                 .iter()
                 .all(|migration| migration.compatible_with <= migration.version)
         );
@@ -114,7 +135,8 @@ mod tests {
         assert_eq!((migration.version, migration.compatible_with), (7, 3));
         assert!(!migration.in_transaction);
         assert_eq!(migration.builds_index, Some("public.i"));
-        assert_eq!(Migration::parse("index", sql), None);
-        assert_eq!(Migration::parse("0007_index", "CREATE …"), None);
+        let malformed = |name, sql| Migration::parse(name, sql).unwrap_err().to_string();
+        assert!(malformed("index", sql).starts_with("the migration index is malformed"));
+        assert!(malformed("0007_index", "CREATE …").contains("compatible-with"));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use apply::ApplyError;
-pub use migration::{MIGRATIONS, Migration};
+pub use migration::{MalformedMigration, Migration, migrations};
 pub use runner::{MigrateError, Options, Outcome, connect_until, migrate};
 
 use crate::cli::MigrateJob;
@@ -26,5 +26,5 @@ pub async fn run(job: &MigrateJob) -> Result<Outcome, MigrateError> {
         owner_role: job.owner.owner_role.clone(),
         deadline: Instant::now() + job.patience.deadline_seconds,
     };
-    migrate(&job.database.address(), None, &MIGRATIONS, &options).await
+    migrate(&job.database.address(), None, migrations()?, &options).await
 }

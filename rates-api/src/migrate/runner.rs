@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::apply::{ApplyError, apply};
-use super::{CONNECT_TIMEOUT, Migration};
+use super::{CONNECT_TIMEOUT, MalformedMigration, Migration};
 use crate::database::{Address, AddressError, ConnectError, Session, connect, is_lost};
 use crate::report::chain;
 
@@ -58,6 +58,8 @@ pub enum MigrateError {
         "migration {version} is not applied although later ones are; the database was not migrated by this project"
     )]
     Gap { version: i32 },
+    #[error(transparent)]
+    Malformed(#[from] MalformedMigration),
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error("the deadline passed before the migration was done")]

@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::cli::PublishJob;
 use crate::database::{Address, AddressError, Schema, SchemaError, is_lost};
-use crate::migrate::{self, MIGRATIONS, MigrateError};
+use crate::migrate::{self, MigrateError, migrations};
 use crate::report::chain;
 
 /// Databases are renamed and dropped from this one.
@@ -44,6 +44,8 @@ pub enum PublishError {
     Attempt(String),
     #[error(transparent)]
     Address(#[from] AddressError),
+    #[error("the database's URI names no database; expected postgres://USER:PASSWORD@HOST:PORT/NAME")]
+    NoName,
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     #[error(transparent)]
@@ -129,7 +131,7 @@ struct Publisher {
 impl Publisher {
     async fn publish(&self, scratch: &str) -> Result<Published, PublishError> {
         let config = self.address.config()?;
-        let target = config.get_dbname().unwrap_or_default();
+        let target = config.get_dbname().ok_or(PublishError::NoName)?;
         if let Some(published) = self.already(target).await? {
             return Ok(published);
         }
@@ -138,7 +140,13 @@ impl Publisher {
             Found::NoMarker => return Err(PublishError::Unfinished(scratch.to_owned())),
             Found::NoDatabase => return Err(PublishError::NoScratch(scratch.to_owned())),
         };
-        let outcome = migrate::migrate(&self.address, Some(scratch), &MIGRATIONS, &self.options).await?;
+        let outcome = migrate::migrate(
+            &self.address,
+            Some(scratch),
+            migrations().map_err(MigrateError::from)?,
+            &self.options,
+        )
+        .await?;
         self.vacuum(scratch).await?;
         if self.rename(scratch, target).await? {
             return Ok(Published {

@@ -261,9 +261,14 @@ impl Postgres {
     /// Brings a database to the program's schema.
     pub async fn migrate(&self, database: &str) -> rates_api::migrate::Outcome {
         let address = Address::Uri(self.uri(database));
-        rates_api::migrate::migrate(&address, None, &rates_api::migrate::MIGRATIONS, &options(60))
-            .await
-            .unwrap()
+        rates_api::migrate::migrate(
+            &address,
+            None,
+            rates_api::migrate::migrations().unwrap(),
+            &options(60),
+        )
+        .await
+        .unwrap()
     }
 
     /// A session as the owner of the schema.
