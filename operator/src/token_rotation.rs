@@ -28,6 +28,10 @@ pub const NEXT: &str = "next-ingest-token";
 /// The Secret's key for the digest of the token before, a line.
 pub const PREVIOUS_SHA256: &str = "previous-ingest-token-sha256";
 
+/// Says whose the tokens below it are: one name for all tokens of an environment, so that what was sent with one of them
+/// is known when it is sent again with the next. The API of the release before reads over it.
+const OWNER: &str = "# owner: ingest-token\n";
+
 /// For how long the token before is accepted: whoever sends batches has to read the new one by then.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 
@@ -152,12 +156,13 @@ impl Asked<'_> {
 }
 
 impl Tokens {
-    /// The digests of all that are accepted, a line each.
+    /// The digests of all that are accepted, a line each, below their owner.
     #[must_use]
     pub fn sha256_lines(&self) -> String {
         let next = self.next.iter().map(IngestToken::sha256_line);
         let previous = self.previous.iter().map(|previous| previous.sha256_line.clone());
-        std::iter::once(self.current.sha256_line())
+        [OWNER.to_owned(), self.current.sha256_line()]
+            .into_iter()
             .chain(next)
             .chain(previous)
             .collect()

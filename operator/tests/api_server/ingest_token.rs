@@ -41,7 +41,8 @@ async fn a_token_is_made_once_and_its_digest_follows_it() {
     let (token, digest) = held(&stage).await;
     assert_eq!(token.len(), 32);
     assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    assert!(digest.len() == 65 && digest.ends_with('\n'));
+    let line = digest.strip_prefix("# owner: ingest-token\n").unwrap();
+    assert!(line.len() == 65 && line.ends_with('\n'));
     let owner = stage.field("secret/harbour-api", "{.metadata.ownerReferences[0].uid}");
     assert_eq!(Some(owner), stage.environment().await.uid());
     assert_eq!(
@@ -68,7 +69,8 @@ async fn a_token_is_made_once_and_its_digest_follows_it() {
     assert_eq!(stage.reconcile().await, write);
     let set = (
         "abcdefghijklmnop".to_owned(),
-        "f39dac6cbaba535e2c207cd0cd8f154974223c848f727f98b3564cea569b41cf\n".to_owned(),
+        "# owner: ingest-token\nf39dac6cbaba535e2c207cd0cd8f154974223c848f727f98b3564cea569b41cf\n"
+            .to_owned(),
     );
     assert_eq!(held(&stage).await, set, "a person's own is kept");
     assert_eq!(stage.reconcile().await, [""; 0]);

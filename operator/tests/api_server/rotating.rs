@@ -33,6 +33,12 @@ async fn rotated(stage: &Stage) -> Option<String> {
         .cloned()
 }
 
+/// The digests of tokens, which all have one owner.
+fn lines(tokens: &[&str]) -> String {
+    let digests = tokens.iter().map(|token| line(token));
+    "# owner: ingest-token\n".to_owned() + &digests.collect::<String>()
+}
+
 fn line(token: &str) -> String {
     format!("{:x}\n", Sha256::digest(token))
 }
@@ -81,7 +87,7 @@ async fn a_new_token_is_published_once_every_pod_knows_it_and_the_old_one_is_tak
     assert_eq!(value(&stage, "ingest-token").await, old, "not published yet");
     assert_eq!(
         value(&stage, "ingest-token-sha256").await,
-        line(&old) + &line(&next),
+        lines(&[&old, &next]),
         "both are accepted"
     );
 
@@ -106,7 +112,7 @@ async fn a_new_token_is_published_once_every_pod_knows_it_and_the_old_one_is_tak
     assert_eq!(rotated(&stage).await.as_deref(), Some("monday"));
     assert_eq!(
         value(&stage, "ingest-token-sha256").await,
-        line(&next) + &line(&old),
+        lines(&[&next, &old]),
         "the old one is accepted for some minutes"
     );
     stage.settle().await;
@@ -119,7 +125,7 @@ async fn a_new_token_is_published_once_every_pod_knows_it_and_the_old_one_is_tak
         .await
         .unwrap();
     assert_eq!(stage.reconcile().await, ["PATCH secrets/harbour-api"]);
-    assert_eq!(value(&stage, "ingest-token-sha256").await, line(&next));
+    assert_eq!(value(&stage, "ingest-token-sha256").await, lines(&[&next]));
     assert_eq!(value(&stage, "previous-ingest-token-sha256").await, "");
 
     // The same word again, or none, asks for nothing.
@@ -143,7 +149,7 @@ async fn an_environment_that_is_made_with_the_annotation_has_a_new_token_already
     assert!(server.apply(&stage.namespace, &manifest.to_string()).ok);
     stage.settle().await;
     let token = value(&stage, "ingest-token").await;
-    assert_eq!(value(&stage, "ingest-token-sha256").await, line(&token));
+    assert_eq!(value(&stage, "ingest-token-sha256").await, lines(&[&token]));
     assert_eq!(value(&stage, "next-ingest-token").await, "");
     assert_eq!(rotated(&stage).await.as_deref(), Some("first"));
 }

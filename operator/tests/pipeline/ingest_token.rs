@@ -40,6 +40,31 @@ fn a_new_token_changes_the_secret_and_nothing_else() {
 }
 
 #[test]
+fn all_tokens_have_one_owner_in_a_line_that_the_release_before_passes_over() {
+    let mut owners = Vec::new();
+    for token in ["a-token-of-the-keeper", "another-token-of-the-keeper"] {
+        let mut observed = fixture::observed(RUNNING);
+        with_token(&mut observed, token);
+        let data = build(&fixture::environment(&observed))
+            .token_secret
+            .unwrap()
+            .data
+            .unwrap();
+        let text = String::from_utf8(data["ingest-token-sha256"].0.clone()).unwrap();
+        let (first, digests) = text.split_once('\n').unwrap();
+        owners.push(first.to_owned());
+        // It takes lines of 64 hexadecimal digits, and skips those that begin with `#`.
+        for line in digests.lines() {
+            assert!(
+                line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{line}"
+            );
+        }
+    }
+    assert_eq!(owners, ["# owner: ingest-token"; 2]);
+}
+
+#[test]
 fn only_the_apis_pods_are_given_the_digest_and_nobody_the_token() {
     for yaml in [
         include_str!("fixtures/new.yaml"),

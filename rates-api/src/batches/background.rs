@@ -4,6 +4,7 @@
 //! Each step is a short transaction that takes a row which no other process holds, so any number of processes share
 //! the work, and one that dies in the middle has done nothing.
 
+mod adopt;
 mod clear;
 mod fold;
 
@@ -44,8 +45,10 @@ pub async fn run(
     tally: Tally,
     stopping: CancellationToken,
 ) {
+    let digests = settings.ingest_token_digests_file.clone();
     tokio::join!(
         clear::run(&writers, settings.idempotency_hours, &stopping),
+        adopt::run(&writers, digests.as_deref(), &stopping),
         follow_up(&writers, settings, work, tally, &stopping)
     );
     tracing::info!("background work has stopped");

@@ -9,7 +9,7 @@ use deadpool::managed::BuildError;
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
-use super::store::{Batch, COLUMNS};
+use super::store::{Batch, COLUMNS, UnknownStatus};
 use crate::database::{Address, Connections, Exclusive, ExclusiveError};
 
 /// A look takes a millisecond.
@@ -29,6 +29,14 @@ pub struct Backlog {
     pub unfolded: i64,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    #[error(transparent)]
+    Query(#[from] ExclusiveError),
+    #[error(transparent)]
+    UnknownStatus(#[from] UnknownStatus),
+}
+
 impl Lookup {
     /// Each look may take as long as `patience`, waiting for a connection included.
     ///
@@ -43,21 +51,21 @@ impl Lookup {
     ///
     /// # Errors
     /// When the database does not answer in time.
-    pub async fn find(&self, id: i64) -> Result<Option<Batch>, ExclusiveError> {
+    pub async fn find(&self, id: i64) -> Result<Option<Batch>, LookupError> {
         let statement = format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE id = $1");
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&id, Type::INT8)];
         let rows = self
             .queries
             .query(&statement, &parameters, Instant::now() + self.patience)
             .await?;
-        Ok(rows.first().map(Batch::of_row))
+        Ok(rows.first().map(Batch::of_row).transpose()?)
     }
 
     /// Batches, the newest first, beginning below an id.
     ///
     /// # Errors
     /// When the database does not answer in time.
-    pub async fn list(&self, below: Option<i64>, limit: i64) -> Result<Vec<Batch>, ExclusiveError> {
+    pub async fn list(&self, below: Option<i64>, limit: i64) -> Result<Vec<Batch>, LookupError> {
         let statement = format!(
             "SELECT {COLUMNS} FROM rates_internal.batches
              WHERE ($1::bigint IS NULL OR id < $1) AND status <> 'abandoned' ORDER BY id DESC LIMIT $2"
@@ -68,7 +76,7 @@ impl Lookup {
             .queries
             .query(&statement, &parameters, Instant::now() + self.patience)
             .await?;
-        Ok(rows.iter().map(Batch::of_row).collect())
+        Ok(rows.iter().map(Batch::of_row).collect::<Result<_, _>>()?)
     }
 
     /// Counts what is still to be done, by indexes that hold nothing else.

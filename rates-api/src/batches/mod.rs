@@ -29,7 +29,7 @@ mod unpacking;
 mod writers;
 
 pub use findings::{Finding, FindingCount, Report};
-pub use lookup::{Backlog, Lookup};
+pub use lookup::{Backlog, Lookup, LookupError};
 pub use ports::Ports;
 pub use receive::{Incoming, Receiver};
 pub use refusal::Refusal;

@@ -25,16 +25,16 @@ use super::lease::Lease;
 use super::ports::Ports;
 use super::refusal::Refusal;
 use super::settings::BatchSettings;
-use super::store::{self, Batch, Claim, Next, Status, StoreError};
+use super::store::{self, Batch, Claim, Next, Status};
 use super::tally::Tally;
-use super::tokens::TokenDigest;
+use super::tokens::Writer;
 use crate::database::Connections;
 use crate::report::chain;
 
 /// A request that may write, as its headers say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    pub token: TokenDigest,
+    pub writer: Writer,
     pub key: Option<String>,
     pub format: Format,
     pub gzip: bool,
@@ -286,16 +286,17 @@ impl Receiver {
     ) -> Result<(Claim, Ports, Held), Refusal> {
         let within = deadline.saturating_duration_since(Instant::now());
         let mut held = Held::new(self.0.writers.get(within).await?);
-        let (token, key) = (incoming.token, incoming.key.as_deref());
+        let (writer, key) = (&incoming.writer, incoming.key.as_deref());
         let client = held.client()?;
         // Both are sent at once.
-        let ports = async { Ports::read(client).await.map_err(StoreError::from) };
-        let (ports, known) = tokio::try_join!(ports, store::known(client, token, key))?;
+        let ports = async { Ports::read(client).await.map_err(Refusal::from) };
+        let known = async { store::known(client, writer, key).await.map_err(Refusal::from) };
+        let (ports, known) = tokio::try_join!(ports, known)?;
         let claim = if let Some(batch) = known {
             Claim::Known(batch)
         } else {
             let lease = self.0.settings.lease_seconds;
-            store::claim(&mut held, token, key, incoming.asynchronous, lease).await?
+            store::claim(&mut held, writer, key, incoming.asynchronous, lease).await?
         };
         Ok((claim, ports, held))
     }

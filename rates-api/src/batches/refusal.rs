@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::held::GivenBack;
 use super::intake::IntakeError;
+use super::ports::PortsError;
 use super::store::StoreError;
 use crate::database::{ConnectionError, is_lost};
 
@@ -49,7 +50,17 @@ impl From<StoreError> for Refusal {
             // The lease ran out: as after a crash, it is to be sent again.
             StoreError::Lost | StoreError::Ended => Self::DatabaseLost(error.into()),
             StoreError::Database(source) => Self::Failed(source.into()),
+            StoreError::UnknownStatus(_) | StoreError::RowCount(_) => Self::Failed(error.into()),
             StoreError::GivenBack(error) => error.into(),
+        }
+    }
+}
+
+impl From<PortsError> for Refusal {
+    fn from(error: PortsError) -> Self {
+        match error {
+            PortsError::Database(source) => StoreError::Database(source).into(),
+            PortsError::TooMany(_) => Self::Failed(error.into()),
         }
     }
 }

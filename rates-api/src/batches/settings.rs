@@ -7,7 +7,7 @@ use crate::cli::some_seconds;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct BatchSettings {
-    /// A file with the SHA-256 digests, in hexadecimal, a line each, of the tokens that may write; read anew for every batch. Unset, nobody may
+    /// A file with the SHA-256 digests, in hexadecimal, a line each, of the tokens that may write, below lines `# owner: NAME`; read anew for every batch. Unset, nobody may
     #[arg(long, env = "RATES_INGEST_TOKEN_DIGESTS_FILE", value_name = "FILE")]
     pub ingest_token_digests_file: Option<PathBuf>,
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row, Transaction};
 
 use super::findings::Report;
 use super::held::{GivenBack, Held, TAKING_IN};
 use super::intake::Taken;
-use super::tokens::TokenDigest;
+use super::tokens::{Owner, Writer};
 
 /// A batch as its clients see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,15 +42,20 @@ pub enum Status {
 }
 
 impl Status {
-    fn of(text: &str) -> Self {
-        match text {
-            "receiving" => Self::Receiving,
-            "queued" => Self::Queued,
-            "running" => Self::Running,
-            "applied" => Self::Applied,
-            "rejected" => Self::Rejected,
-            _ => Self::Abandoned,
-        }
+    const ALL: [Self; 6] = [
+        Self::Receiving,
+        Self::Queued,
+        Self::Running,
+        Self::Applied,
+        Self::Rejected,
+        Self::Abandoned,
+    ];
+
+    fn of(text: &str) -> Result<Self, UnknownStatus> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.name() == text)
+            .ok_or_else(|| UnknownStatus(text.to_owned()))
     }
 
     /// As it is stored.
@@ -72,6 +77,10 @@ impl Status {
 }
 
 #[derive(Debug, thiserror::Error)]
+#[error("the database has a batch whose status is `{0}`, which this program does not know")]
+pub struct UnknownStatus(String);
+
+#[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the database failed")]
     Database(#[from] tokio_postgres::Error),
@@ -82,6 +91,10 @@ pub enum StoreError {
     Lost,
     #[error("a port of the batch was deleted while it came in")]
     PortVanished,
+    #[error(transparent)]
+    UnknownStatus(#[from] UnknownStatus),
+    #[error("{0} rows are more than the database can note")]
+    RowCount(u64),
     #[error(transparent)]
     GivenBack(#[from] GivenBack),
 }
@@ -100,87 +113,134 @@ pub(super) const COLUMNS: &str =
     "id, status, asynchronous, rows, checksum, findings, created_at, finished_at";
 
 impl Batch {
-    pub(super) fn of_row(row: &Row) -> Self {
-        Self {
+    pub(super) fn of_row(row: &Row) -> Result<Self, UnknownStatus> {
+        let findings: Option<Json<Report>> = row.get("findings");
+        Ok(Self {
             id: row.get("id"),
-            status: Status::of(row.get("status")),
+            status: Status::of(row.get("status"))?,
             asynchronous: row.get("asynchronous"),
             rows: row.get("rows"),
             checksum: row.get("checksum"),
-            findings: row
-                .get::<_, Option<Json<Report>>>("findings")
-                .map(|Json(report)| report),
+            findings: findings.map(|Json(report)| report),
             created_at: row.get("created_at"),
             finished_at: row.get("finished_at"),
+        })
+    }
+}
+
+/// Which rows have the key `$3` of the owner `$1`. Programs of the release before note no owner: of theirs, those count
+/// that came with one of its tokens `$2`.
+const SAME_KEY: &str = "idempotency_key = $3 AND (owner = $1 OR (owner IS NULL AND token = ANY ($2)))";
+
+/// A key, with whose it is.
+struct Key<'a> {
+    owner: &'a str,
+    tokens: Vec<&'a [u8]>,
+    name: Option<&'a str>,
+}
+
+impl<'a> Key<'a> {
+    fn of(writer: &'a Writer, key: Option<&'a str>) -> Self {
+        Self {
+            owner: &writer.owner.name,
+            tokens: writer.owner.tokens.iter().map(|token| &token.0[..]).collect(),
+            name: key,
         }
+    }
+
+    /// What [`SAME_KEY`] asks for.
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 3] {
+        [
+            (&self.owner, Type::TEXT),
+            (&self.tokens, Type::BYTEA_ARRAY),
+            (&self.name, Type::TEXT),
+        ]
     }
 }
 
 /// The batch with this key, if it is decided or stored: its answer is known, whatever happens to the database.
-pub async fn known(
-    client: &Client,
-    token: TokenDigest,
-    key: Option<&str>,
-) -> Result<Option<Batch>, StoreError> {
-    let Some(key) = key else { return Ok(None) };
+pub async fn known(client: &Client, writer: &Writer, key: Option<&str>) -> Result<Option<Batch>, StoreError> {
+    if key.is_none() {
+        return Ok(None);
+    }
     let find = format!(
-        "SELECT {COLUMNS} FROM rates_internal.batches
-         WHERE token = $1 AND idempotency_key = $2 AND status <> 'receiving'"
+        "SELECT {COLUMNS} FROM rates_internal.batches WHERE {SAME_KEY} AND status <> 'receiving' ORDER BY id LIMIT 1"
     );
-    let token = &token.0[..];
-    let same_key: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-        [(&token, Type::BYTEA), (&key, Type::TEXT)];
-    let rows = client.query_typed(&find, &same_key).await?;
-    Ok(rows.first().map(Batch::of_row))
+    let key = Key::of(writer, key);
+    let row = client.query_typed_opt(&find, &key.parameters()).await?;
+    Ok(row.as_ref().map(Batch::of_row).transpose()?)
 }
 
 /// Begins a batch, unless one with its key is there. One whose process says nothing any more is given up for it.
 ///
-/// The connection has the shared lock then, also where the batch is known: taken before the row is made, in the same
-/// statement, which may wait for it. So the lease counts from after the wait.
+/// The connection has the shared lock of a new batch: taken before the row is made, in the same statement, which may
+/// wait for it. So the lease counts from after the wait.
 pub async fn claim(
     held: &mut Held,
-    token: TokenDigest,
+    writer: &Writer,
     key: Option<&str>,
     asynchronous: bool,
     lease: Duration,
 ) -> Result<Claim, StoreError> {
-    let token = &token.0[..];
+    let token = &writer.token.0[..];
+    let key = Key::of(writer, key);
     let client = held.locking()?;
     let insert = format!(
-        "INSERT INTO rates_internal.batches (token, idempotency_key, asynchronous, lease_until)
-         SELECT $1, $2, $3, clock_timestamp() + $4 * interval '1 second' FROM pg_advisory_lock_shared({TAKING_IN})
-         ON CONFLICT (token, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+        "INSERT INTO rates_internal.batches (owner, token, idempotency_key, asynchronous, lease_until)
+         SELECT $1, $4, $3, $5, clock_timestamp() + $6 * interval '1 second' FROM pg_advisory_lock_shared({TAKING_IN})
+         WHERE NOT EXISTS (SELECT FROM rates_internal.batches WHERE {SAME_KEY})
+         ON CONFLICT DO NOTHING
          RETURNING id"
     );
-    let give_up = "UPDATE rates_internal.batches SET status = 'abandoned', idempotency_key = NULL
-         WHERE token = $1 AND idempotency_key = $2 AND status = 'receiving' AND lease_until < now()";
-    let find =
-        format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE token = $1 AND idempotency_key = $2");
+    let give_up = format!(
+        "UPDATE rates_internal.batches SET status = 'abandoned', idempotency_key = NULL
+         WHERE {SAME_KEY} AND status = 'receiving' AND lease_until < now()"
+    );
+    let find = format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE {SAME_KEY} ORDER BY id LIMIT 1");
+    let seconds = lease.as_secs_f64();
+    let [owner, tokens, name] = key.parameters();
+    let begin = [
+        owner,
+        tokens,
+        name,
+        (&token as &(dyn ToSql + Sync), Type::BYTEA),
+        (&asynchronous, Type::BOOL),
+        (&seconds, Type::FLOAT8),
+    ];
     loop {
-        let inserted = client
-            .query_typed(
-                &insert,
-                &[
-                    (&token, Type::BYTEA),
-                    (&key, Type::TEXT),
-                    (&asynchronous, Type::BOOL),
-                    (&lease.as_secs_f64(), Type::FLOAT8),
-                ],
-            )
-            .await?;
+        let inserted = client.query_typed(&insert, &begin).await?;
         if let Some(row) = inserted.first() {
             return Ok(Claim::New(row.get(0)));
         }
-        let same_key: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&token, Type::BYTEA), (&key, Type::TEXT)];
-        if client.execute_typed(give_up, &same_key).await? > 0 {
+        if client.execute_typed(&give_up, &key.parameters()).await? > 0 {
             continue;
         }
-        if let Some(row) = client.query_typed(&find, &same_key).await?.first() {
-            return Ok(Claim::Known(Batch::of_row(row)));
+        if let Some(row) = client.query_typed(&find, &key.parameters()).await?.first() {
+            return Ok(Claim::Known(Batch::of_row(row)?));
         }
     }
+}
+
+/// Notes the owner of keys that programs of the release before took, as long as their tokens are known. Of several
+/// batches with one key, which those programs took with several of its tokens, the first has it.
+pub async fn adopt(client: &Client, owner: &Owner) -> Result<(), StoreError> {
+    let statement = "UPDATE rates_internal.batches SET owner = $1
+         WHERE id IN (
+             SELECT DISTINCT ON (idempotency_key) id FROM rates_internal.batches AS b
+             WHERE owner IS NULL AND token = ANY ($2) AND idempotency_key IS NOT NULL AND NOT EXISTS (
+                 SELECT FROM rates_internal.batches AS o
+                 WHERE o.owner = $1 AND o.idempotency_key = b.idempotency_key
+             )
+             ORDER BY idempotency_key, id
+         )";
+    let tokens: Vec<&[u8]> = owner.tokens.iter().map(|token| &token.0[..]).collect();
+    client
+        .execute_typed(
+            statement,
+            &[(&owner.name, Type::TEXT), (&tokens, Type::BYTEA_ARRAY)],
+        )
+        .await?;
+    Ok(())
 }
 
 /// Keeps a batch that is coming in, and tells how far it is; false if it is not coming in any more.
@@ -194,7 +254,7 @@ pub async fn renew(client: &Client, id: i64, rows: u64, lease: Duration) -> Resu
             &[
                 (&id, Type::INT8),
                 (&lease.as_secs_f64(), Type::FLOAT8),
-                (&signed(rows), Type::INT8),
+                (&signed(rows)?, Type::INT8),
             ],
         )
         .await?;
@@ -242,7 +302,7 @@ pub async fn received(client: &mut Client, id: i64, taken: &Taken, next: Next) -
             &[
                 (&id, Type::INT8),
                 (&status.name(), Type::TEXT),
-                (&signed(taken.rows), Type::INT8),
+                (&signed(taken.rows)?, Type::INT8),
                 (&taken.checksum, Type::TEXT),
                 (&taken.ports, Type::TEXT_ARRAY),
                 (&findings, Type::JSONB),
@@ -256,7 +316,7 @@ pub async fn received(client: &mut Client, id: i64, taken: &Taken, next: Next) -
             _ => Err(StoreError::Lost),
         };
     };
-    let batch = Batch::of_row(row);
+    let batch = Batch::of_row(row)?;
     // What came before the first wrong row is cleared later: it may be much, and its client waits for what is wrong.
     if taken.findings.is_none() {
         use_ports(&transaction, id).await?;
@@ -367,9 +427,29 @@ pub async fn give_up(client: &Client, id: i64) -> Result<Option<Batch>, StoreErr
 async fn find(client: &Client, id: i64) -> Result<Option<Batch>, StoreError> {
     let statement = format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE id = $1");
     let rows = client.query_typed(&statement, &[(&id, Type::INT8)]).await?;
-    Ok(rows.first().map(Batch::of_row))
+    Ok(rows.first().map(Batch::of_row).transpose()?)
 }
 
-fn signed(rows: u64) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
+fn signed(rows: u64) -> Result<i64, StoreError> {
+    i64::try_from(rows).map_err(|_| StoreError::RowCount(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_is_not_known_is_an_error() {
+        for status in Status::ALL {
+            assert_eq!(Status::of(status.name()).unwrap(), status);
+        }
+        let error = Status::of("archived").unwrap_err().to_string();
+        assert!(error.contains("`archived`"), "{error}");
+    }
+
+    #[test]
+    fn a_number_of_rows_that_does_not_fit_is_an_error() {
+        assert_eq!(signed(5).unwrap(), 5);
+        assert!(signed(u64::MAX).is_err());
+    }
 }

@@ -50,7 +50,9 @@ impl Tally {
                 self.rows.inc_by(rows.unsigned_abs());
             }
             Status::Rejected => self.batches.count("rejected"),
-            _ => self.batches.count("queued"),
+            Status::Queued | Status::Running => self.batches.count("queued"),
+            // Nothing was decided.
+            Status::Receiving | Status::Abandoned => self.batches.count("failed"),
         }
     }
 

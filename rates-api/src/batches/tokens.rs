@@ -1,4 +1,7 @@
-//! Who may write: bearer tokens (RFC 6750), of which only SHA-256 digests are known here.
+//! Who may write: bearer tokens (RFC 6750), of which only SHA-256 digests are known here, and whose they are.
+//!
+//! The file has a digest a line. A line `# owner: NAME` says whose the tokens below it are, as far as the next such
+//! line. It is a comment to the release before, which then treats each token as an owner of its own.
 
 use std::path::Path;
 
@@ -6,9 +9,25 @@ use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The SHA-256 digest of a token that may write: whose batches and keys they are.
+/// The SHA-256 digest of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenDigest(pub [u8; 32]);
+
+/// Whose batches and keys they are. A person or program keeps its name when its token is replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub name: String,
+    /// All its tokens that are known: programs of the release before note these, and no name.
+    pub tokens: Vec<TokenDigest>,
+}
+
+/// Who sends a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
+    pub owner: Owner,
+    /// The token that it came with.
+    pub token: TokenDigest,
+}
 
 /// Why a request may not write.
 #[derive(Debug, thiserror::Error)]
@@ -21,29 +40,36 @@ pub enum Unauthorized {
     Unknown,
 }
 
-/// The digest of the request's token, if that is one of those in the file.
+/// Who sends the request, if its token is one of those in the file.
 ///
 /// # Errors
 /// When the request has no token, or an unknown one, or the file cannot be read: then none is known.
 pub async fn authorize(
     authorization: Option<&HeaderValue>,
     file: Option<&Path>,
-) -> Result<TokenDigest, Unauthorized> {
+) -> Result<Writer, Unauthorized> {
     let value = authorization.ok_or(Unauthorized::Missing)?;
     let token = bearer(value.as_bytes()).ok_or(Unauthorized::Form)?;
-    let digest: [u8; 32] = Sha256::digest(token).into();
-    let known = match file {
-        Some(file) => read(file).await,
-        None => Vec::new(),
-    };
+    let token = TokenDigest(Sha256::digest(token).into());
     // All are compared, each in constant time: how long it takes says nothing about them.
-    let matches = known
-        .iter()
-        .fold(0, |found, known| found | known.ct_eq(&digest).unwrap_u8());
-    if matches == 1 {
-        Ok(TokenDigest(digest))
-    } else {
-        Err(Unauthorized::Unknown)
+    owners(file)
+        .await
+        .into_iter()
+        .fold(
+            None,
+            |found, owner| if owner.has(token) { Some(owner) } else { found },
+        )
+        .map(|owner| Writer { owner, token })
+        .ok_or(Unauthorized::Unknown)
+}
+
+impl Owner {
+    fn has(&self, token: TokenDigest) -> bool {
+        let found = self
+            .tokens
+            .iter()
+            .fold(0, |found, known| found | known.0.ct_eq(&token.0).unwrap_u8());
+        found == 1
     }
 }
 
@@ -55,10 +81,11 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer") && plain).then_some(token)
 }
 
-/// The digests in the file. A line that is none is named in the log by its number, and passed over.
-async fn read(file: &Path) -> Vec<[u8; 32]> {
+/// The owners in the file. A line that is no digest is named in the log by its number, and passed over.
+pub async fn owners(file: Option<&Path>) -> Vec<Owner> {
+    let Some(file) = file else { return Vec::new() };
     match tokio::fs::read_to_string(file).await {
-        Ok(text) => digests(&text),
+        Ok(text) => parse(&text),
         Err(error) => {
             tracing::error!(file = %file.display(), %error, "the digests of tokens cannot be read, so no token is known");
             Vec::new()
@@ -66,24 +93,38 @@ async fn read(file: &Path) -> Vec<[u8; 32]> {
     }
 }
 
-fn digests(text: &str) -> Vec<[u8; 32]> {
-    let lines = (1..).zip(text.lines().map(str::trim));
-    let meant = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    meant
-        .filter_map(|(number, line)| {
-            let digest = decode(line);
-            if digest.is_none() {
-                tracing::error!(
-                    line = number,
-                    "a line of the tokens' digests is not 64 hexadecimal digits"
-                );
-            }
-            digest
-        })
-        .collect()
+fn parse(text: &str) -> Vec<Owner> {
+    let mut owners: Vec<Owner> = Vec::new();
+    let mut named: Option<&str> = None;
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+        if let Some(name) = line.strip_prefix("# owner:") {
+            named = Some(name.trim()).filter(|name| !name.is_empty());
+            continue;
+        }
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some(token) = decode(line) else {
+            tracing::error!(
+                line = number,
+                "a line of the tokens' digests is not 64 hexadecimal digits"
+            );
+            continue;
+        };
+        // A token that nobody is named for is its own owner.
+        let name = named.map_or_else(|| format!("sha256:{}", line.to_ascii_lowercase()), str::to_owned);
+        match owners.iter_mut().find(|owner| owner.name == name) {
+            Some(owner) => owner.tokens.push(token),
+            None => owners.push(Owner {
+                name,
+                tokens: vec![token],
+            }),
+        }
+    }
+    owners
 }
 
-fn decode(line: &str) -> Option<[u8; 32]> {
+fn decode(line: &str) -> Option<TokenDigest> {
     let mut digest = [0; 32];
     if line.len() != 64 || !line.is_ascii() {
         return None;
@@ -91,7 +132,7 @@ fn decode(line: &str) -> Option<[u8; 32]> {
     for (byte, start) in digest.iter_mut().zip((0..).step_by(2)) {
         *byte = u8::from_str_radix(&line[start..start + 2], 16).ok()?;
     }
-    Some(digest)
+    Some(TokenDigest(digest))
 }
 
 #[cfg(test)]
@@ -129,7 +170,7 @@ mod tests {
             authorize(Some(&HeaderValue::from_static(value)), Some(file.path())).await
         };
         assert_eq!(
-            authorize("Bearer one").await.unwrap().0[..],
+            authorize("Bearer one").await.unwrap().token.0[..],
             Sha256::digest("one")[..]
         );
         assert!(authorize("Bearer two").await.is_ok());
@@ -137,6 +178,39 @@ mod tests {
             authorize("Bearer three").await,
             Err(Unauthorized::Unknown)
         ));
+    }
+
+    #[test]
+    fn a_line_says_whose_the_tokens_below_it_are() {
+        let line = |digit: &str| digit.repeat(64);
+        let token = |byte| TokenDigest([byte; 32]);
+        let text = [
+            line("1"),
+            "# owner: anna".to_owned(),
+            "# her laptop, her server".to_owned(),
+            line("2"),
+            line("A"),
+            "# owner: ben b.".to_owned(),
+            line("3"),
+            "# owner:".to_owned(),
+            line("b"),
+            "# owner: anna".to_owned(),
+            line("4"),
+        ]
+        .join("\r\n");
+        let owner = |name: &str, tokens: &[u8]| Owner {
+            name: name.to_owned(),
+            tokens: tokens.iter().copied().map(token).collect(),
+        };
+        assert_eq!(
+            parse(&text),
+            [
+                owner(&format!("sha256:{}", line("1")), &[0x11]),
+                owner("anna", &[0x22, 0xaa, 0x44]),
+                owner("ben b.", &[0x33]),
+                owner(&format!("sha256:{}", line("b")), &[0xbb]),
+            ]
+        );
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Row};
 use crate::migrate::{MalformedMigration, migrations};
 
 /// The oldest schema that has everything this program reads.
-pub const OLDEST_SERVED: i32 = 7;
+pub const OLDEST_SERVED: i32 = 8;
 
 /// What a database says of its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,8 @@ pub enum ProblemType {
     IdempotencyKeyReused,
     Internal,
     DatabaseUnavailable,
+    TooManyReads,
+    ReadTooSlow,
     TooManyBatches,
     BatchInterrupted,
     BatchInDoubt,
@@ -31,7 +33,7 @@ pub enum ProblemType {
 }
 
 impl ProblemType {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidDates,
         Self::InvalidLocations,
         Self::InvalidPage,
@@ -51,6 +53,8 @@ impl ProblemType {
         Self::IdempotencyKeyReused,
         Self::Internal,
         Self::DatabaseUnavailable,
+        Self::TooManyReads,
+        Self::ReadTooSlow,
         Self::TooManyBatches,
         Self::BatchInterrupted,
         Self::BatchInDoubt,
@@ -98,6 +102,8 @@ impl ProblemType {
             Self::IdempotencyKeyReused => ("/docs#problem-idempotency-key-reused", "Idempotency-Key reused"),
             Self::Internal => ("/docs#problem-internal", "Internal error"),
             Self::DatabaseUnavailable => ("/docs#problem-database-unavailable", "Database unavailable"),
+            Self::TooManyReads => ("/docs#problem-too-many-reads", "Too many reads"),
+            Self::ReadTooSlow => ("/docs#problem-read-too-slow", "Read too slow"),
             Self::TooManyBatches => ("/docs#problem-too-many-batches", "Too many batches"),
             Self::BatchInterrupted => ("/docs#problem-batch-interrupted", "Batch interrupted"),
             Self::BatchInDoubt => ("/docs#problem-batch-in-doubt", "Batch in doubt"),
@@ -126,6 +132,8 @@ impl ProblemType {
             Self::WrongRows | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::DatabaseUnavailable
+            | Self::TooManyReads
+            | Self::ReadTooSlow
             | Self::TooManyBatches
             | Self::BatchInterrupted
             | Self::BatchInDoubt

@@ -9,7 +9,7 @@ pub mod rates;
 pub mod readyz;
 pub mod root;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemType};
 use crate::readers::ReadError;
 use crate::report::chain;
 
@@ -25,17 +25,19 @@ pub fn read_problem(error: &ReadError) -> Problem {
         }
         ReadError::Busy => {
             tracing::warn!(%error, "a read waited for its turn in vain");
-            Problem::unavailable(
+            Problem::new(
+                ProblemType::TooManyReads,
                 "As many reads of this kind as are made at once are under way.",
-                RETRY_AFTER,
             )
+            .retry_after(RETRY_AFTER)
         }
         ReadError::TooSlow => {
             tracing::warn!(%error, "a read took too long");
-            Problem::unavailable(
+            Problem::new(
+                ProblemType::ReadTooSlow,
                 "The database took too long to answer. What asks for fewer days or a smaller region takes less.",
-                RETRY_AFTER,
             )
+            .retry_after(RETRY_AFTER)
         }
         ReadError::Refused(_) => {
             tracing::error!(error = chain(error), "a read failed");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use rates_api::batches::held::{Held, TAKING_IN};
 use rates_api::batches::store::{self, Claim, Next};
-use rates_api::batches::tokens::TokenDigest;
+use rates_api::batches::tokens::{Owner, TokenDigest, Writer};
 use rates_api::batches::{Ports, intake, writers};
 use rates_api::database::{Address, Connections};
 
@@ -115,7 +115,14 @@ async fn the_lock_is_free_after_a_task_that_was_dropped_at_any_moment(postgres: 
         let mut held = Held::new(writers.get(SOON).await.unwrap());
         Ports::read(held.client().unwrap()).await.unwrap();
         let token = TokenDigest([7; 32]);
-        let claim = store::claim(&mut held, token, None, false, SOON).await.unwrap();
+        let writer = Writer {
+            owner: Owner {
+                name: "anna".to_owned(),
+                tokens: vec![token],
+            },
+            token,
+        };
+        let claim = store::claim(&mut held, &writer, None, false, SOON).await.unwrap();
         let Claim::New(id) = claim else {
             panic!("{claim:?}")
         };

@@ -21,6 +21,7 @@ tests![
     a_large_batch_is_exact,
     a_port_of_a_batch_cannot_be_deleted,
     a_body_in_chunks_is_taken_in,
+    a_pair_of_ports_without_codes_is_folded_too,
 ];
 
 async fn every_format_is_taken_in_and_read_at_once(postgres: Arc<Postgres>) {
@@ -292,4 +293,20 @@ async fn a_body_in_chunks_is_taken_in(postgres: Arc<Postgres>) {
         ingest.day(ORIGIN, DESTINATION, "2022-05-01").await,
         (json!(3), json!(8.0))
     );
+}
+
+async fn a_pair_of_ports_without_codes_is_folded_too(postgres: Arc<Postgres>) {
+    let ingest = Ingest::start(&postgres, &[]).await;
+    let owner = postgres.owner(&ingest.database).await;
+    let insert = "INSERT INTO ports SELECT '', 'Nowhere', slug FROM regions LIMIT 1";
+    owner.execute(insert, &[]).await.unwrap();
+    let body = json!([{"orig_code": "", "dest_code": "", "day": "2022-05-01", "price": 7}]).to_string();
+    assert_eq!(ingest.post(&[JSON], body).await.status, 201);
+    let folded = "SELECT count(*) FROM rates_internal.batches WHERE folded_at IS NOT NULL";
+    eventually("it is folded", SOON, async || {
+        (number(&owner, folded).await == 1).then_some(())
+    })
+    .await;
+    let total = "SELECT coalesce(sum(total), 0)::bigint FROM rates_internal.sums WHERE orig_code = '' AND dest_code = ''";
+    assert_eq!(number(&owner, total).await, 7);
 }

@@ -81,7 +81,7 @@ async fn mark(client: &mut Client, idempotency_hours: u32) -> Result<(), StoreEr
          )";
     client.execute_typed(silent, &[]).await?;
     let old = "UPDATE rates_internal.batches SET idempotency_key = NULL
-         WHERE idempotency_key IS NOT NULL AND finished_at < now() - $1 * interval '1 hour'";
+         WHERE idempotency_key IS NOT NULL AND finished_at IS NOT NULL AND created_at < now() - $1 * interval '1 hour'";
     client
         .execute_typed(old, &[(&f64::from(idempotency_hours), Type::FLOAT8)])
         .await?;

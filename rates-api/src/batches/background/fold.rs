@@ -21,11 +21,10 @@ pub async fn step(client: &mut Client) -> Result<bool, StoreError> {
     };
     let (id, origin, destination): (i64, Option<String>, Option<String>) =
         (row.get(0), row.get(1), row.get(2));
-    let (origin, destination) = (origin.unwrap_or_default(), destination.unwrap_or_default());
 
     // Whole pairs: the last one of this part, or none if this is the rest.
     let last = "SELECT orig_code, dest_code FROM rates_internal.batch_prices
-         WHERE batch_id = $1 AND (orig_code, dest_code) > ($2, $3)
+         WHERE batch_id = $1 AND ($2::text IS NULL OR (orig_code, dest_code) > ($2, $3))
          ORDER BY orig_code, dest_code OFFSET $4 LIMIT 1";
     let last = transaction
         .query_typed_opt(
@@ -46,7 +45,7 @@ pub async fn step(client: &mut Client) -> Result<bool, StoreError> {
          SELECT g.orig_code, g.dest_code, d.day, sum(d.total), sum(d.count)
          FROM rates_internal.batch_prices AS g
          CROSS JOIN LATERAL unnest(g.days, g.totals, g.counts) AS d (day, total, count)
-         WHERE g.batch_id = $1 AND (g.orig_code, g.dest_code) > ($2, $3)
+         WHERE g.batch_id = $1 AND ($2::text IS NULL OR (g.orig_code, g.dest_code) > ($2, $3))
              AND ($4::text IS NULL OR (g.orig_code, g.dest_code) <= ($4, $5))
          GROUP BY 1, 2, 3
          ORDER BY 1, 2, 3

@@ -5,10 +5,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 
 use super::answer::BatchAnswer;
+use super::refusal::of_lookup;
 use crate::batches::Status;
 use crate::problem::{Problem, ProblemType};
 use crate::router::Service;
-use crate::routes::read_problem;
 
 pub async fn get(
     State(service): State<Service>,
@@ -17,11 +17,7 @@ pub async fn get(
     let unknown = || Problem::new(ProblemType::UnknownBatch, "There is no batch with this id.");
     let Path(id) = id.map_err(|_| unknown())?;
     let id = id.parse().map_err(|_| unknown())?;
-    let batch = service
-        .lookup
-        .find(id)
-        .await
-        .map_err(|error| read_problem(&error.into()))?;
+    let batch = service.lookup.find(id).await.map_err(of_lookup)?;
     batch
         .filter(|batch| batch.status != Status::Abandoned)
         .map(|batch| Json(batch.into()))

@@ -5,9 +5,9 @@ use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
 use super::answer::BatchAnswer;
+use super::refusal::of_lookup;
 use crate::problem::{FieldError, Problem, ProblemType};
 use crate::router::Service;
-use crate::routes::read_problem;
 
 /// How many batches a page has, unless another number is asked for; and at most.
 const PAGE: i64 = 50;
@@ -26,11 +26,7 @@ pub async fn get(State(service): State<Service>, RawQuery(query): RawQuery) -> R
     let limit = number(&query, "limit", LARGEST_PAGE)?.unwrap_or(PAGE);
     let below = number(&query, "before", i64::MAX)?;
     // One more tells whether there is a next page.
-    let mut batches = service
-        .lookup
-        .list(below, limit + 1)
-        .await
-        .map_err(|error| read_problem(&error.into()))?;
+    let mut batches = service.lookup.list(below, limit + 1).await.map_err(of_lookup)?;
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = batches.len() > wanted;
     batches.truncate(wanted);

@@ -4,13 +4,13 @@ use http::header::{ACCEPT_ENCODING, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
-use crate::batches::Refusal;
 use crate::batches::content::{Format, UnsupportedType};
 use crate::batches::intake::IntakeError;
 use crate::batches::tokens::Unauthorized;
+use crate::batches::{LookupError, Refusal};
 use crate::problem::{Problem, ProblemType};
 use crate::report::chain;
-use crate::routes::RETRY_AFTER;
+use crate::routes::{RETRY_AFTER, read_problem};
 
 const WRITTEN: &str = "Nothing was written.";
 
@@ -56,6 +56,17 @@ pub fn of_refusal(refusal: &Refusal) -> Problem {
         }
         Refusal::Failed(_) => {
             tracing::error!(error = chain(refusal), "a batch failed");
+            Problem::internal()
+        }
+    }
+}
+
+/// Why batches cannot be looked at.
+pub fn of_lookup(error: LookupError) -> Problem {
+    match error {
+        LookupError::Query(error) => read_problem(&error.into()),
+        LookupError::UnknownStatus(error) => {
+            tracing::error!(%error, "a batch cannot be read");
             Problem::internal()
         }
     }
