@@ -183,6 +183,22 @@ async fn a_key_that_no_label_can_have_is_a_condition_that_names_it() {
     assert_ne!(stage.condition("Progressing").1, "InvalidSpec");
 }
 
+#[tokio::test]
+async fn what_only_the_api_server_can_judge_is_a_condition_with_its_words() {
+    let Some(server) = server::shared() else { return };
+    let stage = Stage::new(server, "odd-affinity").await;
+    let terms = json!([{"matchExpressions": [{"key": "disk", "operator": "Inn", "values": ["ssd"]}]}]);
+    let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}});
+    stage.specify(&json!({"scheduling": {"affinity": {"nodeAffinity": required}}}));
+    // It is tried again with each, so nothing settles.
+    for _ in 0..2 {
+        stage.reconcile().await;
+    }
+    let (_, reason, message) = stage.condition("Progressing");
+    assert_eq!(reason, "Refused");
+    assert!(message.contains("\"Inn\""), "{message}");
+}
+
 /// A namespace with a `LimitRange` refuses pods that ask for less.
 #[tokio::test]
 async fn pods_of_an_environment_with_resources_of_its_own_fit_a_limit_range() {

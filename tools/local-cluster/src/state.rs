@@ -105,8 +105,11 @@ impl State {
             for file in ["status.json", "supervisor.json"] {
                 gone(fs::remove_file(self.path(file)))?;
             }
-            gone(fs::remove_dir_all(&last))?;
-            gone(fs::rename(&log, &last))
+            if log.exists() {
+                gone(fs::remove_dir_all(&last))?;
+                fs::rename(&log, &last)?;
+            }
+            Ok(())
         };
         begin().with_context(|| format!("cannot put aside what is left in {}", self.folder.display()))
     }

@@ -350,3 +350,62 @@ fn ctr(node: &Node) -> Command {
         .args(["--namespace", "k8s.io"]);
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a cluster of version `then` left, with a volume or without.
+    fn left(with_volume: bool) -> (tempfile::TempDir, State) {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State {
+            name: "dev".to_owned(),
+            folder: folder.path().to_path_buf(),
+        };
+        fs::create_dir_all(state.node(1).join("volumes")).unwrap();
+        if with_volume {
+            fs::create_dir(state.node(1).join("volumes/pvc-1")).unwrap();
+        }
+        let record = Record {
+            version: "then".to_owned(),
+            clone: "/clone".into(),
+            nodes: 1,
+            programs: "/programs".into(),
+        };
+        write_json(&state.path("cluster.json"), &record).unwrap();
+        (folder, state)
+    }
+
+    #[test]
+    fn a_cluster_with_volumes_is_gone_on_with_or_left_and_never_removed_unasked() {
+        let (_folder, state) = left(true);
+        assert!(goes_on(&state, "then", Leftovers::Keep).unwrap());
+        let refused = goes_on(&state, "now", Leftovers::Keep).unwrap_err().to_string();
+        assert!(
+            refused.contains("--fresh") && refused.contains("/clone"),
+            "{refused}"
+        );
+        assert!(!goes_on(&state, "now", Leftovers::Remove).unwrap());
+    }
+
+    #[test]
+    fn a_cluster_without_a_volume_is_started_anew() {
+        let (_folder, state) = left(false);
+        assert!(!goes_on(&state, "then", Leftovers::Keep).unwrap());
+    }
+
+    #[test]
+    fn another_life_keeps_the_logs_of_the_last_one_and_none_of_its_news() {
+        let (_folder, state) = left(true);
+        fs::create_dir(state.path("log")).unwrap();
+        fs::write(state.log("etcd"), "the last words").unwrap();
+        fs::write(state.path("status.json"), "{}").unwrap();
+        for _ in 0..2 {
+            state.begin_another_life().unwrap();
+        }
+        assert!(!state.path("log").exists() && !state.path("status.json").exists());
+        let last = fs::read_to_string(state.path("log.last/etcd.log")).unwrap();
+        assert_eq!(last, "the last words");
+        assert!(state.has_volumes());
+    }
+}
