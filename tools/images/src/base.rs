@@ -12,7 +12,7 @@ use host::command;
 use host::terminal::Step;
 
 /// Raised when what this module makes of the same declaration changes.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// A root file system to be made.
 pub struct Base {
@@ -33,7 +33,7 @@ pub struct Base {
 pub struct Made {
     /// Its archive holds it under the name that Containerfiles use.
     pub archive: PathBuf,
-    /// The hash of the archive's content: a base that was made anew is another one.
+    /// The hash of its files: of the same packages, every machine makes the same.
     pub identity: String,
 }
 
@@ -54,11 +54,11 @@ impl Base {
         let work = super::work_folder()?;
         let root = work.path().join("root.tar");
         self.bootstrap(&root)?;
+        let identity = digest::of_file(&root)?;
         let storage = Storage::new()?;
         storage.import(&root, &self.reference)?;
         let exported = work.path().join("image.tar");
         storage.export(&self.reference, &exported)?;
-        let identity = digest::of_file(&exported)?;
         let archive = cache.join(format!("{stem}.{identity}.tar"));
         fs::rename(&exported, &archive).with_context(|| format!("cannot write {}", archive.display()))?;
         super::prune(&cache, &family)?;
@@ -83,6 +83,7 @@ impl Base {
     fn bootstrap(&self, archive: &Path) -> Result<()> {
         let mut mmdebstrap = super::with_usual_umask("mmdebstrap");
         mmdebstrap
+            .env("SOURCE_DATE_EPOCH", super::SOURCE_DATE_EPOCH)
             .args(["--quiet", "--mode=root", "--skip=output/dev,cleanup/mmdebstrap"])
             .arg(format!("--variant={}", self.variant))
             .arg(format!("--include={}", self.packages.join(",")));

@@ -32,6 +32,8 @@ impl Storage {
             "--quiet",
             "--rm",
             "--disable-compression",
+            "--timestamp",
+            super::SOURCE_DATE_EPOCH,
             container,
             reference,
         ]))?;
@@ -52,6 +54,7 @@ impl Storage {
     pub fn build(&self, context: &Path, reference: &str, arguments: &[(&str, String)]) -> Result<()> {
         let mut build = self.buildah();
         build.args(["build", "--pull=never", "--tag", reference]);
+        build.args(["--timestamp", super::SOURCE_DATE_EPOCH]);
         for (name, value) in arguments {
             build.arg(format!("--build-arg={name}={value}"));
         }

@@ -41,6 +41,10 @@ pub const PACKAGES: &[&str] = &[
 /// How the names of folders begin that are of no use once their build has ended.
 const WORK_PREFIX: &str = "work-";
 
+/// The time of everything that is made here, in seconds since 1970 (2026-11-01): with the time of the day, the same base
+/// would be another one on every machine, and so would all that is made on it. See reproducible-builds.org.
+const SOURCE_DATE_EPOCH: &str = "1793491200";
+
 /// How many archives of one image are kept: other clones may be at other commits.
 const ARCHIVES_KEPT: usize = 3;
 
