@@ -1,9 +1,11 @@
 //! Structured logs: a line of JSON for each event, on standard output.
 
+mod json;
 mod writer;
 
 use tracing_subscriber::EnvFilter;
 
+use json::Json;
 pub use writer::Writing;
 
 /// Checks a log filter when the arguments are read.
@@ -25,10 +27,8 @@ pub fn filter(text: &str) -> Result<String, String> {
 pub fn start(filter: &str) -> Writing {
     let (lines, writing) = writer::start(std::io::stdout());
     tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
+        .fmt_fields(Json)
+        .event_format(Json)
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(move || lines.clone())
         .init();
