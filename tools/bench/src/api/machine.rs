@@ -15,11 +15,16 @@ use host::{command, workspace};
 /// How the names of folders begin that a run leaves only when it is killed.
 const WORK_PREFIX: &str = "run-";
 
+const RATES_API: &str = "rates-api";
+const BARE_HYPER: &str = "bare_hyper";
+
 pub struct Machine {
     /// PostgreSQL's installation.
     pub postgres: PathBuf,
     pub pgbench: Pgbench,
     pub rates_api: PathBuf,
+    /// hyper with one answer, built as the service is.
+    pub bare_hyper: PathBuf,
     work: TempDir,
     _lock: File,
 }
@@ -39,10 +44,12 @@ impl Machine {
         for folder in [&workspace::machine_state(), &folder, work.path()] {
             let_through(folder).with_context(|| format!("cannot change the mode of {}", folder.display()))?;
         }
+        let [rates_api, bare_hyper] = compile(work.path())?;
         Ok(Self {
             postgres: images::postgres_for_tests()?,
             pgbench: Pgbench::find(&folder)?,
-            rates_api: compile(work.path())?,
+            rates_api,
+            bare_hyper,
             work,
             _lock: lock,
         })
@@ -82,12 +89,29 @@ fn clear(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The service as its sources are now, built as its image's is; a copy, so that a build meanwhile does not change it.
-fn compile(work: &Path) -> Result<PathBuf> {
+/// The service as its sources are now, built as its image's is, and what it is compared with; copies, so that a build
+/// meanwhile does not change them.
+fn compile(work: &Path) -> Result<[PathBuf; 2]> {
     let step = Step::begin("compile the API");
-    command::run(command::cargo().args(["build", "--release", "--locked", "--workspace", "--bins"]))?;
-    let (built, copy) = (workspace::binaries().join("rates-api"), work.join("rates-api"));
-    fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
+    command::run(command::cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--bins",
+        "--example",
+        BARE_HYPER,
+    ]))?;
+    let copy = |built: PathBuf, name: &str| {
+        let copy = work.join(name);
+        fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
+        anyhow::Ok(copy)
+    };
+    let binaries = workspace::binaries();
+    let copies = [
+        copy(binaries.join(RATES_API), RATES_API)?,
+        copy(binaries.join("examples").join(BARE_HYPER), BARE_HYPER)?,
+    ];
     step.done();
-    Ok(copy)
+    Ok(copies)
 }

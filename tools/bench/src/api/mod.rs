@@ -3,6 +3,7 @@
 //!
 //! One file a question (`reads`, `batches`, `mixed`, `regions`), one for each thing that they are asked with.
 
+mod bare;
 mod batches;
 mod copy;
 mod data;
@@ -18,6 +19,7 @@ mod pgbench;
 mod plan;
 mod post;
 mod postgres;
+mod processor;
 mod reads;
 mod regions;
 mod report;

@@ -1,17 +1,20 @@
-//! `GET /rates` of 31 days, HTTP and JSON included, against what pgbench reaches with SQL alone.
+//! `GET /rates` of 31 days, HTTP and JSON included, against what pgbench reaches with SQL alone, and hyper with such an
+//! answer alone.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::bare::Bare;
 use super::data;
 use super::databases::{Databases, tidy};
 use super::http::{Connection, rates};
-use super::latency::{median, median_of};
+use super::latency::{count, median, median_of};
 use super::load::{Reached, Requests, closed};
 use super::machine::Machine;
 use super::pgbench::{script, with_names};
@@ -41,18 +44,57 @@ pub struct Size {
     /// This service's query.
     pub own_query: f64,
     pub api: Api,
+    /// hyper with one of the answers.
+    pub bare: Http,
 }
 
 /// This service.
 #[derive(Debug, Serialize)]
 pub struct Api {
+    #[serde(flatten)]
+    pub http: Http,
+    pub peak_mib: f64,
+    /// What the load generator took of one processor meanwhile.
+    pub load_generator_processor: f64,
+}
+
+/// A server of HTTP.
+#[derive(Debug, Serialize)]
+pub struct Http {
     pub per_second: f64,
     /// In milliseconds, with all connections busy.
     pub p50: f64,
     pub p99: f64,
-    pub peak_mib: f64,
-    /// What the load generator took of one processor meanwhile.
-    pub load_generator_processor: f64,
+    /// What the server's process takes of a processor for an answer, in microseconds.
+    pub processor_us: f64,
+}
+
+/// A run of reads.
+struct Run {
+    reached: Reached,
+    processor_us: f64,
+}
+
+impl Run {
+    fn new(reached: Reached, processor: Duration) -> Self {
+        let processor_us = processor.as_secs_f64() * 1e6 / count(reached.latency.count);
+        Self {
+            reached,
+            processor_us,
+        }
+    }
+}
+
+impl Http {
+    /// The medians.
+    fn of(runs: &[Run]) -> Self {
+        Self {
+            per_second: median_of(runs, |run| run.reached.per_second),
+            p50: median_of(runs, |run| run.reached.latency.p50),
+            p99: median_of(runs, |run| run.reached.latency.p99),
+            processor_us: median_of(runs, |run| run.processor_us),
+        }
+    }
 }
 
 struct Scripts {
@@ -66,8 +108,10 @@ struct Subject {
     original: String,
     served: String,
     service: Service,
+    bare: Bare,
     runs: BTreeMap<&'static str, Vec<f64>>,
-    reached: Vec<Reached>,
+    of_service: Vec<Run>,
+    of_bare: Vec<Run>,
 }
 
 /// Measures all sizes in turn, so that what the machine does beside it hits all alike.
@@ -76,7 +120,7 @@ pub async fn measure(machine: &Machine, databases: &Databases, plan: &Plan) -> R
     let requests = Requests::all();
     let mut subjects = Vec::new();
     for seed in std::iter::once(plan.real).chain(plan.large) {
-        subjects.push(Subject::prepare(databases, seed).await?);
+        subjects.push(Subject::prepare(machine, databases, seed).await?);
     }
     let step = Step::begin("reads without an index");
     for _ in 0..plan.runs {
@@ -105,9 +149,7 @@ pub async fn measure(machine: &Machine, databases: &Databases, plan: &Plan) -> R
             subject
                 .pgbench(machine, databases, plan, "own", &scripts.own)
                 .await?;
-            let length = Duration::from_secs(plan.seconds.into());
-            let reached = closed(subject.service.address, plan.connections, length, &requests).await?;
-            subject.reached.push(reached);
+            subject.http(plan, &requests).await?;
         }
     }
     step.done();
@@ -131,7 +173,7 @@ impl Scripts {
 }
 
 impl Subject {
-    async fn prepare(databases: &Databases, seed: Seed) -> Result<Self> {
+    async fn prepare(machine: &Machine, databases: &Databases, seed: Seed) -> Result<Self> {
         let step = Step::begin(format_args!(
             "a database with {} prices of {} days",
             seed.prices, seed.days
@@ -139,15 +181,18 @@ impl Subject {
         let original = databases.original(seed).await?;
         let served = databases.served(seed).await?;
         let service = databases.serve(&served).await?;
-        compare(databases, &original, &service).await?;
+        let content = compare(databases, &original, &service).await?;
+        let bare = Bare::start(&machine.bare_hyper, &content, machine.work()).await?;
         step.done();
         Ok(Self {
             seed,
             original,
             served,
             service,
+            bare,
             runs: BTreeMap::new(),
-            reached: Vec::new(),
+            of_service: Vec::new(),
+            of_bare: Vec::new(),
         })
     }
 
@@ -173,6 +218,22 @@ impl Subject {
         Ok(())
     }
 
+    /// One run of reads of the service, and one of the bare server.
+    async fn http(&mut self, plan: &Plan, requests: &Arc<Requests>) -> Result<()> {
+        let length = Duration::from_secs(plan.seconds.into());
+        let before = self.service.processor()?;
+        let reached = closed(self.service.address, plan.connections, length, requests).await?;
+        self.of_service.push(Run::new(
+            reached,
+            self.service.processor()?.saturating_sub(before),
+        ));
+        let before = self.bare.processor()?;
+        let reached = closed(self.bare.address, plan.connections, length, requests).await?;
+        self.of_bare
+            .push(Run::new(reached, self.bare.processor()?.saturating_sub(before)));
+        Ok(())
+    }
+
     fn size(&self) -> Result<Size> {
         let rate = |name: &str| self.runs.get(name).map_or(0.0, |runs| median(runs));
         Ok(Size {
@@ -181,12 +242,11 @@ impl Subject {
             original_indexed: rate("with"),
             own_query: rate("own"),
             api: Api {
-                per_second: median_of(&self.reached, |reached| reached.per_second),
-                p50: median_of(&self.reached, |reached| reached.latency.p50),
-                p99: median_of(&self.reached, |reached| reached.latency.p99),
+                http: Http::of(&self.of_service),
                 peak_mib: self.service.peak()?,
-                load_generator_processor: median_of(&self.reached, |reached| reached.own_processor),
+                load_generator_processor: median_of(&self.of_service, |run| run.reached.own_processor),
             },
+            bare: Http::of(&self.of_bare),
         })
     }
 }
@@ -201,8 +261,8 @@ struct Rate {
     count: Option<i64>,
 }
 
-/// Answers that come quickly but are wrong would be worth nothing.
-async fn compare(databases: &Databases, original: &str, service: &Service) -> Result<()> {
+/// Answers that come quickly but are wrong would be worth nothing. Gives the content of one.
+async fn compare(databases: &Databases, original: &str, service: &Service) -> Result<Vec<u8>> {
     let session = databases.session(original).await?;
     let statement = format!(
         "SELECT count(*) FROM prices WHERE orig_code = $1 AND dest_code = $2 AND day BETWEEN '{}' AND '{}'",
@@ -210,6 +270,7 @@ async fn compare(databases: &Databases, original: &str, service: &Service) -> Re
         data::LAST_DAY
     );
     let mut connection = Connection::open(service.address).await?;
+    let mut content = Vec::new();
     for (origin, destination) in data::pairs().step_by(data::pairs().count() / COMPARED) {
         let codes = [origin.to_string(), destination.to_string()];
         let expected: i64 = session
@@ -224,6 +285,7 @@ async fn compare(databases: &Databases, original: &str, service: &Service) -> Re
         if found != expected || days != Ok(data::DAYS) {
             bail!("of {origin} to {destination} there are {expected} prices, and the service says {found}");
         }
+        content = body.to_vec();
     }
-    Ok(())
+    Ok(content)
 }

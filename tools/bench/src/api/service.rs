@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::http::Connection;
 use super::postgres::OWNER;
+use super::processor;
 
 /// The token that batches are sent with.
 pub const TOKEN: &str = "benchmark";
@@ -77,6 +78,11 @@ impl Service {
         )
     }
 
+    /// What it has had of the processors.
+    pub fn processor(&self) -> Result<Duration> {
+        processor::of(self.child.id())
+    }
+
     /// Forgets the most memory that it has had so far.
     pub fn reset_peak(&self) -> Result<()> {
         let path = format!("/proc/{}/clear_refs", self.child.id());
@@ -137,7 +143,7 @@ fn command(program: &Path) -> Command {
     command
 }
 
-fn local(port: u16) -> SocketAddr {
+pub fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 

@@ -60,13 +60,20 @@ fn of_reads(size: &reads::Size) -> Vec<String> {
         line("pgbench, original SQL, no index", size.original),
         line("pgbench, original SQL, index", size.original_indexed),
         line("pgbench, this service's query", size.own_query),
-        line("GET /rates", size.api.per_second),
+        line("GET /rates", size.api.http.per_second),
+        line("hyper alone, the same bytes", size.bare.per_second),
         format!(
             "  GET /rates: p50 {:.2} ms, p99 {:.2} ms, at most {:.0} MiB; the load generator took {:.0} % of a processor",
-            size.api.p50,
-            size.api.p99,
+            size.api.http.p50,
+            size.api.http.p99,
             size.api.peak_mib,
             size.api.load_generator_processor * 100.0
+        ),
+        format!(
+            "  GET /rates: {} times hyper alone; {:.1} us of a processor an answer, hyper alone {:.1}",
+            ratio(size.api.http.per_second / size.bare.per_second),
+            size.api.http.processor_us,
+            size.bare.processor_us
         ),
     ]
 }
