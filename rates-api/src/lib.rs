@@ -22,6 +22,7 @@ pub mod day;
 pub mod metrics;
 pub mod observe;
 pub mod problem;
+pub mod representation;
 pub mod router;
 pub mod routes;
 pub mod trace;

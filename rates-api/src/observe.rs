@@ -1,4 +1,4 @@
-//! Request ids, and one line in the log for each request.
+//! What is done for every request: it gets an id, is counted, and has one line in the log.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -11,21 +11,26 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tracing::{Instrument as _, Span};
 
-use crate::metrics::Requests;
 use crate::problem::Problem;
+use crate::router::Service;
 use crate::routes::is_probe;
 use crate::trace::{self, TraceParent};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// No answer is given again by a cache that has not asked whether it still holds.
+const ASK_FIRST: HeaderValue = HeaderValue::from_static("no-cache");
+
 /// Gives every request an id, counts it and logs it with its outcome, and turns a panic into a 500.
-pub async fn request(State(requests): State<Requests>, request: Request, next: Next) -> Response {
+pub async fn request(State(service): State<Service>, request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let _under_way = service.drain.count(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let in_flight = requests.begin(request.method(), route);
+    let in_flight = service.requests.begin(request.method(), route);
     let method = request.method().clone();
     let route = in_flight.route();
     let id = request_id(request.headers().get(REQUEST_ID));
@@ -43,7 +48,9 @@ pub async fn request(State(requests): State<Requests>, request: Request, next: N
     let (status, duration) = (response.status().as_u16(), started.elapsed());
     in_flight.answered(status, duration);
     span.in_scope(|| log(&method, route, status, duration));
-    response.headers_mut().insert(REQUEST_ID, id);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, ASK_FIRST);
+    headers.insert(REQUEST_ID, id);
     response
 }
 
@@ -84,8 +91,10 @@ fn new_id() -> HeaderValue {
     static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    HeaderValue::from_str(&format!("{:016x}{count:016x}", *PROCESS))
-        .unwrap_or(HeaderValue::from_static("unknown"))
+    let number = u128::from(*PROCESS) << 64 | u128::from(count);
+    let digits: [u8; 32] =
+        std::array::from_fn(|place| b"0123456789abcdef"[(number >> (124 - 4 * place)) as usize & 15]);
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]

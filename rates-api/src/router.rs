@@ -1,5 +1,6 @@
 //! The index of what is served. Everything that is not here is 404, or 405 with the methods that are.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,11 @@ use crate::readiness::Readiness;
 use crate::routes;
 use crate::server::Drain;
 
-/// What handlers work with.
+/// What handlers work with. Every request has a clone, so it is one reference.
 #[derive(Clone)]
-pub struct Service {
+pub struct Service(Arc<Parts>);
+
+pub struct Parts {
     pub readers: Arc<Readers>,
     pub answers: Arc<Answers>,
     pub batches: Receiver,
@@ -29,6 +32,21 @@ pub struct Service {
     pub request_timeout: Duration,
     pub drain: Drain,
     pub requests: Requests,
+}
+
+impl Service {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Service {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 /// What is answered, by the template of its path. HEAD is answered as GET is.
@@ -54,8 +72,6 @@ pub fn paths() -> Vec<&'static str> {
 }
 
 pub fn router(service: Service) -> Router {
-    let drain = service.drain.clone();
-    let requests = service.requests.clone();
     index()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| {
@@ -68,7 +84,6 @@ pub fn router(service: Service) -> Router {
                 "The header Allow lists the methods of this path.",
             )
         })
-        .layer(middleware::from_fn_with_state(drain, Drain::count))
-        .layer(middleware::from_fn_with_state(requests, observe::request))
+        .layer(middleware::from_fn_with_state(service.clone(), observe::request))
         .with_state(service)
 }

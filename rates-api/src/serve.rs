@@ -18,7 +18,7 @@ use crate::database::{DatabaseArguments, ReadArguments};
 use crate::metrics::{Metrics, MetricsAddress, MetricsServer, Requests, Sources, serve as serve_metrics};
 use crate::readers::{ReaderSettings, Readers};
 use crate::readiness::Readiness;
-use crate::router::{self, Service};
+use crate::router::{self, Parts, Service};
 use crate::server::{self, Drain, ServerSettings};
 
 #[derive(Args)]
@@ -171,7 +171,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         Metrics::new(&requests, &tally, sources),
         &settings.server,
     );
-    let service = Service {
+    let service = Service::new(Parts {
         batches: batches.clone(),
         lookup,
         batch_settings: Arc::new(settings.batches.clone()),
@@ -181,7 +181,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         request_timeout: settings.request_timeout_seconds,
         drain: drain.clone(),
         requests,
-    };
+    });
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::readers::{Position, Readers};
 
 /// Equal ones see the same data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot(Arc<str>);
+#[derive(Debug, PartialEq, Eq)]
+pub struct Snapshot(String);
 
 /// What the database has at a moment: the snapshot that reads see, and the position that a standby has to have reached.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Now {
     pub snapshot: Snapshot,
     pub position: Position,
@@ -26,7 +26,11 @@ const PACE: Duration = Duration::from_millis(10);
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Waiter = oneshot::Sender<Now>;
+/// A request that waits for the answer.
+struct Waiter {
+    deadline: Instant,
+    answer: oneshot::Sender<Arc<Now>>,
+}
 
 pub struct Freshness {
     ask: mpsc::UnboundedSender<Waiter>,
@@ -44,10 +48,14 @@ impl Freshness {
     }
 
     /// What there is at some moment after this was called; none when the database does not say.
-    pub async fn now(&self, deadline: Instant) -> Option<Now> {
-        let (waiter, answer) = oneshot::channel();
+    pub async fn now(&self, deadline: Instant) -> Option<Arc<Now>> {
+        let (sender, answer) = oneshot::channel();
+        let waiter = Waiter {
+            deadline,
+            answer: sender,
+        };
         self.ask.send(waiter).ok()?;
-        timeout_at(deadline, answer).await.ok()?.ok()
+        answer.await.ok()
     }
 }
 
@@ -63,16 +71,22 @@ async fn ask_for_all(readers: Arc<Readers>, mut asking: mpsc::UnboundedReceiver<
     }
 }
 
-/// Who is not answered learns it by the end of their channel.
+/// Who is not answered learns it by the end of their channel, which is the first deadline of all: a timer for each would
+/// cost them more.
 async fn ask_once(readers: Arc<Readers>, waiters: Vec<Waiter>) {
-    let Ok((snapshot, position)) = readers.now(Instant::now() + PATIENCE).await else {
+    let patience = Instant::now() + PATIENCE;
+    let deadline = waiters
+        .iter()
+        .map(|waiter| waiter.deadline)
+        .fold(patience, Instant::min);
+    let Ok((snapshot, position)) = readers.now(deadline).await else {
         return;
     };
-    let now = Now {
-        snapshot: Snapshot(snapshot.into()),
+    let now = Arc::new(Now {
+        snapshot: Snapshot(snapshot),
         position,
-    };
+    });
     for waiter in waiters {
-        let _ = waiter.send(now.clone());
+        let _ = waiter.answer.send(Arc::clone(&now));
     }
 }

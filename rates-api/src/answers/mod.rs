@@ -10,13 +10,13 @@ mod freshness;
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::readers::{Position, Readers};
-use freshness::{Freshness, Now, Snapshot};
+use crate::representation::Representation;
+use freshness::{Freshness, Now};
 
 /// How much is kept.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,22 +26,22 @@ pub struct AnswerSettings {
     pub answer_cache_bytes: u64,
 }
 
-/// An answer, and the snapshot before it was read.
+/// An answer, and what the database had before it was read.
 #[derive(Clone)]
 struct Kept {
-    snapshot: Snapshot,
-    body: Bytes,
+    before: Arc<Now>,
+    answer: Representation,
 }
 
 #[derive(Clone)]
 struct Size;
 
 /// What an entry costs beside its bytes.
-const OVERHEAD: usize = 150;
+const OVERHEAD: usize = 250;
 
 impl Weighter<String, Kept> for Size {
     fn weight(&self, question: &String, kept: &Kept) -> u64 {
-        (question.len() + kept.body.len() + OVERHEAD) as u64
+        (question.len() + kept.answer.len() + OVERHEAD) as u64
     }
 }
 
@@ -64,6 +64,14 @@ impl Answers {
         Self { kept, freshness }
     }
 
+    /// Whether there is an answer to this question, of whatever time: then it is a valid one.
+    #[must_use]
+    pub fn know(&self, question: &str) -> bool {
+        self.kept
+            .as_ref()
+            .is_some_and(|kept| kept.get(question).is_some())
+    }
+
     /// The answer to a question, kept or made of what there is at a position or later.
     ///
     /// # Errors
@@ -72,30 +80,30 @@ impl Answers {
         &self,
         question: &str,
         deadline: Instant,
-        make: impl AsyncFnOnce(Option<Position>) -> Result<Bytes, E>,
-    ) -> Result<Bytes, E> {
+        make: impl AsyncFnOnce(Option<&Position>) -> Result<Representation, E>,
+    ) -> Result<Representation, E> {
         // A database that does not answer is for the making to wait for, and to report.
-        let Some(Now { snapshot, position }) = self.now(deadline).await else {
+        let Some(now) = self.now(deadline).await else {
             return make(None).await;
         };
         let Some(kept) = &self.kept else {
-            return make(Some(position)).await;
+            return make(Some(&now.position)).await;
         };
         if let Some(kept) = kept.get(question)
-            && kept.snapshot == snapshot
+            && kept.before.snapshot == now.snapshot
         {
-            return Ok(kept.body);
+            return Ok(kept.answer);
         }
-        let body = make(Some(position)).await?;
+        let answer = make(Some(&now.position)).await?;
         let keep = Kept {
-            snapshot,
-            body: body.clone(),
+            before: now,
+            answer: answer.clone(),
         };
         kept.insert(question.to_owned(), keep);
-        Ok(body)
+        Ok(answer)
     }
 
-    async fn now(&self, deadline: Instant) -> Option<Now> {
+    async fn now(&self, deadline: Instant) -> Option<Arc<Now>> {
         self.freshness.as_ref()?.now(deadline).await
     }
 }

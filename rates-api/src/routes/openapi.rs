@@ -1,16 +1,19 @@
 //! `GET /openapi.json`: what is served, in the words of `OpenAPI` 3.1. The document is written by hand; tests compare it
 //! with the router and with answers.
 
-use http::HeaderValue;
-use http::header::CONTENT_TYPE;
+use std::sync::LazyLock;
+
+use axum::response::Response;
+use http::HeaderMap;
+
+use crate::representation::{JSON, Representation};
 
 pub const DOCUMENT: &str = include_str!("../../openapi.json");
 
-pub async fn get() -> ([(http::HeaderName, HeaderValue); 1], &'static str) {
-    (
-        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        DOCUMENT,
-    )
+static ANSWER: LazyLock<Representation> = LazyLock::new(|| Representation::new(JSON, DOCUMENT));
+
+pub async fn get(headers: HeaderMap) -> Response {
+    ANSWER.clone().answer_to(&headers)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! One connection, from its first byte to its end.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
@@ -13,22 +14,20 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::pin;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::ServerSettings;
+use super::activity::{Activity, State};
 use super::drain::{Drain, Phase};
 use super::linger::Linger;
+use super::path;
+use super::pieces::Pieces;
 use super::pipeline::Wire;
 
-/// What a connection has done so far.
-#[derive(Clone, Copy)]
-struct Activity {
-    version: Option<Version>,
-    under_way: usize,
-    last: Instant,
-}
+/// How long a client has to take note that its idle connection ends, before it is cut off.
+const NOTICE: Duration = Duration::from_secs(1);
 
 /// Serves the connection until the client ends it, the drain has no more use for it, or `end` cuts it off.
 pub async fn serve(
@@ -39,46 +38,47 @@ pub async fn serve(
     settings: ServerSettings,
     end: CancellationToken,
 ) {
-    let activity = Arc::new(watch::Sender::new(Activity {
-        version: None,
-        under_way: 0,
-        last: Instant::now(),
-    }));
+    let activity = Activity::new(&drain);
     let wire = Wire::new(stream);
     let service = service_fn({
-        let activity = Arc::clone(&activity);
+        let activity = activity.clone();
         let (wire, drain) = (wire.clone(), drain.clone());
         move |request: Request<Incoming>| {
             let version = request.version();
-            let under_way = UnderWay::begin(&activity, version);
+            let under_way = activity.begin(version);
             if version <= Version::HTTP_11 {
                 wire.handed_on();
             }
-            let answer = router.clone().oneshot(request.map(axum::body::Body::new));
-            let (wire, drain) = (wire.clone(), drain.clone());
+            let request = path::in_normal_form(request.map(Body::new));
+            let answer = router.clone().oneshot(request);
+            let (wire, drain, activity) = (wire.clone(), drain.clone(), activity.clone());
             async move {
-                let mut answer = answer.await;
-                if let Ok(response) = &mut answer
-                    && version <= Version::HTTP_11
-                    && drain.now() != Phase::Serving
-                    && (drain.is_late() || !wire.more_waits())
-                {
+                let mut response = answer.await?;
+                if version > Version::HTTP_11 {
+                    response = response.map(|content| Body::new(Pieces::new(content, activity)));
+                } else if drain.now() != Phase::Serving && (drain.is_late() || !wire.more_waits()) {
                     // The last answer of this connection: hyper closes it after this.
                     response
                         .headers_mut()
                         .insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 drop(under_way);
-                answer
+                Ok::<_, Infallible>(response)
             }
         }
     });
     let connection = builder.serve_connection(TokioIo::new(Linger::new(wire.clone())), service);
     pin!(connection);
-    let done = may_end(&drain, activity.subscribe(), &wire, &settings);
+    let timeout = settings.idle_timeout_seconds;
+    let done = async {
+        tokio::select! {
+            () = may_end(&drain, activity.subscribe(), &wire, &settings) => {}
+            () = is_idle(&activity, &wire, timeout) => {}
+        }
+    };
     pin!(done);
-    let silent = stays_silent(activity.subscribe(), settings.idle_timeout_seconds);
-    pin!(silent);
+    let unheard = is_idle(&activity, &wire, timeout + NOTICE);
+    pin!(unheard);
     let mut ending = false;
     loop {
         tokio::select! {
@@ -92,19 +92,25 @@ pub async fn serve(
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = &mut silent => return,
+            () = &mut unheard => return,
             () = end.cancelled() => return,
         }
     }
 }
 
-/// Returns when no request has come in the given time; hyper's own time-out begins with the first byte.
-async fn stays_silent(mut activity: watch::Receiver<Activity>, patience: Duration) {
-    if timeout(patience, activity.wait_for(|activity| activity.version.is_some()))
-        .await
-        .is_ok()
-    {
-        std::future::pending::<()>().await;
+/// Returns when no request has been under way for the given time, and the client has taken nothing of an answer.
+///
+/// It is the same for a client that sends no request, one that sends half of it, and one that sends nothing but PING.
+async fn is_idle(activity: &Activity, wire: &Wire, timeout: Duration) {
+    loop {
+        let State { under_way, last, .. } = activity.now();
+        let last = wire.went_on().map_or(last, |went_on| last.max(went_on));
+        let idle_at = last + timeout;
+        let now = Instant::now();
+        if under_way == 0 && now >= idle_at {
+            return;
+        }
+        sleep_until(if under_way == 0 { idle_at } else { now + timeout }).await;
     }
 }
 
@@ -118,7 +124,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// accepted a moment ago has one under way; and so has one whose client has sent any byte of it.
 async fn may_end(
     drain: &Drain,
-    mut activity: watch::Receiver<Activity>,
+    mut activity: watch::Receiver<State>,
     wire: &Wire,
     settings: &ServerSettings,
 ) {
@@ -128,7 +134,7 @@ async fn may_end(
     }
     let idle_until = Instant::now() + settings.drain_idle_seconds.min(settings.drain_seconds / 2);
     loop {
-        let Activity {
+        let State {
             version,
             under_way,
             last,
@@ -153,28 +159,5 @@ async fn may_end(
             changed = activity.changed() => if changed.is_err() { return },
             changed = phase.changed(), if !closing => if changed.is_err() { return },
         }
-    }
-}
-
-/// A request on this connection until it is answered.
-struct UnderWay(Arc<watch::Sender<Activity>>);
-
-impl UnderWay {
-    fn begin(activity: &Arc<watch::Sender<Activity>>, version: Version) -> Self {
-        activity.send_modify(|activity| {
-            activity.version = Some(version);
-            activity.under_way += 1;
-            activity.last = Instant::now();
-        });
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.send_modify(|activity| {
-            activity.under_way -= 1;
-            activity.last = Instant::now();
-        });
     }
 }

@@ -3,9 +3,6 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -98,31 +95,31 @@ impl Drain {
         }
     }
 
-    /// Counts the request as traffic.
-    pub async fn count(State(drain): State<Self>, request: Request, next: Next) -> Response {
-        let _under_way = (!is_probe(request.uri().path())).then(|| UnderWay::begin(&drain));
-        next.run(request).await
+    /// A request is traffic until the result is dropped. Probes are none.
+    #[must_use]
+    pub fn count(&self, path: &str) -> Option<UnderWay> {
+        (!is_probe(path)).then(|| {
+            self.change(|traffic| traffic.under_way += 1);
+            UnderWay(self.clone())
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Traffic)) {
+        self.0.traffic.send_if_modified(|traffic| {
+            change(traffic);
+            traffic.last = Instant::now();
+            // Nobody waits for it before, and telling costs. Asked here, where nobody reads the traffic meanwhile: who
+            // reads it after the drain began is told of all that comes after.
+            self.now() != Phase::Serving
+        });
     }
 }
 
 /// A request that counts as traffic until this is dropped.
-struct UnderWay(Drain);
-
-impl UnderWay {
-    fn begin(drain: &Drain) -> Self {
-        drain.0.traffic.send_modify(|traffic| {
-            traffic.under_way += 1;
-            traffic.last = Instant::now();
-        });
-        Self(drain.clone())
-    }
-}
+pub struct UnderWay(Drain);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.0.traffic.send_modify(|traffic| {
-            traffic.under_way -= 1;
-            traffic.last = Instant::now();
-        });
+        self.0.change(|traffic| traffic.under_way -= 1);
     }
 }

@@ -62,7 +62,10 @@ impl AsyncRead for Linger {
 
 impl AsyncWrite for Linger {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire.lock().stream).poll_write(cx, bytes)
+        let mut wire = self.wire.lock();
+        let written = Pin::new(&mut wire.stream).poll_write(cx, bytes);
+        wire.wrote(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -70,7 +73,10 @@ impl AsyncWrite for Linger {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire.lock().stream).poll_write_vectored(cx, slices)
+        let mut wire = self.wire.lock();
+        let written = Pin::new(&mut wire.stream).poll_write_vectored(cx, slices);
+        wire.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

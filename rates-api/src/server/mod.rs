@@ -1,13 +1,18 @@
 //! Connections: accepted, served within bounds, and ended so that no request is lost.
 //!
+//! A connection that is idle for too long ends, over HTTP/1 and HTTP/2 alike.
+//!
 //! On SIGTERM the server goes on as before, but ends each connection after its next answer,
 //! or after the answers to all that its client has sent already. It closes the listener
 //! once no request has come for a moment: in Kubernetes the pod left the Service's endpoints before SIGTERM. Then it
 //! ends the connections that are idle, waits for those that are not, and at the deadline ends all.
 
+mod activity;
 mod connection;
 mod drain;
 mod linger;
+mod path;
+mod pieces;
 mod pipeline;
 
 use std::sync::Arc;
@@ -24,7 +29,7 @@ use tokio_util::task::TaskTracker;
 
 pub use drain::{Drain, Phase};
 
-use crate::cli::seconds;
+use crate::cli::{seconds, some_seconds};
 
 /// The bounds of the server.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,7 +51,7 @@ pub struct ServerSettings {
     pub max_connections: u32,
 
     /// Seconds that a connection may be idle, or take to send the head of a request
-    #[arg(long, env = "RATES_IDLE_TIMEOUT_SECONDS", default_value = "75", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, env = "RATES_IDLE_TIMEOUT_SECONDS", default_value = "75", value_parser = some_seconds, value_name = "SECONDS")]
     pub idle_timeout_seconds: Duration,
 }
 
@@ -109,7 +114,7 @@ impl Server {
     fn new(router: Router, settings: &ServerSettings, drain: &Drain) -> Self {
         Self {
             router,
-            builder: builder(settings),
+            builder: builder(),
             settings: settings.clone(),
             drain: drain.clone(),
             slots: Arc::new(Semaphore::new(settings.max_connections as usize)),
@@ -168,15 +173,15 @@ impl Server {
     }
 }
 
-fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
+/// hyper's own time-outs are not used for what is idle: `connection` has one for both versions.
+fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
         .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        .header_read_timeout(settings.idle_timeout_seconds);
+        .header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -7,9 +7,11 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// A connection's stream, shared by who moves its bytes and who has to know whether more are there.
 #[derive(Clone)]
@@ -18,6 +20,10 @@ pub struct Wire(Arc<Mutex<Inner>>);
 pub struct Inner {
     pub stream: TcpStream,
     requests: Requests,
+    /// The client takes no more at the moment.
+    blocked: bool,
+    /// When a client that took no more last took something again.
+    went_on: Option<Instant>,
 }
 
 impl Wire {
@@ -25,11 +31,20 @@ impl Wire {
         Self(Arc::new(Mutex::new(Inner {
             stream,
             requests: Requests::default(),
+            blocked: false,
+            went_on: None,
         })))
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When a client that reads more slowly than it is answered last took something, if it is one. Over HTTP/2 that says
+    /// nothing of its requests.
+    pub fn went_on(&self) -> Option<Instant> {
+        let inner = self.lock();
+        inner.went_on.filter(|_| inner.requests.at != At::Lost)
     }
 
     /// A request was handed to its handler.
@@ -49,6 +64,14 @@ impl Wire {
 }
 
 impl Inner {
+    /// Follows what was written. Only where the client is slow time is asked for.
+    pub fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
+        if self.blocked && written.is_ready() {
+            self.went_on = Some(Instant::now());
+        }
+        self.blocked = written.is_pending();
+    }
+
     /// Follows what was read.
     pub fn read(&mut self, bytes: &[u8]) {
         self.requests.follow(bytes);

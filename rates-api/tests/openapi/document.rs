@@ -12,8 +12,9 @@ use crate::support::program::Service;
 pub type Documented = (String, String, u16);
 
 /// Headers that any response may have.
-const COMMON: [&str; 9] = [
+const COMMON: [&str; 10] = [
     "allow",
+    "cache-control",
     "connection",
     "content-length",
     "content-type",
@@ -115,7 +116,11 @@ impl Document {
         if method == "HEAD" {
             return Ok(None);
         }
-        self.content(response, described)?;
+        if !described["content"].is_null() {
+            self.content(response, described)?;
+        } else if !response.body.is_empty() {
+            return Err("content that is not described".to_owned());
+        }
         Ok(Some((method.to_owned(), path, response.status)))
     }
 

@@ -125,6 +125,11 @@ async fn a_response_of_every_kind_is_as_documented(postgres: Arc<Postgres>) {
     ] {
         seen.get(&ingest.service, target).await;
     }
+    for target in [EXAMPLE, "/ports", "/regions", "/openapi.json", "/docs"] {
+        let answer = ingest.service.connect().await.get_unless(target, "*").await;
+        assert_eq!(answer.status, 304, "{target}");
+        seen.judge("GET", target, &answer);
+    }
     let alone = Service::start(
         "postgres://nobody@127.0.0.1:9/none",
         &["--request-timeout-seconds", "0.2"],

@@ -1,5 +1,7 @@
 //! Tests of what is answered; the files mirror the paths.
 
+pub mod caching;
+pub mod idle;
 pub mod places;
 pub mod probes;
 pub mod protocol;
@@ -10,6 +12,8 @@ use crate::support::Test;
 
 pub fn tests() -> Vec<Test> {
     [
+        caching::tests(),
+        idle::tests(),
         places::tests(),
         probes::tests(),
         protocol::tests(),

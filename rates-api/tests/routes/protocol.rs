@@ -13,6 +13,7 @@ use crate::support::{SOON, tests};
 
 tests![
     other_paths_are_404_and_other_methods_405,
+    equivalent_paths_are_one_path,
     head_has_the_headers_of_get_and_no_body,
     a_request_id_is_kept_or_made_and_is_in_the_log,
     the_trace_of_a_request_is_in_its_lines_of_the_log_and_in_no_answer,
@@ -22,7 +23,6 @@ tests![
     pipelined_requests_are_answered_in_order,
     a_client_that_ends_its_side_after_the_request_is_answered,
     http_2_with_prior_knowledge_is_served,
-    a_connection_that_sends_no_whole_head_is_ended,
 ];
 
 async fn other_paths_are_404_and_other_methods_405(postgres: Arc<Postgres>) {
@@ -30,8 +30,14 @@ async fn other_paths_are_404_and_other_methods_405(postgres: Arc<Postgres>) {
     let mut connection = service.connect().await;
     for path in [
         "/rates/",
-        "//rates",
         "/Rates",
+        "/RATES",
+        "/rates%2F",
+        "/rates//",
+        "/rates/.",
+        "/ra/tes",
+        "/rates%00",
+        "/r%C3%A4tes",
         "/rates/x",
         "/rate",
         "/index.html",
@@ -51,6 +57,40 @@ async fn other_paths_are_404_and_other_methods_405(postgres: Arc<Postgres>) {
             response.problem();
         }
     }
+}
+
+/// As RFC 3986 has it (section 6.2.2), and, for slashes in front, as the original service.
+async fn equivalent_paths_are_one_path(postgres: Arc<Postgres>) {
+    let service = Service::ready(&postgres.uri(&postgres.seeded().await), &[]).await;
+    let mut connection = service.connect().await;
+    let expected = connection.get(EXAMPLE).await;
+    let query = EXAMPLE.strip_prefix("/rates").unwrap();
+    for path in [
+        "//rates",
+        "///rates",
+        "/r%61tes",
+        "/%72%61%74%65%73",
+        "/./rates",
+        "/%2e/rates",
+        "/x/../rates",
+        "/../rates",
+        "http://elsewhere/rates",
+        "http://elsewhere:8080//r%61tes",
+    ] {
+        let response = connection.get(&format!("{path}{query}")).await;
+        assert_eq!((response.status, &response.body), (200, &expected.body), "{path}");
+    }
+    let encoded = query.replace("date_from", "%64ate%5Ffrom");
+    assert_eq!(
+        connection.get(&format!("/rates{encoded}")).await.body,
+        expected.body
+    );
+    assert_eq!(connection.request("POST", "//r%61tes").await.status, 405);
+    let metrics = service.metrics().await;
+    assert!(
+        metrics.contains("rates_http_requests_total{method=\"GET\",route=\"/rates\",status=\"200\"} 12"),
+        "{metrics}"
+    );
 }
 
 async fn head_has_the_headers_of_get_and_no_body(postgres: Arc<Postgres>) {
@@ -255,19 +295,4 @@ async fn http_2_with_prior_knowledge_is_served(postgres: Arc<Postgres>) {
     }
     assert_eq!(statuses, [200, 200, 400]);
     driver.abort();
-}
-
-async fn a_connection_that_sends_no_whole_head_is_ended(postgres: Arc<Postgres>) {
-    let service = Service::start(
-        &postgres.uri(&postgres.empty().await),
-        &["--idle-timeout-seconds", "0.2"],
-    );
-    let mut slow = service.connect().await;
-    slow.send("GET / HTTP/1.1\r\nHost:").await;
-    let mut idle = service.connect().await;
-    assert_eq!(idle.get("/").await.status, 200);
-    slow.gone().await;
-    idle.gone().await;
-    let silent = service.connect().await;
-    silent.gone().await;
 }

@@ -77,6 +77,20 @@ impl Connection {
         self.receive(method == "HEAD").await
     }
 
+    /// A read, unless its answer has one of these entity tags.
+    pub async fn get_unless(&mut self, target: &str, tags: &str) -> Response {
+        self.request_unless("GET", target, tags).await
+    }
+
+    /// As `get_unless`, with GET or HEAD.
+    pub async fn request_unless(&mut self, method: &str, target: &str, tags: &str) -> Response {
+        self.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: test\r\nIf-None-Match: {tags}\r\n\r\n"
+        ))
+        .await;
+        self.receive(method == "HEAD").await
+    }
+
     /// A request with headers, each `Name: value`, and a body.
     pub async fn post(&mut self, target: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Response {
         self.send_post(target, headers, body).await;
@@ -171,7 +185,8 @@ impl Connection {
         let length = headers
             .get("content-length")
             .map_or(0, |length| length.parse().unwrap());
-        let length = if without_body { 0 } else { length };
+        // What has no content may say how long it would be.
+        let length = if without_body || status == 304 { 0 } else { length };
         while self.buffer.len() < length {
             assert!(self.fill().await?, "the connection ended within a body");
         }

@@ -1,18 +1,20 @@
 //! All of them at once: there are some thousands at most.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
 use serde::Serialize;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use crate::problem::Problem;
 use crate::readers::Statement;
+use crate::representation::Representation;
 use crate::router::Service;
 use crate::routes::read_problem;
 
 #[derive(Serialize)]
-pub struct Ports {
+struct Ports {
     ports: Vec<Port>,
 }
 
@@ -25,7 +27,7 @@ struct Port {
 }
 
 #[derive(Serialize)]
-pub struct Regions {
+struct Regions {
     regions: Vec<Region>,
 }
 
@@ -37,28 +39,30 @@ struct Region {
     parent_slug: Option<String>,
 }
 
-pub async fn ports(State(service): State<Service>) -> Result<Json<Ports>, Problem> {
+pub async fn ports(State(service): State<Service>, headers: HeaderMap) -> Result<Response, Problem> {
     let rows = all(&service, Statement::Ports).await?;
     let port = |row: &Row| Port {
         code: row.get(0),
         name: row.get(1),
         parent_slug: row.get(2),
     };
-    Ok(Json(Ports {
+    let ports = Ports {
         ports: rows.iter().map(port).collect(),
-    }))
+    };
+    Ok(Representation::json(&ports)?.answer_to(&headers))
 }
 
-pub async fn regions(State(service): State<Service>) -> Result<Json<Regions>, Problem> {
+pub async fn regions(State(service): State<Service>, headers: HeaderMap) -> Result<Response, Problem> {
     let rows = all(&service, Statement::Regions).await?;
     let region = |row: &Row| Region {
         slug: row.get(0),
         name: row.get(1),
         parent_slug: row.get(2),
     };
-    Ok(Json(Regions {
+    let regions = Regions {
         regions: rows.iter().map(region).collect(),
-    }))
+    };
+    Ok(Representation::json(&regions)?.answer_to(&headers))
 }
 
 async fn all(service: &Service, statement: Statement) -> Result<Vec<Row>, Problem> {

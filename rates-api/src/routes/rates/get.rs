@@ -1,9 +1,8 @@
 //! The handler: read the arguments, ask once, answer.
 
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse as _, Response};
-use http::HeaderValue;
-use http::header::CONTENT_TYPE;
+use axum::response::Response;
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::answer::{Answer, DayTotal};
@@ -11,25 +10,36 @@ use super::arguments::{Arguments, Days};
 use super::regions;
 use crate::problem::Problem;
 use crate::readers::{Position, ReadError, Statement};
+use crate::representation::{JSON, Representation};
 use crate::router::Service;
 use crate::routes::read_problem;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-pub async fn get(State(service): State<Service>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub async fn get(
+    State(service): State<Service>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
-    let arguments = Arguments::parse(&query)?;
+    // What was answered before is valid, and need not be read again to be answered from memory.
+    let arguments = if service.answers.know(&query) {
+        None
+    } else {
+        Some(Arguments::parse(&query)?)
+    };
     let deadline = Instant::now() + service.request_timeout;
-    let make = async |position: Option<Position>| {
+    let make = async |position: Option<&Position>| {
+        let arguments = arguments.map_or_else(|| Arguments::parse(&query), Ok)?;
         let totals = match arguments.days {
-            Some(days) => totals(&service, &arguments, days, position.as_ref(), deadline).await?,
+            Some(days) => totals(&service, &arguments, days, position, deadline)
+                .await
+                .map_err(|error| read_problem(&error))?,
             None => Vec::new(),
         };
-        Ok(Answer::new(arguments.days, totals).into_json())
+        let content = Answer::new(arguments.days, totals).into_json();
+        Ok(Representation::new(JSON, content))
     };
-    let body = service.answers.get(&query, deadline, make).await;
-    let body = body.map_err(|error| read_problem(&error))?;
-    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
+    let answer = service.answers.get(&query, deadline, make).await?;
+    Ok(answer.answer_to(&headers))
 }
 
 async fn totals(

@@ -1,0 +1,105 @@
+//! What is kept elsewhere: no answer may be given again without asking, and who asks is told whether it still holds.
+
+use std::sync::Arc;
+
+use crate::batches::{CSV, Ingest, csv};
+use crate::support::http::{EXAMPLE, Response, rates};
+use crate::support::postgres::Postgres;
+use crate::support::program::Service;
+use crate::support::tests;
+
+tests![
+    what_a_caller_has_already_is_not_sent_again,
+    every_answer_has_to_be_asked_for_again,
+    a_tag_holds_until_a_batch_changes_the_answer_and_in_every_process,
+    what_is_wrong_stays_wrong_whatever_the_caller_has,
+];
+
+fn tag(response: &Response) -> String {
+    let tag = response.header("etag").expect("there is no ETag").to_owned();
+    assert!(
+        tag.starts_with('"') && tag.ends_with('"') && tag.len() > 20,
+        "{tag}"
+    );
+    tag
+}
+
+async fn what_a_caller_has_already_is_not_sent_again(postgres: Arc<Postgres>) {
+    let service = Service::ready(&postgres.uri(&postgres.seeded().await), &[]).await;
+    let mut connection = service.connect().await;
+    for target in [EXAMPLE, "/ports", "/regions", "/openapi.json", "/docs"] {
+        let whole = connection.get(target).await;
+        let tag = tag(&whole);
+        assert_eq!(connection.get(target).await.header("etag"), Some(tag.as_str()));
+        for tags in [&tag, &format!("W/{tag}"), &format!("\"other\", {tag}"), "*"] {
+            for method in ["GET", "HEAD"] {
+                let answer = connection.request_unless(method, target, tags).await;
+                assert_eq!(answer.status, 304, "{method} {target} {tags}");
+                assert_eq!(answer.header("etag"), Some(tag.as_str()));
+                assert_eq!(answer.header("cache-control"), Some("no-cache"));
+                let length = answer.header("content-length");
+                assert!(
+                    length.is_none() || length == whole.header("content-length"),
+                    "{length:?}"
+                );
+            }
+        }
+        for method in ["GET", "HEAD"] {
+            let answer = connection.request_unless(method, target, "\"other\"").await;
+            assert_eq!((answer.status, answer.header("etag")), (200, Some(tag.as_str())));
+        }
+    }
+}
+
+async fn every_answer_has_to_be_asked_for_again(postgres: Arc<Postgres>) {
+    let service = Service::ready(&postgres.uri(&postgres.seeded().await), &[]).await;
+    let mut connection = service.connect().await;
+    for target in [
+        EXAMPLE,
+        "/",
+        "/rates",
+        "/batches",
+        "/batches/1",
+        "/healthz",
+        "/readyz",
+        "/nowhere",
+    ] {
+        let answer = connection.get(target).await;
+        assert_eq!(answer.header("cache-control"), Some("no-cache"), "{target}");
+    }
+}
+
+async fn a_tag_holds_until_a_batch_changes_the_answer_and_in_every_process(postgres: Arc<Postgres>) {
+    let target = rates("2022-05-01", "2022-05-01", "CNGGZ", "EETLL");
+    let ingest = Ingest::start(&postgres, &[]).await;
+    let other = Service::ready(&postgres.uri(&ingest.database), &["--answer-cache-bytes", "0"]).await;
+    let mut connection = ingest.service.connect().await;
+    let before = tag(&connection.get(&target).await);
+    assert_eq!(tag(&other.get(&target).await), before);
+
+    assert_eq!(ingest.post(&[CSV], csv([("2022-05-01", 7)])).await.status, 201);
+    let changed = connection.get_unless(&target, &before).await;
+    assert_eq!(changed.status, 200);
+    assert_eq!(changed.json()["rates"][0]["count"], 1);
+    let after = tag(&changed);
+    assert_ne!(after, before);
+    for service in [&ingest.service, &other] {
+        assert_eq!(
+            service.connect().await.get_unless(&target, &after).await.status,
+            304
+        );
+        assert_eq!(
+            service.connect().await.get_unless(&target, &before).await.status,
+            200
+        );
+    }
+}
+
+async fn what_is_wrong_stays_wrong_whatever_the_caller_has(postgres: Arc<Postgres>) {
+    let service = Service::ready(&postgres.uri(&postgres.seeded().await), &[]).await;
+    let mut connection = service.connect().await;
+    for (target, status) in [("/rates", 400), ("/nowhere", 404)] {
+        let answer = connection.get_unless(target, "*").await;
+        assert_eq!((answer.status, answer.header("etag")), (status, None));
+    }
+}
