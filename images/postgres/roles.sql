@@ -1,31 +1,19 @@
--- The cluster's roles as the Secrets say. May run any number of times. Passwords are read by psql
--- from files, so they are on no command line; and no setting makes the server log them.
+-- The cluster's roles and what they may do, without their passwords. May run any number of times. What they may do in
+-- a database is in privileges.sql.
 \set ON_ERROR_STOP on
 \set VERBOSITY terse
-\set superuser_password `cat "$RATES_ADMIN/superuser-password"`
-\set replication_password `cat "$RATES_ADMIN/replication-password"`
-\set username `cat "$RATES_APP/username"`
-\set password `cat "$RATES_APP/password"`
 
 BEGIN;
-SET LOCAL log_statement = 'none';
-SET LOCAL log_duration = off;
-SET LOCAL log_min_duration_statement = -1;
-SET LOCAL log_min_duration_sample = -1;
-SET LOCAL log_transaction_sample_rate = 0;
-SET LOCAL log_min_error_statement = panic;
-SET LOCAL password_encryption = 'scram-sha-256';
 SET LOCAL lock_timeout = '10s';
 
 SELECT format('CREATE ROLE %I', name)
-FROM (VALUES ('replicator'), ('rates_owner'), ('rates_a'), ('rates_b'), ('rates_load')) AS wanted (name)
+FROM (VALUES ('replicator'), ('rates_owner'), ('rates_migrator'), ('rates_service'), ('rates_a'), ('rates_b'), ('rates_load'))
+  AS wanted (name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)
 \gexec
 
-ALTER ROLE postgres PASSWORD :'superuser_password';
-
 -- Streams the data to standbys, and may read files of the primary to rewind a former one.
-ALTER ROLE replicator LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'replication_password';
+ALTER ROLE replicator LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE;
 GRANT EXECUTE ON FUNCTION
   pg_catalog.pg_ls_dir(text, boolean, boolean),
   pg_catalog.pg_stat_file(text, boolean),
@@ -33,12 +21,16 @@ GRANT EXECUTE ON FUNCTION
   pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)
 TO replicator;
 
--- Owns the application's databases; the two logins take turns when passwords are changed.
+-- Owns the application's databases, and everything in them. It renames databases: a seed's gets its name last.
 ALTER ROLE rates_owner NOLOGIN CREATEDB NOSUPERUSER NOCREATEROLE NOREPLICATION;
+-- The login of what makes and changes tables: the Jobs that seed and migrate.
+ALTER ROLE rates_migrator NOCREATEDB NOSUPERUSER NOCREATEROLE NOREPLICATION INHERIT;
+GRANT rates_owner TO rates_migrator;
+-- Reads and writes rows; the two logins that have it take turns when passwords are changed.
+ALTER ROLE rates_service NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
 ALTER ROLE rates_a NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT;
 ALTER ROLE rates_b NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT;
-GRANT rates_owner TO rates_a, rates_b;
-ALTER ROLE :"username" LOGIN PASSWORD :'password';
+GRANT rates_service TO rates_a, rates_b;
 
 -- Runs dumps, which are programs of strangers: it has no right but those that the loader gives it in its scratch
 -- database, and is let in for a minute at a time, with a password that the loader makes (rates-seed-load). The owner
@@ -61,4 +53,9 @@ END
 $$;
 REVOKE ALL ON FUNCTION rates_internal.admit_loader(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION rates_internal.admit_loader(text) TO rates_owner;
+
+-- The databases that the application does not use.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+REVOKE TEMPORARY ON DATABASE postgres FROM PUBLIC;
+REVOKE ALL ON DATABASE template1 FROM PUBLIC;
 COMMIT;

@@ -7,14 +7,19 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::ingest_token::IngestToken;
+use crate::password::Password;
 
 /// What the application and Patroni log in with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Credentials {
     pub username: String,
-    pub password: String,
-    pub superuser_password: String,
-    pub replication_password: String,
+    pub password: Password,
+    pub superuser_password: Password,
+    pub replication_password: Password,
+    /// Of Patroni's REST API: whoever changes something through it needs it.
+    pub patroni_password: Password,
+    /// Of the Jobs' login.
+    pub migrator_password: Password,
     /// Of a login that took over from the other one: what the API's pods that use it are marked with.
     pub id: Option<String>,
 }
@@ -22,21 +27,25 @@ pub struct Credentials {
 /// Passwords and a token nobody used yet, for what is missing.
 #[derive(Clone, Debug)]
 pub struct Fresh {
-    pub password: String,
+    pub password: Password,
     /// For a rotation that begins now.
-    pub next_password: String,
-    pub superuser_password: String,
-    pub replication_password: String,
+    pub next_password: Password,
+    pub superuser_password: Password,
+    pub replication_password: Password,
+    pub patroni_password: Password,
+    pub migrator_password: Password,
     pub ingest_token: IngestToken,
 }
 
 impl Fresh {
     pub fn generate() -> Result<Self, getrandom::Error> {
         Ok(Self {
-            password: password()?,
-            next_password: password()?,
-            superuser_password: password()?,
-            replication_password: password()?,
+            password: Password::generate()?,
+            next_password: Password::generate()?,
+            superuser_password: Password::generate()?,
+            replication_password: Password::generate()?,
+            patroni_password: Password::generate()?,
+            migrator_password: Password::generate()?,
             ingest_token: IngestToken::generate()?,
         })
     }
@@ -44,12 +53,18 @@ impl Fresh {
 
 pub const SUPERUSER_PASSWORD: &str = "superuser-password";
 pub const REPLICATION_PASSWORD: &str = "replication-password";
+pub const PATRONI_PASSWORD: &str = "patroni-password";
+/// What the Secret of the Jobs' login holds, for the keeper of the roles.
+pub const MIGRATOR_PASSWORD: &str = "migrator-password";
+/// The login of the Jobs, which make and change tables.
+pub const MIGRATOR: &str = "rates_migrator";
 /// While a password is rotated: the login that takes over, and what tells it from others.
 pub const NEXT_USERNAME: &str = "next-username";
 pub const NEXT_PASSWORD: &str = "next-password";
 pub const NEXT_ID: &str = "next-id";
-/// What the last rotation was asked for by, and the login that is out of use since.
+/// What the last rotation was asked for by.
 pub const ROTATION: &str = "rotation";
+/// While no password is rotated: the login that is out of use. The keeper of the roles shuts it.
 pub const RETIRED_USERNAME: &str = "retired-username";
 /// An annotation of the application's Secret and of the API's pods: the id of the login.
 pub const LOGIN: &str = "rates.internal/login";
@@ -63,26 +78,34 @@ pub fn other_login(login: &str) -> &'static str {
 
 impl Credentials {
     #[must_use]
-    pub fn take(app: Option<&Secret>, admin: Option<&Secret>, fresh: Fresh) -> Self {
-        let username = value(app, "username").filter(|name| LOGINS.contains(&name.as_str()));
+    pub fn take(
+        app: Option<&Secret>,
+        admin: Option<&Secret>,
+        migrator: Option<&Secret>,
+        fresh: Fresh,
+    ) -> Self {
+        let login = |secret, key| value(secret, key).filter(|name| LOGINS.contains(&name.as_str()));
+        // Where the application's Secret is gone, the one in use is that which is not out of use.
+        let username = login(app, "username")
+            .or_else(|| login(admin, RETIRED_USERNAME).map(|retired| other_login(&retired).to_owned()));
         Self {
             username: username.unwrap_or_else(|| LOGINS[0].to_owned()),
-            password: value(app, "password").unwrap_or(fresh.password),
-            superuser_password: value(admin, SUPERUSER_PASSWORD).unwrap_or(fresh.superuser_password),
-            replication_password: value(admin, REPLICATION_PASSWORD).unwrap_or(fresh.replication_password),
+            password: password(app, "password").unwrap_or(fresh.password),
+            superuser_password: password(admin, SUPERUSER_PASSWORD).unwrap_or(fresh.superuser_password),
+            replication_password: password(admin, REPLICATION_PASSWORD).unwrap_or(fresh.replication_password),
+            patroni_password: password(admin, PATRONI_PASSWORD).unwrap_or(fresh.patroni_password),
+            migrator_password: password(migrator, "password").unwrap_or(fresh.migrator_password),
             id: app.and_then(|app| app.metadata.annotations.as_ref()?.get(LOGIN).cloned()),
         }
     }
+}
 
-    /// The libpq URI of the application's login.
-    #[must_use]
-    pub fn uri(&self, host: &str, port: u16, database: &str) -> String {
-        format!(
-            "postgresql://{}:{}@{host}:{port}/{database}",
-            self.username,
-            encode(&self.password)
-        )
-    }
+/// A libpq URI.
+pub(crate) fn uri(username: &str, password: &Password, host: &str, port: u16, database: &str) -> String {
+    format!(
+        "postgresql://{username}:{}@{host}:{port}/{database}",
+        encode(password.reveal())
+    )
 }
 
 /// A Secret's value, unless it is empty or holds what no password may: control characters.
@@ -92,21 +115,8 @@ pub(crate) fn value(secret: Option<&Secret>, key: &str) -> Option<String> {
     (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
 }
 
-/// 32 letters and digits, about 190 bits.
-pub(crate) fn password() -> Result<String, getrandom::Error> {
-    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut password = String::with_capacity(32);
-    let mut bytes = [0_u8; 64];
-    while password.len() < 32 {
-        getrandom::fill(&mut bytes)?;
-        // Bytes from 248 on would favour the first letters.
-        let fair = bytes
-            .iter()
-            .filter(|&&byte| byte < 248)
-            .map(|&byte| ALPHABET[usize::from(byte % 62)]);
-        password.extend(fair.take(32 - password.len()).map(char::from));
-    }
-    Ok(password)
+pub(crate) fn password(secret: Option<&Secret>, key: &str) -> Option<Password> {
+    value(secret, key).map(Password::from)
 }
 
 /// Percent-encodes what RFC 3986 does not leave unreserved.
@@ -138,51 +148,59 @@ mod tests {
     }
 
     fn fresh() -> Fresh {
-        let [password, next_password, superuser_password, replication_password] =
-            ["p", "n", "s", "r"].map(|p| p.repeat(32));
+        let password = |letter: &str| Password::from(letter.repeat(32));
         Fresh {
-            password,
-            next_password,
-            superuser_password,
-            replication_password,
+            password: password("p"),
+            next_password: password("n"),
+            superuser_password: password("s"),
+            replication_password: password("r"),
+            patroni_password: password("k"),
+            migrator_password: password("m"),
             ingest_token: IngestToken::generate().unwrap(),
         }
     }
 
     #[test]
-    fn passwords_are_long_letters_and_digits_and_differ() {
-        let made = Fresh::generate().unwrap();
-        for password in [
-            &made.password,
-            &made.next_password,
-            &made.superuser_password,
-            &made.replication_password,
-        ] {
-            assert_eq!(password.len(), 32);
-            assert!(password.bytes().all(|b| b.is_ascii_alphanumeric()), "{password}");
+    fn no_password_is_formatted() {
+        let app = secret(&[("username", "rates_b"), ("password", "unmistakable")]);
+        let taken = Credentials::take(Some(&app), None, None, fresh());
+        let text = format!("{taken:?} {:?}", fresh());
+        assert!(!text.contains("unmistakable"), "{text}");
+        for letter in ["p", "n", "s", "r", "k", "m"] {
+            assert!(!text.contains(&letter.repeat(32)), "{text}");
         }
-        assert_ne!(made.password, made.superuser_password);
     }
 
     #[test]
     fn what_a_secret_holds_is_kept_and_only_what_is_missing_or_malformed_is_made() {
         let app = secret(&[("username", "rates_b"), ("password", "kept")]);
         let admin = secret(&[(SUPERUSER_PASSWORD, "bad\nline"), (REPLICATION_PASSWORD, "")]);
-        let taken = Credentials::take(Some(&app), Some(&admin), fresh());
+        let taken = Credentials::take(Some(&app), Some(&admin), None, fresh());
         assert_eq!(
-            (taken.username.as_str(), taken.password.as_str()),
+            (taken.username.as_str(), taken.password.reveal()),
             ("rates_b", "kept")
         );
-        assert_eq!(taken.superuser_password, "s".repeat(32));
-        assert_eq!(taken.replication_password, "r".repeat(32));
+        assert_eq!(taken.superuser_password.reveal(), "s".repeat(32));
+        assert_eq!(taken.replication_password.reveal(), "r".repeat(32));
+        assert_eq!(
+            taken.patroni_password.reveal(),
+            "k".repeat(32),
+            "a Secret of an earlier release has no such key"
+        );
     }
 
     #[test]
     fn an_unknown_login_is_replaced_and_odd_passwords_are_encoded_in_the_uri() {
         let app = secret(&[("username", "postgres"), ("password", "a/b:c@d é")]);
-        let taken = Credentials::take(Some(&app), None, fresh());
+        let taken = Credentials::take(Some(&app), None, None, fresh());
         assert_eq!(
-            taken.uri("harbour-postgres.ns.svc", 5432, "rates"),
+            uri(
+                &taken.username,
+                &taken.password,
+                "harbour-postgres.ns.svc",
+                5432,
+                "rates"
+            ),
             "postgresql://rates_a:a%2Fb%3Ac%40d%20%C3%A9@harbour-postgres.ns.svc:5432/rates"
         );
     }

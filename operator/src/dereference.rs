@@ -34,6 +34,7 @@ pub struct Observed {
     pub environment: RatesEnvironment,
     pub app_secret: Option<Secret>,
     pub admin_secret: Option<Secret>,
+    pub migrator_secret: Option<Secret>,
     pub token_secret: Option<Secret>,
     pub config_maps: Vec<ConfigMap>,
     pub service_accounts: Vec<ServiceAccount>,
@@ -63,6 +64,7 @@ impl Observed {
             environment,
             app_secret: None,
             admin_secret: None,
+            migrator_secret: None,
             token_secret: None,
             config_maps: Vec::new(),
             service_accounts: Vec::new(),
@@ -124,10 +126,19 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
         namespace: &identity.namespace,
         secrets: all(store, key)?,
     };
-    let names = [identity.postgres(), identity.postgres_admin(), identity.api()];
-    let [postgres, admin, api] = &names;
-    let (app_secret, admin_secret, token_secret) =
-        tokio::try_join!(reader.secret(postgres), reader.secret(admin), reader.secret(api))?;
+    let names = [
+        identity.postgres(),
+        identity.postgres_admin(),
+        identity.postgres_migrator(),
+        identity.api(),
+    ];
+    let [postgres, admin, migrator, api] = &names;
+    let (app_secret, admin_secret, migrator_secret, token_secret) = tokio::try_join!(
+        reader.secret(postgres),
+        reader.secret(admin),
+        reader.secret(migrator),
+        reader.secret(api)
+    )?;
     let claims = confirmed(client, &environment, &identity, all(store, key)?).await?;
     let source = unloaded_seed(&environment, &claims, &identity.claim(0));
     let dump = reader.dump(source).await?;
@@ -147,6 +158,7 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
     Ok(Some(Observed {
         app_secret,
         admin_secret,
+        migrator_secret,
         token_secret,
         config_maps: all(store, key)?,
         service_accounts: all(store, key)?,

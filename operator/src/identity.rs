@@ -92,6 +92,12 @@ impl Identity {
         format!("{}-postgres-admin", self.name)
     }
 
+    /// The Secret of the Jobs' login.
+    #[must_use]
+    pub fn postgres_migrator(&self) -> String {
+        format!("{}-postgres-migrator", self.name)
+    }
+
     #[must_use]
     pub fn postgres_ro(&self) -> String {
         format!("{}-postgres-ro", self.name)

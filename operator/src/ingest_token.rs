@@ -1,12 +1,11 @@
 //! The token that batches come with: made once, kept as it is found, and never replaced where a
 //! person has set one.
 
-use std::fmt;
-
 use k8s_openapi::api::core::v1::Secret;
 use sha2::{Digest, Sha256};
 
-use crate::credentials::{Fresh, password};
+use crate::credentials::Fresh;
+use crate::password::Password;
 
 /// The Secret's key for the token.
 pub const TOKEN: &str = "ingest-token";
@@ -14,8 +13,8 @@ pub const TOKEN: &str = "ingest-token";
 pub const TOKEN_SHA256: &str = "ingest-token-sha256";
 
 /// A bearer token: 16 to 128 visible ASCII characters. Shown nowhere but in its Secret.
-#[derive(Clone, Eq, PartialEq)]
-pub struct IngestToken(String);
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IngestToken(Password);
 
 /// What the Secret holds is no token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,14 +23,14 @@ pub struct Malformed;
 impl IngestToken {
     /// 32 letters and digits.
     pub fn generate() -> Result<Self, getrandom::Error> {
-        password().map(Self)
+        Password::generate().map(Self)
     }
 
     /// Of a Secret's value.
     pub fn parse(value: &[u8]) -> Result<Self, Malformed> {
         let fits = (16..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
         match str::from_utf8(value) {
-            Ok(text) if fits => Ok(Self(text.to_owned())),
+            Ok(text) if fits => Ok(Self(text.to_owned().into())),
             Ok(_) | Err(_) => Err(Malformed),
         }
     }
@@ -50,19 +49,13 @@ impl IngestToken {
     /// The token itself, for its Secret alone.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        self.0.reveal()
     }
 
     /// A line with the token's SHA-256 in lower-case hex, as the API reads it.
     #[must_use]
     pub fn sha256_line(&self) -> String {
-        format!("{:x}\n", Sha256::digest(&self.0))
-    }
-}
-
-impl fmt::Debug for IngestToken {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("IngestToken(…)")
+        format!("{:x}\n", Sha256::digest(self.reveal()))
     }
 }
 

@@ -19,6 +19,8 @@ pub mod refusals;
 
 mod pods;
 
+pub mod password;
+
 pub mod credentials;
 pub mod ingest_token;
 pub mod token_rotation;

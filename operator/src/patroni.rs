@@ -15,6 +15,8 @@ pub const CONFIG: &str = "config";
 pub const PARAMETERS: &str = "rates.internal/parameters";
 /// Of a database pod: the id of the next login that works.
 pub const NEXT_LOGIN: &str = "rates.internal/next-login";
+/// Of a database pod: the Jobs' own login, where it works.
+pub const MIGRATOR: &str = "rates.internal/migrator";
 /// Of a database pod of an image that the operator does not know: the server's version.
 pub const VERSION: &str = "rates.internal/postgres-version";
 
@@ -50,9 +52,15 @@ pub fn pending_restart(pod: &Pod) -> BTreeMap<String, String> {
 /// What of a pod's annotations is a reason to look at its environment; Patroni writes there every
 /// few seconds.
 #[must_use]
-pub fn said(pod: &Pod) -> (BTreeMap<String, String>, [Option<String>; 2]) {
+pub fn said(pod: &Pod) -> (BTreeMap<String, String>, [Option<String>; 3]) {
     let told = |name| pod.annotations().get(name).cloned();
-    (pending_restart(pod), [NEXT_LOGIN, VERSION].map(told))
+    (pending_restart(pod), [NEXT_LOGIN, MIGRATOR, VERSION].map(told))
+}
+
+/// Whether the keeper of the roles made the Jobs' own login work.
+#[must_use]
+pub fn knows_migrator(pod: &Pod) -> bool {
+    pod.annotations().contains_key(MIGRATOR)
 }
 
 /// The version that a pod's server told, where it is one.

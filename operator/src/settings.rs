@@ -51,6 +51,12 @@ impl Images {
             .map(|(_, version, image)| pair((version, image)))
     }
 
+    /// Whether an image is one of these.
+    #[must_use]
+    pub fn has_postgres(&self, image: &str) -> bool {
+        self.postgres.values().any(|known| known == image)
+    }
+
     /// The known versions, for a sentence.
     #[must_use]
     pub fn known_versions(&self) -> String {

@@ -18,6 +18,7 @@ mod fuzz;
 mod metrics;
 mod migrate;
 mod openapi;
+mod privileges;
 mod publish;
 mod reference_dump;
 mod routes;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         metrics::tests(),
         migrate::tests(),
         openapi::tests(),
+        privileges::tests(),
         publish::tests(),
         reference_dump::tests(),
         routes::tests(),

@@ -45,7 +45,7 @@ fn all() -> Vec<i32> {
 async fn an_empty_database_gets_the_tables_of_a_dump(postgres: Arc<Postgres>) {
     let database = postgres.empty().await;
 
-    let finished = run(&["migrate", "--database-uri", &postgres.uri(&database)]).await;
+    let finished = run(&["migrate", "--database-uri", &postgres.owner_uri(&database)]).await;
 
     assert!(finished.success, "{}", finished.message);
     assert_eq!(
@@ -119,7 +119,7 @@ async fn no_default_of_the_server_is_in_the_way(postgres: Arc<Postgres>) {
 
 async fn a_second_run_does_nothing(postgres: Arc<Postgres>) {
     let database = postgres.seeded().await;
-    let finished = run(&["migrate", "--database-uri", &postgres.uri(&database)]).await;
+    let finished = run(&["migrate", "--database-uri", &postgres.owner_uri(&database)]).await;
     assert_eq!(
         finished.report(),
         json!({ "outcome": "succeeded", "schemaVersion": latest(), "applied": [] })
@@ -128,7 +128,7 @@ async fn a_second_run_does_nothing(postgres: Arc<Postgres>) {
 
 async fn runs_at_the_same_time_apply_each_migration_once(postgres: Arc<Postgres>) {
     let database = postgres.loaded(rates_api::seed::dump::BUNDLED).await;
-    let uri = postgres.uri(&database);
+    let uri = postgres.owner_uri(&database);
     let arguments = ["migrate", "--database-uri", &uri];
     let children: Vec<_> = (0..5)
         .map(|_| {
@@ -172,7 +172,7 @@ async fn a_waiting_migration_holds_up_no_reader_and_is_applied_when_the_lock_is_
         .await
         .unwrap();
 
-    let address = Address::Uri(postgres.uri(&database));
+    let address = Address::Uri(postgres.owner_uri(&database));
     let running =
         tokio::spawn(async move { migrate(&address, None, &with_an_exclusive_one(), &options(60)).await });
     let admin = postgres.admin(&database).await;
@@ -206,7 +206,7 @@ async fn a_run_that_was_killed_while_building_an_index_is_repaired(postgres: Arc
     let database = postgres.loaded(rates_api::seed::dump::BUNDLED).await;
     let writer = postgres.owner(&database).await;
     writer.batch_execute("BEGIN; INSERT INTO regions VALUES ('x', 'x', NULL); UPDATE prices SET price = price WHERE day = '2021-01-01'").await.unwrap();
-    let uri = postgres.uri(&database);
+    let uri = postgres.owner_uri(&database);
     let arguments = ["migrate", "--database-uri", &uri];
     let mut killed = command(&arguments)
         .stdout(Stdio::null())
@@ -273,7 +273,7 @@ async fn a_migration_that_was_changed_is_an_error(postgres: Arc<Postgres>) {
         .await
         .unwrap();
 
-    let finished = run(&["migrate", "--database-uri", &postgres.uri(&database)]).await;
+    let finished = run(&["migrate", "--database-uri", &postgres.owner_uri(&database)]).await;
 
     assert!(!finished.success);
     let message = finished.report()["message"].as_str().unwrap().to_owned();
@@ -285,12 +285,12 @@ async fn a_migration_that_was_changed_is_an_error(postgres: Arc<Postgres>) {
 
 async fn a_newer_schema_is_left_alone(postgres: Arc<Postgres>) {
     let database = postgres.seeded().await;
-    let address = Address::Uri(postgres.uri(&database));
+    let address = Address::Uri(postgres.owner_uri(&database));
     migrate(&address, None, &with_an_exclusive_one(), &options(60))
         .await
         .unwrap();
 
-    let finished = run(&["migrate", "--database-uri", &postgres.uri(&database)]).await;
+    let finished = run(&["migrate", "--database-uri", &postgres.owner_uri(&database)]).await;
 
     assert_eq!(
         finished.report(),
@@ -306,7 +306,7 @@ async fn a_table_of_another_form_is_refused_with_a_sentence(postgres: Arc<Postgr
         .await
         .unwrap();
 
-    let finished = run(&["migrate", "--database-uri", &postgres.uri(&database)]).await;
+    let finished = run(&["migrate", "--database-uri", &postgres.owner_uri(&database)]).await;
 
     let message = finished.report()["message"].as_str().unwrap().to_owned();
     assert!(
@@ -323,7 +323,7 @@ async fn a_server_that_is_not_there_is_waited_for_until_the_deadline(postgres: A
     let postgres = Arc::new(postgres.another());
     let database = postgres.empty().await;
     postgres.stop(nix::sys::signal::Signal::SIGINT);
-    let uri = postgres.uri(&database);
+    let uri = postgres.owner_uri(&database);
 
     let finished = run(&["migrate", "--database-uri", &uri, "--deadline-seconds", "0.5"]).await;
     assert!(!finished.success);
@@ -344,7 +344,7 @@ async fn a_server_that_is_not_there_is_waited_for_until_the_deadline(postgres: A
 }
 
 async fn a_database_that_does_not_exist_is_an_error_at_once(postgres: Arc<Postgres>) {
-    let address = Address::Uri(postgres.uri("not_there"));
+    let address = Address::Uri(postgres.owner_uri("not_there"));
     let error = migrate(&address, None, migrations().unwrap(), &options(60))
         .await
         .unwrap_err();

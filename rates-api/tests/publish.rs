@@ -52,7 +52,7 @@ impl Case {
         let admin = self.postgres.admin("postgres").await;
         admin
             .batch_execute(&format!(
-                "CREATE DATABASE {scratch} OWNER rates_owner TEMPLATE template0"
+                "CREATE DATABASE {scratch} OWNER rates_owner TEMPLATE template1"
             ))
             .await
             .unwrap();
@@ -68,7 +68,7 @@ impl Case {
     }
 
     async fn publish(&self, which: u32) -> Finished {
-        let uri = self.postgres.uri(&self.target);
+        let uri = self.postgres.owner_uri(&self.target);
         run(&[
             "publish",
             "--attempt",

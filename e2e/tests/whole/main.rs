@@ -9,6 +9,7 @@ mod admission;
 mod api;
 mod autoscaling;
 mod changes;
+mod closed;
 mod deletion;
 mod faults;
 mod first_environment;
@@ -76,6 +77,7 @@ fn side_by_side() -> Vec<Trial> {
         faults::trials(),
         rollouts::trials(),
         changes::trials(),
+        closed::trials(),
         deletion::trials(),
         seeds::trials(),
         healing::trials(),

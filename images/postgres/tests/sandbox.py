@@ -214,7 +214,8 @@ class Container:
         self.tmp = tmp
         self.log_path = pod.folder / (name + ".log")
         mounts = [(pod.data, "data"), (tmp, "tmp"), (pod.run, "run/postgresql"), *extra]
-        mounts += [(pod.secrets / "app", "etc/rates/app"), (pod.account, "run/secrets/kubernetes.io/serviceaccount")]
+        login = "migrator" if name == "load" else "app"
+        mounts += [(pod.secrets / login, "etc/rates/app"), (pod.account, "run/secrets/kubernetes.io/serviceaccount")]
         if name != "load":
             mounts += [(pod.secrets / "admin", "etc/rates/admin")]
         script = ["set -e", "root={}".format(pod.image.root), "mount --bind $root $root"]
@@ -242,6 +243,15 @@ class Container:
 
     def log(self):
         return self.log_path.read_text(errors="replace")
+
+    def command_lines(self):
+        """What any user of the machine may see of the container's processes."""
+        lines = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(process / "root") == str(self.pod.image.root):
+                    lines.append((process / "cmdline").read_text(errors="replace"))
+        return "\n".join(lines)
 
     def kill(self):
         """Every process at once: the namespace goes with its first process."""
@@ -286,17 +296,20 @@ class Pod:
             os.chown(path, 999, 999)
         self.containers = []
         self.write_secret("app", username="rates_a", password="first' \\ password")
-        self.write_secret("admin", **{"superuser-password": "super-1", "replication-password": "replica-1"})
+        passwords = {"superuser-password": "super-1", "replication-password": "replica-1"}
+        self.write_secret("admin", **passwords, **{"patroni-password": "patroni-1", "migrator-password": "migrator-1"})
+        self.write_secret("migrator", username="rates_migrator", password="migrator-1")
 
     def write_secret(self, name, **values):
         """As kubelet does: the files change together, by one link."""
         folder = self.secrets / name
         folder.mkdir(parents=True, exist_ok=True)
-        if name == "app":
+        if name in ("app", "migrator"):
             uri = "postgresql://{}:{}@127.0.0.1:5432/rates".format(
                 values["username"], "".join("%{:02x}".format(byte) for byte in values["password"].encode())
             )
             values["uri"] = uri
+        if name == "app":
             self.login = values
         version = Path(tempfile.mkdtemp(prefix="..", dir=folder))
         version.chmod(0o755)
@@ -331,6 +344,8 @@ class Pod:
 
     def restart_roles(self):
         self.roles.kill()
+        # What says that the roles are right is from before.
+        (self.roles.tmp / "roles-applied").unlink(missing_ok=True)
         self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], ROLES_ENVIRONMENT)
         self.containers = [self.postgres, self.roles]
 
@@ -368,6 +383,10 @@ class Pod:
         if check and done.returncode:
             raise AssertionError("{}: {}".format(sql, done.stderr))
         return done.stdout.strip() if check else (done.returncode, done.stdout.strip(), done.stderr.strip())
+
+    def own(self, sql, database="postgres"):
+        """As the Jobs make and change things: by their login, as the owner."""
+        return self.query("SET ROLE rates_owner; " + sql, "rates_migrator", "migrator-1", database)
 
     def path(self):
         return next(entry for entry in self.image.config["Env"] if entry.startswith("PATH=")).split("=", 1)[1]

@@ -27,6 +27,9 @@ from threading import Thread
 
 from sandbox import Image, Kubernetes, Pod, wait_until
 from test_fetch import FetchTests
+from test_privileges import PrivilegeTests
+from test_rest_api import RestApiTests
+from test_revocation import RevocationTests
 from test_seed import SeedTests
 
 KILLS = int(os.environ.get("RATES_TEST_KILLS", "5"))
@@ -52,14 +55,22 @@ ALTER TABLE ONLY public.ports ADD CONSTRAINT ports_pkey PRIMARY KEY (code);
 
 ROLES = """
 SELECT string_agg(concat_ws(' ', rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication), ', ' ORDER BY rolname)
-FROM pg_roles WHERE rolname IN ('postgres', 'replicator', 'rates_owner', 'rates_a', 'rates_b')"""
+FROM pg_roles WHERE rolname IN ('postgres', 'replicator', 'rates_owner', 'rates_migrator', 'rates_service', 'rates_a', 'rates_b')"""
+
+RIGHT_ROLES = (
+    "postgres t t t t t, rates_a t f f f f, rates_b f f f f f, rates_migrator t f f f f, rates_owner f f t f f,"
+    " rates_service f f f f f, replicator t f f f t"
+)
+RIGHT_MEMBERS = """
+SELECT concat_ws(' ', pg_has_role('rates_a', 'rates_service', 'USAGE'), pg_has_role('rates_a', 'rates_owner', 'MEMBER'),
+  pg_has_role('rates_migrator', 'rates_owner', 'USAGE'))"""
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-class PodTests(FetchTests, SeedTests):
+class PodTests(FetchTests, PrivilegeTests, RestApiTests, RevocationTests, SeedTests):
     """The tests, for any version; the classes below name one."""
 
     version = None
@@ -127,10 +138,7 @@ class PodTests(FetchTests, SeedTests):
         self.wait_ready(pod)
         say("{}: ready with roles after {:.1f} s".format(self.version, time.monotonic() - started))
         self.assertIn("PostgreSQL {}".format(self.version), pod.query("SELECT version()"))
-        self.assertEqual(
-            self.superuser(pod, ROLES),
-            "postgres t t t t t, rates_a t f f f f, rates_b f f f f f, rates_owner f f t f f, replicator t f f f t",
-        )
+        self.assertEqual(self.superuser(pod, ROLES), RIGHT_ROLES)
         self.assertEqual(
             pod.query(
                 "SELECT concat_ws(' ', pg_encoding_to_char(encoding), datcollate, datctype,"
@@ -235,7 +243,7 @@ class PodTests(FetchTests, SeedTests):
                 slowest = max(slowest, self.wait_ready(pod))
                 if complete:
                     self.assertEqual(self.identity(pod), identity, "a complete cluster was replaced")
-                self.assertEqual(self.superuser(pod, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^(rates|repl)'"), "4")
+                self.assertEqual(self.superuser(pod, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^(rates|repl)'"), "6")
                 self.assertEqual(pod.query("SELECT 'alive'"), "alive")
                 self.assertFalse((pod.data / "pgdata.new").exists())
                 pod.kill()
@@ -252,8 +260,8 @@ class PodTests(FetchTests, SeedTests):
 
     def test_data_survives_kills_and_a_new_environment(self):
         pod = self.ready_pod()
-        pod.query("SET ROLE rates_owner; CREATE DATABASE kept")
-        pod.query("SET ROLE rates_owner; CREATE TABLE kept (n int)", database="kept")
+        pod.own("CREATE DATABASE kept")
+        pod.own("CREATE TABLE kept (n int)", database="kept")
         for number in range(5):
             pod.query("INSERT INTO kept VALUES ({})".format(number), database="kept")
             pod.kill()
@@ -372,7 +380,7 @@ class PodTests(FetchTests, SeedTests):
 
     def test_a_stop_waits_for_batches_and_then_lets_none_in(self):
         pod = self.ready_pod()
-        pod.query("SET ROLE rates_owner; CREATE DATABASE rates")
+        pod.own("CREATE DATABASE rates")
         share = "SELECT pg_advisory_lock_shared({})".format(self.LOCK)
         first = self.session(pod, share)
         wait_until(lambda: self.locks(pod, True) == "batch", READY_SECONDS, "a batch has the lock")
@@ -395,7 +403,7 @@ class PodTests(FetchTests, SeedTests):
 
     def test_a_stop_that_waits_for_long_lets_new_batches_in_meanwhile(self):
         pod = self.ready_pod()
-        pod.query("SET ROLE rates_owner; CREATE DATABASE rates")
+        pod.own("CREATE DATABASE rates")
         share = "SELECT pg_advisory_lock_shared({})".format(self.LOCK)
         self.session(pod, share)
         wait_until(lambda: self.locks(pod, True) == "batch", READY_SECONDS, "a batch has the lock")
@@ -407,7 +415,7 @@ class PodTests(FetchTests, SeedTests):
 
     def test_a_stop_waits_no_longer_than_its_bound(self):
         pod = self.ready_pod()
-        pod.query("SET ROLE rates_owner; CREATE DATABASE rates")
+        pod.own("CREATE DATABASE rates")
         self.session(pod, "SELECT pg_advisory_lock_shared({})".format(self.LOCK))
         wait_until(lambda: self.locks(pod, True) == "batch", READY_SECONDS, "a batch has the lock")
         started = time.monotonic()
@@ -432,8 +440,8 @@ class PodTests(FetchTests, SeedTests):
 
     def test_the_primary_goes_on_while_the_api_server_is_away(self):
         pod = self.ready_pod()
-        pod.query("SET ROLE rates_owner; CREATE DATABASE away")
-        pod.query("CREATE TABLE away (n int)", database="away")
+        pod.own("CREATE DATABASE away")
+        pod.own("CREATE TABLE away (n int)", database="away")
         # From its second round on, Patroni knows the members that it may rely on.
         wait_until(lambda: self.leader("failsafe"), READY_SECONDS, "Patroni wrote the members")
         renewed = self.leader("renewTime")
@@ -505,7 +513,8 @@ class PodTests(FetchTests, SeedTests):
         damages = (
             "ALTER ROLE rates_a PASSWORD 'other'",
             "ALTER ROLE rates_a NOLOGIN",
-            "REVOKE rates_owner FROM rates_a",
+            "REVOKE rates_owner FROM rates_migrator",
+            "REVOKE rates_service FROM rates_a",
             "ALTER ROLE rates_owner NOCREATEDB",
             "ALTER ROLE rates_b SUPERUSER",
             "DROP ROLE replicator",
@@ -521,8 +530,8 @@ class PodTests(FetchTests, SeedTests):
                 wait_until(
                     lambda: pod.query("SELECT 1", check=False)[0] == 0
                     and self.superuser(pod, ROLES)
-                    == "postgres t t t t t, rates_a t f f f f, rates_b f f f f f, rates_owner f f t f f, replicator t f f f t"
-                    and self.superuser(pod, "SELECT pg_has_role('rates_a', 'rates_owner', 'USAGE')") == "t",
+                    == RIGHT_ROLES
+                    and self.superuser(pod, RIGHT_MEMBERS) == "t f t",
                     READY_SECONDS,
                     "the roles are right again",
                 )
@@ -583,7 +592,7 @@ class PodTests(FetchTests, SeedTests):
 
     def test_a_database_that_is_there_is_left_alone(self):
         pod = self.ready_pod()
-        pod.query("SET ROLE rates_owner; CREATE DATABASE rates")
+        pod.own("CREATE DATABASE rates")
         self.assertEqual(pod.loaded(pod.load(self.uid(), DUMP)), (0, ""))
         self.assertEqual(pod.query("SELECT count(*) FROM pg_database WHERE datname LIKE 'rates_seed%'"), "0")
 

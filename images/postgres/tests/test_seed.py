@@ -65,10 +65,10 @@ class SeedTests:
         """What a cluster's databases share, passwords left out."""
         return self.superuser(
             pod,
-            "SELECT (SELECT string_agg(format('%s %s %s', datname, datdba, datacl), ',' ORDER BY 1) FROM pg_database),"
-            " (SELECT string_agg(format('%s %s %s', rolname, rolsuper, rolcreatedb), ',' ORDER BY 1) FROM pg_authid),"
-            " (SELECT string_agg(s::text, ',' ORDER BY 1) FROM pg_db_role_setting s),"
-            " (SELECT string_agg(m::text, ',' ORDER BY 1) FROM pg_auth_members m)",
+            "SELECT (SELECT string_agg(format('%s %s %s', datname, datdba, datacl), ',' ORDER BY datname) FROM pg_database),"
+            " (SELECT string_agg(format('%s %s %s', rolname, rolsuper, rolcreatedb), ',' ORDER BY rolname) FROM pg_authid),"
+            " (SELECT string_agg(s::text, ',' ORDER BY s::text) FROM pg_db_role_setting s),"
+            " (SELECT string_agg(m::text, ',' ORDER BY m::text) FROM pg_auth_members m)",
         )
 
     def test_dumps_as_pg_dump_writes_them_are_loaded(self):
@@ -165,7 +165,7 @@ class SeedTests:
         self.assertFalse((pod.data / "ran").exists() or (pod.postgres.tmp / "ran").exists())
         # A mended dump loads, after all that.
         self.assert_loads(pod, HEAD + TABLES)
-        pod.query("SET ROLE rates_owner; DROP DATABASE " + pod.query("SELECT datname FROM pg_database WHERE datname LIKE 'rates_seed%'"))
+        pod.own("DROP DATABASE " + pod.query("SELECT datname FROM pg_database WHERE datname LIKE 'rates_seed%'"))
         self.assertEqual(self.shared(pod), before)
 
     def test_the_dumps_role_is_let_in_for_its_attempt_alone(self):
@@ -173,8 +173,9 @@ class SeedTests:
         self.assert_loads(pod, HEAD + TABLES)
         until = "SELECT rolvaliduntil - clock_timestamp() BETWEEN interval '0' AND interval '1 minute' FROM pg_authid WHERE rolname = 'rates_load'"
         self.assertEqual(self.superuser(pod, until), "t")
-        refused = pod.query("SELECT rates_internal.admit_loader('plain')", check=False)
-        self.assertIn("takes a SCRAM verifier", refused[2])
+        plain = "SELECT rates_internal.admit_loader('plain')"
+        self.assertIn("takes a SCRAM verifier", pod.query(plain, "rates_migrator", "migrator-1", check=False)[2])
+        self.assertIn("permission denied", pod.query(plain, check=False)[2])
 
     def test_what_to_ask_of_pg_dump_is_said(self):
         pod = self.ready_pod()

@@ -5,6 +5,7 @@
 mod compare;
 mod jobs;
 mod orphans;
+mod refresh;
 mod replicas;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -143,6 +144,7 @@ impl Writer<'_> {
         let Children {
             app_secret,
             admin_secret,
+            migrator_secret,
             token_secret,
             patroni_state,
             service_accounts,
@@ -172,15 +174,21 @@ impl Writer<'_> {
         let services = services
             .into_iter()
             .map(|service| self.ensure_among(service, &observed.services));
-        let secrets = [Some(app_secret), Some(admin_secret), token_secret]
-            .into_iter()
-            .flatten()
-            .zip([
-                &observed.app_secret,
-                &observed.admin_secret,
-                &observed.token_secret,
-            ])
-            .map(|(secret, existing)| self.ensure_looked_for(secret, existing.as_ref()));
+        let secrets = [
+            Some(app_secret),
+            Some(admin_secret),
+            Some(migrator_secret),
+            token_secret,
+        ]
+        .into_iter()
+        .flatten()
+        .zip([
+            &observed.app_secret,
+            &observed.admin_secret,
+            &observed.migrator_secret,
+            &observed.token_secret,
+        ])
+        .map(|(secret, existing)| self.ensure_looked_for(secret, existing.as_ref()));
         let access = async {
             self.ensure_among(role, &observed.roles).await?;
             self.ensure_among(role_binding, &observed.role_bindings).await
@@ -249,7 +257,7 @@ impl Writer<'_> {
         for config_map in &observed.config_maps {
             self.delete(config_map).await?;
         }
-        Ok(())
+        self.refresh_secrets(observed).await
     }
 
     /// The way in from outside.

@@ -42,7 +42,7 @@ pub fn seed(environment: &Environment) -> Option<JobChild> {
         | SeedSource::Claim { .. } => vec![load(environment, source)],
     };
     let mut volumes = vec![
-        pod::secret("app", identity.postgres()),
+        pod::secret("app", login(environment)),
         pod::empty_dir("seed", EmptyDirVolumeSource::default()),
         pod::empty_dir("scratch", EmptyDirVolumeSource::default()),
     ];
@@ -80,7 +80,7 @@ pub fn migrate(environment: &Environment) -> Option<JobChild> {
     let pod_spec = PodSpec {
         service_account_name: Some(identity.jobs()),
         containers: vec![migrate],
-        volumes: Some(vec![pod::secret("app", identity.postgres())]),
+        volumes: Some(vec![pod::secret("app", login(environment))]),
         termination_grace_period_seconds: Some(10),
         restart_policy: Some("Never".to_owned()),
         ..pod::spec(&environment.scheduling, pod::API_USER)
@@ -92,6 +92,15 @@ pub fn migrate(environment: &Environment) -> Option<JobChild> {
         pod_spec,
         run,
     ))
+}
+
+/// The Secret of the login that the Jobs use.
+fn login(environment: &Environment) -> String {
+    if environment.database.knows_migrator {
+        environment.identity.postgres_migrator()
+    } else {
+        environment.identity.postgres()
+    }
 }
 
 fn child(

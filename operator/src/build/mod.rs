@@ -36,6 +36,7 @@ pub use route::HTTPRoute;
 pub struct Children {
     pub app_secret: Secret,
     pub admin_secret: Secret,
+    pub migrator_secret: Secret,
     /// None where the one that is there holds what only a person can correct.
     pub token_secret: Option<Secret>,
     pub patroni_state: Vec<ConfigMap>,
@@ -64,6 +65,7 @@ pub fn build(environment: &Environment) -> Children {
     Children {
         app_secret: secrets::app(environment),
         admin_secret: secrets::admin(environment),
+        migrator_secret: secrets::migrator(environment),
         token_secret: secrets::token(environment),
         patroni_state: patroni_state::build(environment),
         service_accounts: access::service_accounts(environment),

@@ -1,5 +1,5 @@
-//! The Secrets: the application's login, what only database pods may know, and the token that
-//! batches come with.
+//! The Secrets: the application's login and the Jobs', what only database pods may know, and the token
+//! that batches come with.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,12 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::credentials::{
-    LOGIN, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, REPLICATION_PASSWORD, RETIRED_USERNAME, ROTATION,
-    SUPERUSER_PASSWORD,
+    LOGIN, MIGRATOR, MIGRATOR_PASSWORD, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, PATRONI_PASSWORD,
+    REPLICATION_PASSWORD, RETIRED_USERNAME, ROTATION, SUPERUSER_PASSWORD, other_login, uri,
 };
 use crate::identity::{Component, Lifetime};
 use crate::ingest_token::{TOKEN, TOKEN_SHA256};
+use crate::password::Password;
 use crate::token_rotation::{NEXT, PREVIOUS_SHA256, PREVIOUS_UNTIL, Previous, ROTATED};
 use crate::validate::{Environment, Rotation};
 
@@ -22,20 +23,35 @@ const DATABASE: &str = "rates";
 
 /// What an application needs to connect.
 pub fn app(environment: &Environment) -> Secret {
-    let identity = &environment.identity;
     let credentials = &environment.database.credentials;
-    let host = identity.postgres_host();
-    let uri = credentials.uri(&host, PORT, DATABASE);
-    let mut metadata = database_metadata(environment, identity.postgres());
+    let mut metadata = database_metadata(environment, environment.identity.postgres());
     metadata.annotations = credentials.id.clone().map(|id| [(LOGIN.to_owned(), id)].into());
+    login(
+        environment,
+        metadata,
+        &credentials.username,
+        &credentials.password,
+    )
+}
+
+/// What the Jobs need to connect, as the login that makes and changes tables.
+pub fn migrator(environment: &Environment) -> Secret {
+    let metadata = database_metadata(environment, environment.identity.postgres_migrator());
+    let password = &environment.database.credentials.migrator_password;
+    login(environment, metadata, MIGRATOR, password)
+}
+
+fn login(environment: &Environment, metadata: ObjectMeta, username: &str, password: &Password) -> Secret {
+    let host = environment.identity.postgres_host();
+    let uri = uri(username, password, &host, PORT, DATABASE);
     secret(
         metadata,
         &[
             ("host", &host),
             ("port", &PORT.to_string()),
             ("dbname", DATABASE),
-            ("username", &credentials.username),
-            ("password", &credentials.password),
+            ("username", username),
+            ("password", password.reveal()),
             ("uri", &uri),
         ],
     )
@@ -45,19 +61,21 @@ pub fn app(environment: &Environment) -> Secret {
 pub fn admin(environment: &Environment) -> Secret {
     let credentials = &environment.database.credentials;
     let mut entries: Vec<(&str, &str)> = vec![
-        (SUPERUSER_PASSWORD, &credentials.superuser_password),
-        (REPLICATION_PASSWORD, &credentials.replication_password),
+        (SUPERUSER_PASSWORD, credentials.superuser_password.reveal()),
+        (REPLICATION_PASSWORD, credentials.replication_password.reveal()),
+        (PATRONI_PASSWORD, credentials.patroni_password.reveal()),
+        (MIGRATOR_PASSWORD, credentials.migrator_password.reveal()),
     ];
     match &environment.database.rotation {
         Rotation::Preparing(next) | Rotation::Switching(next) => entries.extend([
             (NEXT_USERNAME, next.username.as_str()),
-            (NEXT_PASSWORD, &next.password),
+            (NEXT_PASSWORD, next.password.reveal()),
             (NEXT_ID, &next.id),
             (ROTATION, &next.rotation),
         ]),
-        Rotation::Settled { rotation, retired } => {
+        Rotation::Settled { rotation } => {
             entries.extend(rotation.iter().map(|rotation| (ROTATION, rotation.as_str())));
-            entries.extend(retired.iter().map(|retired| (RETIRED_USERNAME, retired.as_str())));
+            entries.push((RETIRED_USERNAME, other_login(&credentials.username)));
         }
     }
     secret(

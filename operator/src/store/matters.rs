@@ -47,6 +47,11 @@ pub trait Held:
         only_what_we_apply(self.meta_mut());
     }
 
+    /// What stays in memory for as long as the process lives, to compress others of the kind by: usually the object.
+    fn example(&self) -> Self {
+        self.clone()
+    }
+
     /// `NAMESPACE/NAME` of the environment that it is of.
     fn environment(&self) -> Option<String> {
         let instance = self.meta().labels.as_ref()?.get(INSTANCE_LABEL)?;
@@ -80,13 +85,30 @@ any_write!(
     Deployment,
     Job,
     PersistentVolumeClaim,
-    Secret,
     Service,
     ServiceAccount,
     Role,
     RoleBinding,
     NetworkPolicy
 );
+
+impl Held for Secret {
+    fn digest(&self) -> u64 {
+        hash(&(&self.metadata.uid, &self.metadata.resource_version))
+    }
+
+    /// Nothing that it holds; an annotation may hold all of it, as `kubectl apply` writes one.
+    fn example(&self) -> Self {
+        let metadata = ObjectMeta {
+            annotations: None,
+            ..self.metadata.clone()
+        };
+        Self {
+            metadata,
+            ..Self::default()
+        }
+    }
+}
 
 /// Of the Gateway API; gateways tell in its status whether they take it.
 impl Held for HTTPRoute {

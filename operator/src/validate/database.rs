@@ -66,6 +66,9 @@ pub struct Database {
     /// Unknown where the spec names an image, until its server has told.
     pub version: Option<String>,
     pub image: String,
+    /// Whether the database has the Jobs' own login; where an image of an earlier release keeps the roles, they use the
+    /// application's.
+    pub knows_migrator: bool,
     /// Whether the image is the spec's own.
     pub own_image: bool,
     pub instances: u8,
@@ -138,6 +141,7 @@ impl Database {
         let credentials = Credentials::take(
             observed.app_secret.as_ref(),
             observed.admin_secret.as_ref(),
+            observed.migrator_secret.as_ref(),
             fresh,
         );
         let (credentials, rotation) = rotation::plan(observed, credentials, next_password);
@@ -161,6 +165,8 @@ impl Database {
         let (size, storage_class) = storage(&spec.storage, environment.profile, pinned, claim)?;
         Ok(Self {
             version,
+            knows_migrator: images.has_postgres(&image)
+                || primary(observed).is_some_and(patroni::knows_migrator),
             image,
             own_image: spec.image.is_some(),
             drain_seconds: defaults.database_drain_seconds,

@@ -35,7 +35,7 @@ pub use autoscaling::{Autoscaler, Scale};
 pub use database::{Database, VolumeIdentity, VolumeTemplate};
 pub use exposure::Exposure;
 pub use jobs::{ATTEMPT, DUMP, JobRun, LAST_FAILURE, LOAD, MIGRATE, Migration, PUBLISH, SeedSource, Seeding};
-pub use judging::{Judgement, judge, lingers};
+pub use judging::{Judgement, has_ended, judge, lingers};
 pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
 pub use resources::Resources;
@@ -202,10 +202,12 @@ fn secrets_are_ours(observed: &Observed) -> Result<(), Invalid> {
     let Observed {
         app_secret,
         admin_secret,
+        migrator_secret,
         token_secret,
         ..
     } = observed;
-    for secret in [app_secret, admin_secret, token_secret].into_iter().flatten() {
+    let secrets = [app_secret, admin_secret, migrator_secret, token_secret];
+    for secret in secrets.into_iter().flatten() {
         if observed.identity.claim_on(&secret.metadata) == Claim::Foreign {
             return Err(Invalid::NameTaken {
                 kind: "Secret",

@@ -5,6 +5,9 @@
 //! work beside the one in use. When its pod says so, the application's Secret is switched, and the
 //! API's pods are replaced. When none is left that was made before, the admin Secret names the login
 //! that is out of use, and the keeper shuts it.
+//!
+//! A Secret that was deleted is the answer to a leak: it ends a rotation at once, so that no password
+//! from before is one of those that are kept.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -13,10 +16,11 @@ use kube::ResourceExt;
 use super::activity::is_of;
 use super::judging::has_ended;
 use crate::credentials::{
-    Credentials, LOGIN, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, RETIRED_USERNAME, ROTATION, other_login, value,
+    Credentials, LOGIN, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, ROTATION, other_login, password, value,
 };
 use crate::dereference::{Observed, short_digest};
 use crate::identity::Component;
+use crate::password::Password;
 use crate::patroni::NEXT_LOGIN;
 
 /// Another value of this annotation asks for another password.
@@ -26,7 +30,7 @@ pub const ROTATE_PASSWORD: &str = "rates.internal/rotate-password";
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Next {
     pub username: String,
-    pub password: String,
+    pub password: Password,
     /// Tells this login and password from others, and nothing of them.
     pub id: String,
     /// What it was asked for by.
@@ -36,11 +40,10 @@ pub struct Next {
 /// How far a rotation is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Rotation {
+    /// One login is in use, and the other one is shut.
     Settled {
         /// The last one.
         rotation: Option<String>,
-        /// Out of use since.
-        retired: Option<String>,
     },
     /// The next login is made to work.
     Preparing(Next),
@@ -52,7 +55,7 @@ pub enum Rotation {
 pub(super) fn plan(
     observed: &Observed,
     mut credentials: Credentials,
-    fresh_password: String,
+    fresh_password: Password,
 ) -> (Credentials, Rotation) {
     let admin = observed.admin_secret.as_ref();
     let recorded = value(admin, ROTATION);
@@ -61,11 +64,14 @@ pub(super) fn plan(
         .annotations()
         .get(ROTATE_PASSWORD)
         .map(|asked| short_digest(&[asked.as_bytes()]));
+    let is_anew = password(observed.app_secret.as_ref(), "password").is_none();
     let rotation = match next_of(admin) {
+        Some(next) if is_anew => Rotation::Settled {
+            rotation: Some(next.rotation),
+        },
         Some(next) if credentials.username == next.username => {
             if is_used_by_all(observed, &next.id) {
                 Rotation::Settled {
-                    retired: Some(other_login(&next.username).to_owned()),
                     rotation: Some(next.rotation),
                 }
             } else {
@@ -80,21 +86,17 @@ pub(super) fn plan(
         }
         Some(next) => Rotation::Preparing(next),
         None => match asked.filter(|asked| Some(asked) != recorded.as_ref()) {
-            // A password that was made just now needs no change.
-            Some(asked) if observed.app_secret.is_none() => Rotation::Settled {
+            // A password that was made just now needs no change, nor is it known what the last one was for.
+            Some(asked) if is_anew || admin.is_none() => Rotation::Settled {
                 rotation: Some(asked),
-                retired: value(admin, RETIRED_USERNAME),
             },
             Some(asked) => Rotation::Preparing(Next {
                 username: other_login(&credentials.username).to_owned(),
-                id: short_digest(&[asked.as_bytes(), fresh_password.as_bytes()]),
+                id: short_digest(&[asked.as_bytes(), fresh_password.reveal().as_bytes()]),
                 password: fresh_password,
                 rotation: asked,
             }),
-            None => Rotation::Settled {
-                rotation: recorded,
-                retired: value(admin, RETIRED_USERNAME),
-            },
+            None => Rotation::Settled { rotation: recorded },
         },
     };
     (credentials, rotation)
@@ -103,7 +105,7 @@ pub(super) fn plan(
 fn next_of(admin: Option<&Secret>) -> Option<Next> {
     Some(Next {
         username: value(admin, NEXT_USERNAME).filter(|name| other_login(other_login(name)) == name)?,
-        password: value(admin, NEXT_PASSWORD)?,
+        password: password(admin, NEXT_PASSWORD)?,
         id: value(admin, NEXT_ID)?,
         rotation: value(admin, ROTATION)?,
     })

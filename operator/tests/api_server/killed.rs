@@ -118,7 +118,7 @@ async fn the_next_operator_finishes_what_one_that_was_killed_at_any_write_began(
     let writes = 1000 - undisturbed.writes_left();
     assert!(writes > 20, "{writes}");
     let expected = children(server, &undisturbed.namespace);
-    assert_eq!(expected.len(), 26);
+    assert_eq!(expected.len(), 27);
 
     for write in 1..=writes {
         let mut stage = Stage::new(server, &format!("killed-at-{write}")).await;

@@ -84,7 +84,7 @@ async fn deleting_an_environment_leaves_nothing() {
     );
     assert_eq!(
         everything(&stage).await.len(),
-        3 + 4 + 5 + 1 + 4 + 1 + 1 + 1 + 1 + 3 + 2
+        4 + 4 + 5 + 1 + 4 + 1 + 1 + 1 + 1 + 3 + 2
     );
     delete(&stage, &[]).await;
 }
@@ -96,6 +96,7 @@ async fn a_retained_volume_and_its_secrets_stay_and_are_taken_up_again() {
     let kept = [
         "harbour-postgres",
         "harbour-postgres-admin",
+        "harbour-postgres-migrator",
         "data-harbour-postgres-0",
     ];
     let retained = json!({"database": {"seed": {"bundled": {}}, "storage": {"retain": true}}});
@@ -105,6 +106,7 @@ async fn a_retained_volume_and_its_secrets_stay_and_are_taken_up_again() {
     for object in [
         "secret/harbour-postgres",
         "secret/harbour-postgres-admin",
+        "secret/harbour-postgres-migrator",
         "pvc/data-harbour-postgres-0",
     ] {
         assert_eq!(stage.field(object, "{.metadata.ownerReferences}"), "", "{object}");

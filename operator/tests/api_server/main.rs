@@ -27,6 +27,7 @@ mod program;
 mod reconciling;
 mod restored;
 mod restricted;
+mod revoking;
 mod rolling_back;
 mod rotating;
 mod rotation;

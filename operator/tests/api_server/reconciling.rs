@@ -23,7 +23,7 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
 
     let mut first = stage.reconcile().await;
     // What needs nothing of each other is made at once.
-    first[..21].sort();
+    first[..22].sort();
     assert_eq!(
         first,
         [
@@ -41,6 +41,7 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
             "PATCH secrets/harbour-api",
             "PATCH secrets/harbour-postgres",
             "PATCH secrets/harbour-postgres-admin",
+            "PATCH secrets/harbour-postgres-migrator",
             "PATCH serviceaccounts/harbour-api",
             "PATCH serviceaccounts/harbour-jobs",
             "PATCH serviceaccounts/harbour-postgres",

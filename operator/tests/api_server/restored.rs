@@ -30,6 +30,11 @@ const CHILDREN: &str = r#"
   field: /metadata/labels/app.kubernetes.io~1component
 - apiVersion: v1
   kind: Secret
+  name: harbour-postgres-migrator
+  change: {stringData: {host: elsewhere}}
+  field: /data/host
+- apiVersion: v1
+  kind: Secret
   name: harbour-api
   change: {stringData: {ingest-token-sha256: "00"}}
   field: /data/ingest-token-sha256

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server;
 use crate::stage::Stage;
 
-async fn ask(stage: &Stage, value: &str) {
+pub async fn ask(stage: &Stage, value: &str) {
     annotate::<rates_operator::crd::RatesEnvironment>(
         stage,
         "harbour",
@@ -18,7 +18,7 @@ async fn ask(stage: &Stage, value: &str) {
     .await;
 }
 
-async fn annotate<K>(stage: &Stage, name: &str, key: &str, value: &str)
+pub async fn annotate<K>(stage: &Stage, name: &str, key: &str, value: &str)
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
         + Clone
@@ -33,7 +33,7 @@ where
         .unwrap();
 }
 
-async fn secret(stage: &Stage, name: &str) -> Value {
+pub async fn secret(stage: &Stage, name: &str) -> Value {
     let secret = stage.api::<Secret>().get(name).await.unwrap();
     let data = secret.data.unwrap().into_iter();
     data.map(|(key, value)| (key, Value::from(String::from_utf8(value.0).unwrap())))
@@ -41,7 +41,7 @@ async fn secret(stage: &Stage, name: &str) -> Value {
 }
 
 /// From the annotation to the pods that use the new login.
-async fn until_switched(stage: &Stage) -> (Value, Value) {
+pub async fn until_switched(stage: &Stage) -> (Value, Value) {
     let before = secret(stage, "harbour-postgres").await;
     stage.settle().await;
     let admin = secret(stage, "harbour-postgres-admin").await;

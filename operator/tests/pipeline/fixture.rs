@@ -8,6 +8,7 @@ use rates_operator::credentials::Fresh;
 use rates_operator::dereference::{Dump, Observed};
 use rates_operator::identity::Identity;
 use rates_operator::ingest_token::IngestToken;
+use rates_operator::password::Password;
 use rates_operator::settings::Images;
 use rates_operator::validate::{Environment, Invalid, validate};
 use serde::Deserialize;
@@ -75,16 +76,17 @@ pub fn now() -> Timestamp {
 }
 
 pub fn validated(observed: &Observed) -> Result<Environment, Invalid> {
-    let [password, next_password, superuser_password, replication_password] =
-        ["p", "n", "s", "r"].map(|letter| letter.repeat(32));
+    let password = |letter: &str| Password::from(letter.repeat(32));
     validate(
         observed,
         &images(),
         Fresh {
-            password,
-            next_password,
-            superuser_password,
-            replication_password,
+            password: password("p"),
+            next_password: password("n"),
+            superuser_password: password("s"),
+            replication_password: password("r"),
+            patroni_password: password("k"),
+            migrator_password: password("m"),
             ingest_token: IngestToken::parse(&[b't'; 32]).unwrap(),
         },
         now(),

@@ -18,6 +18,9 @@ use tokio_postgres::Client;
 
 use super::dump;
 
+/// What the database pod runs in every database.
+const PRIVILEGES: &str = include_str!("../../../images/postgres/privileges.sql");
+
 /// The server refuses to run as root.
 const NOBODY: u32 = 65534;
 
@@ -226,6 +229,14 @@ impl Postgres {
         format!("postgres://rates_a:secret@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// The URI of a database for what makes and changes tables.
+    pub fn owner_uri(&self, database: &str) -> String {
+        format!(
+            "postgres://rates_migrator:moving@127.0.0.1:{}/{database}",
+            self.port
+        )
+    }
+
     /// A session as the application's role.
     pub async fn connect(&self, database: &str) -> Open {
         session(&self.uri(database)).await
@@ -238,7 +249,7 @@ impl Postgres {
 
     /// The name of a new and empty database.
     pub async fn empty(&self) -> String {
-        self.create("template0").await
+        self.create("template1").await
     }
 
     /// The name of a new database with the given dump in it, not migrated.
@@ -260,7 +271,7 @@ impl Postgres {
 
     /// Brings a database to the program's schema.
     pub async fn migrate(&self, database: &str) -> rates_api::migrate::Outcome {
-        let address = Address::Uri(self.uri(database));
+        let address = Address::Uri(self.owner_uri(database));
         rates_api::migrate::migrate(
             &address,
             None,
@@ -273,7 +284,7 @@ impl Postgres {
 
     /// A session as the owner of the schema.
     pub async fn owner(&self, database: &str) -> Open {
-        let session = self.connect(database).await;
+        let session = session(&self.owner_uri(database)).await;
         session.batch_execute("SET ROLE rates_owner").await.unwrap();
         session
     }
@@ -283,19 +294,24 @@ impl Postgres {
         let admin = self.admin("postgres").await;
         let statement = format!("CREATE DATABASE {name} OWNER rates_owner TEMPLATE {template}");
         admin.batch_execute(&statement).await.unwrap();
+        let private = format!("REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC");
+        admin.batch_execute(&private).await.unwrap();
         name
     }
 
+    /// The roles of the database pod's image, with what they may do in every database that is made from now on.
     fn make_roles(&self) {
         let make = async {
             let statements = "CREATE ROLE rates_owner NOLOGIN CREATEDB;
-                 CREATE ROLE rates_a LOGIN PASSWORD 'secret' IN ROLE rates_owner;
-                 CREATE ROLE rates_b LOGIN PASSWORD 'other' IN ROLE rates_owner";
-            self.admin("postgres")
-                .await
-                .batch_execute(statements)
-                .await
-                .unwrap();
+                 CREATE ROLE rates_migrator LOGIN PASSWORD 'moving' IN ROLE rates_owner;
+                 CREATE ROLE rates_service NOLOGIN;
+                 CREATE ROLE rates_load NOLOGIN;
+                 CREATE ROLE rates_a LOGIN PASSWORD 'secret' IN ROLE rates_service;
+                 CREATE ROLE rates_b LOGIN PASSWORD 'other' IN ROLE rates_service";
+            let admin = self.admin("postgres").await;
+            admin.batch_execute(statements).await.unwrap();
+            let template = self.admin("template1").await;
+            template.batch_execute(PRIVILEGES).await.unwrap();
         };
         let run = || {
             tokio::runtime::Builder::new_current_thread()

@@ -1,0 +1,19 @@
+-- Sets a role's password. psql reads it from a file, so it is on no command line; and no setting makes the server log
+-- it. Sessions that were opened with another password are still there: sessions.sql ends them.
+\set ON_ERROR_STOP on
+\set VERBOSITY terse
+\set password `cat "$PASSWORD_FILE"`
+
+BEGIN;
+SET LOCAL log_statement = 'none';
+SET LOCAL log_duration = off;
+SET LOCAL log_min_duration_statement = -1;
+SET LOCAL log_min_duration_sample = -1;
+SET LOCAL log_transaction_sample_rate = 0;
+SET LOCAL log_min_error_statement = panic;
+SET LOCAL password_encryption = 'scram-sha-256';
+SET LOCAL lock_timeout = '10s';
+ALTER ROLE :"role" LOGIN PASSWORD :'password';
+-- Until it is known when this was committed.
+COMMENT ON ROLE :"role" IS 'password since infinity';
+COMMIT;

@@ -1,0 +1,77 @@
+//! Has the kubelets put a Secret that was made anew into the pods that are older than it.
+//!
+//! A deleted Secret is the answer to a leak. A kubelet looks at a pod's Secrets again within a minute or two by itself,
+//! and at once when an annotation of the pod changes.
+
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::{Error, Writer, write_error};
+use crate::dereference::{Observed, short_digest};
+use crate::identity::Component;
+use crate::validate::has_ended;
+
+/// The annotation of a pod: which Secrets it was refreshed for.
+const REFRESHED_FOR: &str = "rates.internal/refreshed-for";
+
+impl Writer<'_> {
+    /// Annotates the pods that are older than a Secret of theirs, once for each.
+    pub(super) async fn refresh_secrets(&self, observed: &Observed) -> Result<(), Error> {
+        for pod in observed.pods.iter().filter(|pod| !has_ended(pod)) {
+            let Some(mark) = mark(pod, &mounted(pod, observed)) else {
+                continue;
+            };
+            let name = pod.name_any();
+            let patch = Patch::Merge(json!({"metadata": {"annotations": {REFRESHED_FOR: mark}}}));
+            let patched = self
+                .api::<Pod>()
+                .patch(&name, &PatchParams::default(), &patch)
+                .await;
+            self.count();
+            match patched {
+                Ok(pod) => drop(self.store.put(&pod)),
+                // It is gone, and the next one has the Secrets of now.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(source) => return Err(write_error::<Pod>(&name, source)),
+            }
+            tracing::info!(kind = "Pod", name, "refreshed for a Secret that was made anew");
+        }
+        Ok(())
+    }
+}
+
+/// The Secrets that a pod mounts.
+fn mounted<'a>(pod: &Pod, observed: &'a Observed) -> Vec<&'a Secret> {
+    let Observed {
+        app_secret,
+        admin_secret,
+        migrator_secret,
+        token_secret,
+        ..
+    } = observed;
+    let secrets = if Component::Postgres.is_of(pod) {
+        // The password of the Jobs' login is in the admin Secret, too.
+        [app_secret, admin_secret, migrator_secret]
+    } else if Component::Api.is_of(pod) {
+        [app_secret, token_secret, &None]
+    } else {
+        [app_secret, migrator_secret, &None]
+    };
+    secrets.into_iter().flatten().collect()
+}
+
+/// What to annotate a pod with, unless it is younger than its Secrets, or annotated so already.
+fn mark(pod: &Pod, secrets: &[&Secret]) -> Option<String> {
+    let made = pod.creation_timestamp()?;
+    let anew: Vec<String> = secrets
+        .iter()
+        .filter(|secret| secret.creation_timestamp().is_some_and(|time| time > made))
+        .filter_map(|secret| secret.uid())
+        .collect();
+    let parts: Vec<&[u8]> = anew.iter().map(String::as_bytes).collect();
+    let mark = short_digest(&parts);
+    let is_marked = pod.annotations().get(REFRESHED_FOR) == Some(&mark);
+    (!anew.is_empty() && !is_marked).then_some(mark)
+}

@@ -1,0 +1,68 @@
+//! A password, which is shown nowhere but in its Secret.
+
+use std::fmt;
+
+/// The text of a password. Its `Debug` says nothing of it, so that whatever holds it can be logged.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Password(String);
+
+impl Password {
+    /// 32 letters and digits, about 190 bits.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let mut password = String::with_capacity(32);
+        let mut bytes = [0_u8; 64];
+        while password.len() < 32 {
+            getrandom::fill(&mut bytes)?;
+            // Bytes from 248 on would favour the first letters.
+            let fair = bytes
+                .iter()
+                .filter(|&&byte| byte < 248)
+                .map(|&byte| ALPHABET[usize::from(byte % 62)]);
+            password.extend(fair.take(32 - password.len()).map(char::from));
+        }
+        Ok(Self(password))
+    }
+
+    /// The password itself: for its Secret, and for what is derived from it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Password(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_password_is_32_letters_and_digits_and_differs_from_others() {
+        let made = Password::generate().unwrap();
+        assert_eq!(made.reveal().len(), 32);
+        assert!(made.reveal().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert_ne!(made, Password::generate().unwrap());
+    }
+
+    #[test]
+    fn nothing_of_it_is_formatted() {
+        let password = Password::from("hidden".to_owned());
+        assert_eq!(
+            format!("{password:?} {:#?}", Some(&password))
+                .matches("hidden")
+                .count(),
+            0
+        );
+    }
+}
