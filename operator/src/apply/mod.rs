@@ -118,7 +118,8 @@ pub async fn apply(
         deployment: named(&observed.deployments, &identity.api()).cloned(),
         ..Applied::default()
     };
-    let failures = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
+    let mut failures = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
+    failures.extend(writer.refresh_secrets(observed).await.err());
     applied.writes = writer.writes.into_inner();
     (applied, failures)
 }
@@ -133,6 +134,10 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one list of all children, in the order in which they need each other"
+    )]
     async fn all(
         &self,
         environment: &Environment,
@@ -257,7 +262,7 @@ impl Writer<'_> {
         for config_map in &observed.config_maps {
             self.delete(config_map).await?;
         }
-        self.refresh_secrets(observed).await
+        Ok(())
     }
 
     /// The way in from outside.

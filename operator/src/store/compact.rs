@@ -90,7 +90,7 @@ mod tests {
             ..Secret::default()
         };
         secret.metadata.annotations = Some([("last-applied".to_owned(), "unmistakable".to_owned())].into());
-        let packed = packer.pack(&secret).unwrap();
+        let bytes = packer.pack(&secret).unwrap();
         let example = String::from_utf8(packer.example.clone().unwrap().into()).unwrap();
         // In base64, too.
         for hidden in ["unmistakable", "dW5taXN0YWthYmxl"] {
@@ -100,6 +100,6 @@ mod tests {
             example.contains("first"),
             "what all have in common is still of use: {example}"
         );
-        assert_eq!(packer.unpack::<Secret>(&packed).unwrap(), secret);
+        assert_eq!(packer.unpack::<Secret>(&bytes).unwrap(), secret);
     }
 }

@@ -48,6 +48,7 @@ pub trait Held:
     }
 
     /// What stays in memory for as long as the process lives, to compress others of the kind by: usually the object.
+    #[must_use]
     fn example(&self) -> Self {
         self.clone()
     }

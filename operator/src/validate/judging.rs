@@ -109,6 +109,7 @@ pub fn judge(job: &Job, pods: &[Pod]) -> Judgement {
 }
 
 /// Whether a pod will do nothing more.
+#[must_use]
 pub fn has_ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed")) || last(pod).is_some()
