@@ -150,11 +150,8 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
         &jobs,
         &pods,
         Timestamp::now(),
-    );
-    let refusals = refusals.await.map_err(|source| Error::Read {
-        what: "Events of what has no pod".to_owned(),
-        source,
-    })?;
+    )
+    .await;
     Ok(Some(Observed {
         app_secret,
         admin_secret,

@@ -27,7 +27,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Asks for the Events of those that have no pod for some seconds.
+    /// Asks for the Events of those that have no pod for some seconds. Where they may not be read, nothing else stops.
     pub async fn of(
         client: &Client,
         namespace: &str,
@@ -35,7 +35,7 @@ impl Refusals {
         jobs: &[Job],
         pods: &[Pod],
         now: Timestamp,
-    ) -> Result<Self, kube::Error> {
+    ) -> Self {
         let mut refusals = Self::default();
         for controller in without_pods(stateful_sets, jobs, pods) {
             refusals.is_missing = true;
@@ -49,11 +49,15 @@ impl Refusals {
             };
             let events: Api<Event> = Api::namespaced(client.clone(), namespace);
             let about = ListParams::default().fields(&format!("regarding.uid={uid}"));
-            if let Some(words) = last_word(events.list(&about).await?.items) {
-                refusals.by_uid.insert(uid.clone(), words);
+            match events.list(&about).await {
+                Ok(events) => {
+                    let words = last_word(events.items);
+                    refusals.by_uid.extend(words.map(|words| (uid.clone(), words)));
+                }
+                Err(error) => tracing::warn!(%error, "the Events of what misses its pod cannot be read"),
             }
         }
-        Ok(refusals)
+        refusals
     }
 
     /// Why a controller's pod is refused.
