@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler,
+    Container, ContainerPort, EmptyDirVolumeSource, EnvVar, ExecAction, Lifecycle, LifecycleHandler,
     PersistentVolumeClaim, PodSpec, PodTemplateSpec, Probe, Volume,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -130,10 +130,7 @@ fn postgres(environment: &Environment) -> Container {
             pod::variable("PATRONI_KUBERNETES_SCOPE_LABEL", CLUSTER_LABEL),
             pod::variable("PATRONI_KUBERNETES_ROLE_LABEL", ROLE_LABEL),
             pod::variable("PATRONI_KUBERNETES_LEADER_LABEL_VALUE", "primary"),
-            pod::variable(
-                "DRAIN_BOUND_SECONDS",
-                &environment.database.drain_seconds.to_string(),
-            ),
+            drain_bound(environment),
         ]),
         ports: Some(vec![port("postgres", 5432), port("patroni", 8008)]),
         lifecycle: Some(Lifecycle {
@@ -165,8 +162,16 @@ fn postgres(environment: &Environment) -> Container {
     }
 }
 
+/// For how long batches are waited for before the server stops: also by the role manager, which restarts it in place.
+fn drain_bound(environment: &Environment) -> EnvVar {
+    pod::variable(
+        "DRAIN_BOUND_SECONDS",
+        &environment.database.drain_seconds.to_string(),
+    )
+}
+
 fn roles(environment: &Environment) -> Container {
-    let mut env = vec![pod::field("POD_NAME", "metadata.name")];
+    let mut env = vec![pod::field("POD_NAME", "metadata.name"), drain_bound(environment)];
     if environment.database.own_image {
         env.push(pod::variable("RATES_REPORT_VERSION", "yes"));
     }

@@ -62,6 +62,7 @@ pub struct Database {
     #[x_kube(validation = Rule::new(DENIED[0].rule()).message(DENIED[0].message))]
     #[x_kube(validation = Rule::new(DENIED[1].rule()).message(DENIED[1].message))]
     #[x_kube(validation = Rule::new(DENIED[2].rule()).message(DENIED[2].message))]
+    #[x_kube(validation = Rule::new(DENIED[3].rule()).message(DENIED[3].message))]
     pub parameters: Parameters,
 
     /// What the new database holds: exactly one of bundled, configMap, url and

@@ -41,7 +41,7 @@ pub struct Denied {
     pub names: &'static [&'static str],
 }
 
-pub const DENIED: [Denied; 3] = [
+pub const DENIED: [Denied; 4] = [
     Denied {
         message: "database.parameters must not set what runs commands or loads code (archive_*, restore_command, recovery_end_command, *_preload_libraries, dynamic_library_path, jit_provider, ssl_passphrase_command and the like): remove it; set parameters of memory, planning, vacuum, time-outs and logging, such as work_mem: 8MB",
         names: &[
@@ -136,6 +136,18 @@ pub const DENIED: [Denied; 3] = [
             "debug_io_direct",
         ],
     },
+    Denied {
+        message: "database.parameters must not set what the sessions of Patroni and the API or the tables' triggers cannot go without (default_transaction_isolation, session_replication_role, transaction_timeout, idle_session_timeout): remove it, and set it for a role of yours, such as ALTER ROLE reporting SET default_transaction_isolation = serializable",
+        names: &[
+            // A server is a standby at first, and a standby refuses whatever a serializable session asks.
+            "default_transaction_isolation",
+            // Without triggers, the sums that reads use are not kept.
+            "session_replication_role",
+            // They end Patroni's sessions, the pools' and the loading of a dump.
+            "transaction_timeout",
+            "idle_session_timeout",
+        ],
+    },
 ];
 
 impl Denied {
@@ -177,6 +189,8 @@ mod tests {
             "data_directory_mode",
             "plperl.on_init",
             "FSYNC",
+            "default_transaction_isolation",
+            "Session_Replication_Role",
         ] {
             assert!(denied(name), "{name}");
         }
