@@ -148,7 +148,12 @@ async fn alive(State(sources): State<Sources>) -> (StatusCode, String) {
 }
 
 async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
-    sources.health.ready()
+    let (code, mut text) = sources.health.ready();
+    // It goes on with the others: another process would fare no better.
+    let failures = sources.store.get().map(|store| store.not_followed());
+    let lines = failures.into_iter().flatten();
+    text.extend(lines.map(|(kind, failure)| format!("not followed: {kind}: {failure}\n")));
+    (code, text)
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {

@@ -218,6 +218,7 @@ impl Identity {
             namespace: Some(self.namespace.clone()),
             labels: Some(self.labels(component)),
             owner_references: (lifetime == Lifetime::WithEnvironment).then(|| vec![self.owner()]),
+            annotations: (lifetime == Lifetime::Retained).then(kept),
             ..ObjectMeta::default()
         }
     }
@@ -310,6 +311,17 @@ pub fn only_what_we_apply(metadata: &mut ObjectMeta) {
             ..ManagedFieldsEntry::default()
         }]
     });
+}
+
+/// Says to Argo CD that an object is kept although no manifest names it, and is no difference.
+/// `kubectl apply --prune` removes only what it has applied itself.
+fn kept() -> BTreeMap<String, String> {
+    [
+        ("argocd.argoproj.io/sync-options", "Prune=false,Delete=false"),
+        ("argocd.argoproj.io/compare-options", "IgnoreExtraneous"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// How an existing object under a child's name stands to an environment.

@@ -16,6 +16,8 @@ use kube::api::{ObjectMeta, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use crate::fence::Fence;
+
 /// How long what takes how long. The defaults are client-go's, which Kubernetes' own controllers use.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -73,6 +75,7 @@ pub struct Candidate {
     name: String,
     identity: String,
     timing: Timing,
+    fence: Fence,
 }
 
 /// The lease as its holder wrote it last.
@@ -104,7 +107,14 @@ impl Candidate {
             name: name.to_owned(),
             identity,
             timing,
+            fence: Fence::default(),
         }
+    }
+
+    /// With a fence that opens for as long as the lease is held.
+    #[must_use]
+    pub fn with_fence(self, fence: Fence) -> Self {
+        Self { fence, ..self }
     }
 
     /// Waits until this process leads; `waiting` is told what for.
@@ -112,7 +122,10 @@ impl Candidate {
         let mut seen = None;
         loop {
             match self.campaign(&mut seen, &waiting).await {
-                Ok(held) => return held,
+                Ok(held) => {
+                    self.fence.set(held.since + self.timing.deadline);
+                    return held;
+                }
                 // The server ends every watch after some minutes.
                 Err(Attempt::Unwatched) => {}
                 Err(error) => {
@@ -145,7 +158,10 @@ impl Candidate {
                 }
             });
             match renewed.await {
-                Ok(Ok(renewed)) => held = renewed,
+                Ok(Ok(renewed)) => {
+                    self.fence.set(renewed.since + self.timing.deadline);
+                    held = renewed;
+                }
                 Ok(Err(other)) => return Error::Taken(other),
                 Err(_) => return Error::Lost(failed),
             }

@@ -33,6 +33,7 @@ pub mod apply;
 pub mod status;
 
 pub mod controller;
+pub mod fence;
 pub mod health;
 pub mod leader;
 pub mod metrics;

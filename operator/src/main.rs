@@ -60,6 +60,10 @@ struct Run {
     #[arg(long, env = "RATES_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
+    /// How many databases and APIs are replaced at once where another release of the operator makes other pods
+    #[arg(long, env = "RATES_ROLLOUTS_AT_ONCE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    rollouts_at_once: u16,
+
     /// Where /livez, /readyz and /metrics answer
     #[arg(
         long,
@@ -106,6 +110,7 @@ impl Run {
                 namespaces: Namespaces::new(self.watch_namespace, self.exclude_namespaces)?,
                 concurrency: self.concurrency,
             },
+            rollouts_at_once: self.rollouts_at_once,
             listen: self.listen,
             lease: Some(lease).filter(|lease| !lease.namespace.is_empty()),
             identity: match self.identity {

@@ -6,11 +6,16 @@ use std::cmp::Ordering;
 #[derive(Clone, Debug)]
 pub struct Quantity {
     text: String,
-    thousandths: i128,
+    /// In billionths, of which the API server keeps none smaller.
+    nano: i128,
 }
 
+const NANO: i128 = 1_000_000_000;
+const NANO_PER_MILLI: i128 = 1_000_000;
+
 impl Quantity {
-    /// Parses what the API server takes as a quantity, down to thousandths; `None` for the rest.
+    /// Parses what the API server takes as a quantity, and as it does: what is smaller than a
+    /// billionth is rounded up. `None` for the rest.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let suffix_at = text
@@ -30,20 +35,26 @@ impl Quantity {
         }
         let mantissa: i128 = digits.parse().ok()?;
         let fraction_scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-        let thousandths = mantissa
-            .checked_mul(factor)?
-            .checked_mul(1000)?
-            .checked_div(fraction_scale.checked_mul(divisor)?)?;
+        let nano = div_up(
+            mantissa.checked_mul(factor)?.checked_mul(NANO)?,
+            fraction_scale.checked_mul(divisor)?,
+        );
         Some(Self {
             text: text.to_owned(),
-            thousandths,
+            nano,
         })
+    }
+
+    /// In thousandths, rounded up, as the API server keeps the resources of a container.
+    #[must_use]
+    pub fn rounded_up(&self) -> i128 {
+        div_up(self.nano, NANO_PER_MILLI)
     }
 
     /// Whole units: bytes of a size.
     #[must_use]
     pub const fn bytes(&self) -> i128 {
-        self.thousandths / 1000
+        self.nano / NANO
     }
 
     #[must_use]
@@ -52,12 +63,19 @@ impl Quantity {
     }
 }
 
+/// Divided by something positive, away from zero.
+const fn div_up(amount: i128, by: i128) -> i128 {
+    amount / by + (amount % by).signum()
+}
+
 /// A suffix as a factor and a divisor.
 fn scale(suffix: &str) -> Option<(i128, i128)> {
     let binary = |power: u32| 1024_i128.checked_pow(power).map(|factor| (factor, 1));
     let decimal = |power: u32| 10_i128.checked_pow(power).map(|factor| (factor, 1));
     match suffix {
         "" => Some((1, 1)),
+        "n" => Some((1, NANO)),
+        "u" => Some((1, 1_000_000)),
         "m" => Some((1, 1000)),
         "Ki" => binary(1),
         "Mi" => binary(2),
@@ -72,15 +90,16 @@ fn scale(suffix: &str) -> Option<(i128, i128)> {
         "P" => decimal(15),
         "E" => decimal(18),
         _ => {
-            let exponent: u32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-            decimal(exponent)
+            let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+            let (scale, _) = decimal(exponent.unsigned_abs())?;
+            Some(if exponent < 0 { (1, scale) } else { (scale, 1) })
         }
     }
 }
 
 impl PartialEq for Quantity {
     fn eq(&self, other: &Self) -> bool {
-        self.thousandths == other.thousandths
+        self.nano == other.nano
     }
 }
 
@@ -94,7 +113,7 @@ impl PartialOrd for Quantity {
 
 impl Ord for Quantity {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.thousandths.cmp(&other.thousandths)
+        self.nano.cmp(&other.nano)
     }
 }
 
@@ -114,6 +133,9 @@ mod tests {
             ("1.5Gi", "1536Mi"),
             ("500m", "0.5"),
             ("2", "2000m"),
+            ("1e-3", "1m"),
+            ("0.0000000001", "1n"),
+            ("1500n", "1.5u"),
         ] {
             assert_eq!(quantity(left), quantity(right));
         }
@@ -123,6 +145,13 @@ mod tests {
     fn decimal_and_binary_suffixes_differ() {
         assert!(quantity("6G") < quantity("6Gi"));
         assert!(quantity("2Gi") > quantity("2047Mi"));
+    }
+
+    #[test]
+    fn resources_are_rounded_up_to_thousandths() {
+        for (amount, thousandths) in [("0.3333", 334), ("1n", 1), ("2m", 2), ("1", 1000)] {
+            assert_eq!(quantity(amount).rounded_up(), thousandths, "{amount}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client, Resource};
 use serde_json::json;
 
-use crate::apply::{self, apply};
+use crate::apply::{self, Corrections, Pacing, apply};
 use crate::build::build;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::Fresh;
@@ -43,6 +43,8 @@ pub enum Error {
     Apply(#[from] apply::Error),
     #[error("cannot write the status")]
     Status(#[source] kube::Error),
+    #[error("not done within {} s", .0.as_secs())]
+    Slow(Duration),
 }
 
 /// What a reconcile needs.
@@ -52,6 +54,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     pub images: Images,
     pub recorder: Recorder,
+    pub corrections: Corrections,
+    pub pacing: Pacing,
 }
 
 /// When to look at an environment again.
@@ -90,6 +94,7 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
     let (applied, failed) = Box::pin(apply(
         &context.client,
         &context.store,
+        (&context.corrections, &context.pacing),
         &environment,
         &observed,
         children,
@@ -116,7 +121,8 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
     let again = if applied.writes > 0 {
         Next::Wrote
     } else {
-        Next::Settled(look_again(&environment, &observed, blocked, now))
+        let wait = look_again(&environment, &observed, blocked, now);
+        Next::Settled(applied.held_back.into_iter().fold(wait, Duration::min))
     };
     let status = status::status(&environment, &observed, &applied, problem, now);
     report(context, &observed, status).await?;
@@ -277,7 +283,11 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
             |earlier: &&Condition| earlier.type_ == condition.type_ && earlier.status == condition.status;
         let earlier = before.iter().find(same);
         let reason = condition.reason.as_str();
-        if condition.status == "True" {
+        if condition.type_ == status::CONTESTED {
+            if before.iter().all(|earlier| earlier.type_ != condition.type_) {
+                news.push((EventType::Warning, condition, &condition.type_));
+            }
+        } else if condition.status == "True" {
             let is_of_a_part = !matches!(condition.type_.as_str(), "Progressing" | "Reconciled");
             if is_of_a_part && earlier.is_none_or(|earlier| earlier.reason != reason) {
                 news.push((EventType::Normal, condition, &condition.type_));
@@ -299,7 +309,8 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
 
 /// The reasons that a person should hear of.
 fn is_bad(reason: &str) -> bool {
-    const BAD: [&str; 16] = [
+    const BAD: [&str; 17] = [
+        "NotPermitted",
         "ApplyFailed",
         "VolumeReplaced",
         "GatewayApiMissing",

@@ -8,19 +8,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::ListParams;
 use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::{Api, Client, Config};
+use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinError;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::apply::{Corrections, Pacing};
 use crate::controller::{Scope, controller, until_listed};
-use crate::crd::RatesEnvironment;
+use crate::fence::Fence;
 use crate::health::{self, Health, Sources, Stage};
 use crate::identity::MANAGER;
 use crate::leader::{self, Candidate, Held, Timing, Waiting};
@@ -32,15 +32,16 @@ use crate::store;
 /// How long what is under way may take once the process was told to end: less than the pod's grace
 /// period, so that the lease is given up in any case.
 const FINISH: Duration = Duration::from_secs(20);
-/// How soon it is tried again whether environments can be listed, and how long that may take.
+/// How soon it is tried again whether everything can be listed.
 const AGAIN: Duration = Duration::from_secs(2);
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// Everything the process was started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub images: Images,
     pub scope: Scope,
+    /// How many databases and APIs are replaced at once after an upgrade of the operator.
+    pub rollouts_at_once: u16,
     pub listen: SocketAddr,
     /// `None`: no other operator is reckoned with.
     pub lease: Option<LeaseName>,
@@ -84,9 +85,11 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     // A watch is silent for up to five minutes; the server ends it earlier.
     configuration.read_timeout = Some(Duration::from_secs(330));
     let metrics = Arc::new(Metrics::default());
+    let fence = Fence::default();
     let client = ClientBuilder::try_from(configuration)
         .map_err(Error::Client)?
         .with_layer(&CountRequests(metrics.clone()))
+        .with_layer(&fence)
         .build();
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -106,7 +109,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
     let serving = tokio::spawn(health::serve(listener, sources.clone()));
     let mut serving = std::pin::pin!(outcome("the health server", serving));
-    let leading = tokio::spawn(lead(settings, client, sources, stop.clone()));
+    let leading = tokio::spawn(lead(settings, client, fence, sources, stop.clone()));
     let mut leading = std::pin::pin!(outcome("the controller", leading));
     tokio::select! {
         ended = &mut serving => return Err(match ended? {
@@ -144,6 +147,7 @@ async fn outcome<T>(
 async fn lead(
     settings: Settings,
     client: Client,
+    fence: Fence,
     sources: Sources,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -151,13 +155,14 @@ async fn lead(
     tokio::select! {
         biased;
         never = health.beat() => never,
-        ended = stand_and_lead(settings, client, sources, stop) => ended,
+        ended = stand_and_lead(settings, client, fence, sources, stop) => ended,
     }
 }
 
 async fn stand_and_lead(
     settings: Settings,
     client: Client,
+    fence: Fence,
     sources: Sources,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -175,6 +180,7 @@ async fn stand_and_lead(
             identity,
             Timing::default(),
         )
+        .with_fence(fence.clone())
     });
     let held = tokio::select! {
         held = stand(candidate.as_ref(), &client, &settings.scope, &health) => held,
@@ -185,7 +191,12 @@ async fn stand_and_lead(
         controller: MANAGER.to_owned(),
         instance: Some(settings.identity.clone()),
     };
-    let (store, triggered, following) = store::follow(&client, &settings.scope.namespaces, metrics.clone());
+    let (store, triggered, following) = store::follow(
+        &client,
+        &settings.scope.namespaces,
+        metrics.clone(),
+        store::Timing::default(),
+    );
     // The only one to set it.
     let _ = led.set(store.clone());
     let context = Context {
@@ -194,6 +205,8 @@ async fn stand_and_lead(
         metrics,
         images: settings.images,
         recorder: Recorder::new(client, reporter),
+        corrections: Corrections::default(),
+        pacing: Pacing::new(env!("CARGO_PKG_VERSION"), settings.rollouts_at_once),
     };
     let following = AbortOnDropHandle::new(tokio::spawn(following));
     let controller = controller(context, settings.scope, triggered, stop.clone());
@@ -225,7 +238,11 @@ async fn stand_and_lead(
         // chosen here is dropped, reconciles under way with it.
         biased;
         lost = keeping => return Err(lost.into()),
-        () = overdue => tracing::warn!("what is under way takes too long, and is left to the next one"),
+        // Not given up: what was sent may still arrive, and the next one waits until the lease expires.
+        () = overdue => {
+            tracing::warn!("what is under way takes too long, and is left to the next one");
+            return Ok(());
+        }
         () = controller => if !stop.is_cancelled() {
             return Err(Error::Ended("the controller"));
         },
@@ -245,10 +262,16 @@ async fn stand(
     scope: &Scope,
     health: &Health,
 ) -> Option<Held> {
-    // Whoever could not list environments would only keep others, an older version perhaps, from it.
-    while let Err(why) = can_list(client, scope).await {
-        tracing::warn!(why, "environments cannot be listed, and it is tried again");
-        let what = format!("environments to be listed: {why}; is the definition in crds/ installed?");
+    // Whoever could not list what there is would only keep others, an older version perhaps, from it.
+    loop {
+        let why = store::cannot_list(client, &scope.namespaces).await.join("; ");
+        if why.is_empty() {
+            break;
+        }
+        tracing::warn!(why, "this process could not lead, and it is tried again");
+        let what = format!(
+            "kinds to be listed: {why}; are the definition in crds/ and the role in manifests/role of this version?"
+        );
         health.set(Stage::WaitingFor(what));
         sleep(AGAIN).await;
     }
@@ -261,19 +284,6 @@ async fn stand(
     match candidate {
         Some(candidate) => Some(candidate.acquire(told).await),
         None => None,
-    }
-}
-
-async fn can_list(client: &Client, scope: &Scope) -> Result<(), String> {
-    let environments: Api<RatesEnvironment> = match scope.namespaces.only() {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
-    let one = ListParams::default().limit(1);
-    match timeout(ANSWER, environments.list_metadata(&one)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(chain(&error)),
-        Err(_) => Err("the API server did not answer in time".to_owned()),
     }
 }
 

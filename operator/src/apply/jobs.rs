@@ -106,25 +106,24 @@ impl Writer<'_> {
             let mut jobs: Vec<&Job> = observed
                 .jobs
                 .iter()
-                .filter(|job| self.is_ours(job) && is_of(component, job))
+                .filter(|job| self.is_of_environment(*job) && is_of(component, job))
                 .collect();
             jobs.sort_by_key(|job| std::cmp::Reverse(job.creation_timestamp()));
             let mut kept = current.is_some();
             for job in jobs {
-                let done = !kept && matches!(judge(job, &observed.pods), Judgement::Succeeded(_));
+                // Left by an environment that was deleted without its children: nothing else would remove it.
+                let left = self.identity.claim_on(&job.metadata) == Claim::Retained;
+                let done = !kept && !left && matches!(judge(job, &observed.pods), Judgement::Succeeded(_));
                 let lingers = done && reported(component) && lingers(job, &observed.pods);
                 kept |= done;
-                let stays = (done && !lingers) || Some(job.name_any()) == current || ends_by_itself(job);
+                let wanted = Some(job.name_any()) == current || ends_by_itself(job);
+                let stays = !left && ((done && !lingers) || wanted);
                 if !stays && job.metadata.deletion_timestamp.is_none() {
                     self.delete(job).await?;
                 }
             }
         }
         Ok(())
-    }
-
-    fn is_ours(&self, job: &Job) -> bool {
-        self.identity.claim_on(&job.metadata) == Claim::Ours
     }
 }
 

@@ -3,15 +3,21 @@
 //! else's object is ever touched. Every answer goes into the store.
 
 mod compare;
+mod corrections;
 mod jobs;
 mod orphans;
+mod pacing;
 mod refresh;
 mod replicas;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use futures::join;
+use k8s_openapi::DeepMerge;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -28,6 +34,9 @@ use crate::store::{Held, Store};
 use crate::validate::{Environment, VolumeIdentity};
 
 pub use compare::DIGEST;
+pub use corrections::{Contest, Corrections};
+use corrections::{Turn, writer_of};
+pub use pacing::Pacing;
 
 /// Why something could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +57,10 @@ pub enum Error {
         "the cluster has no HTTPRoute of gateway.networking.k8s.io/v1: install the Gateway API, or set spec.expose.ingress in place of spec.expose.gateway"
     )]
     NoGatewayApi,
+    #[error(
+        "the operator may not list {0}, and goes on without them: give it the rules of its version, in manifests/role or the chart"
+    )]
+    NotPermitted(String),
     #[error("the namespace is being deleted")]
     NamespaceEnding,
     #[error("the environment is gone")]
@@ -75,6 +88,7 @@ impl Error {
             Self::Leaving { .. } => Some("WaitingForDeletion"),
             Self::Refused { .. } => Some("Refused"),
             Self::NoGatewayApi => Some("GatewayApiMissing"),
+            Self::NotPermitted(_) => Some("NotPermitted"),
             Self::NamespaceEnding | Self::Gone | Self::Write { .. } | Self::Serialise { .. } => None,
         }
     }
@@ -93,6 +107,12 @@ pub struct Applied {
     pub unexposed: Option<Error>,
     /// What could not be done and does not stop the rest.
     pub notice: Option<String>,
+    /// What somebody else changes again and again.
+    pub contests: Vec<Contest>,
+    /// That pods of another release of the operator wait to be replaced.
+    pub waits: Option<String>,
+    /// When something may be written that waits for that.
+    pub held_back: Option<Duration>,
     pub writes: u32,
 }
 
@@ -100,6 +120,7 @@ pub struct Applied {
 pub async fn apply(
     client: &Client,
     store: &Store,
+    (corrections, pacing): (&Corrections, &Pacing),
     environment: &Environment,
     observed: &Observed,
     children: Children,
@@ -108,8 +129,11 @@ pub async fn apply(
     let writer = Writer {
         client,
         store,
+        corrections,
+        pacing,
         identity,
         writes: AtomicU32::new(0),
+        hindrances: Mutex::default(),
         exists: OnceCell::new(),
     };
     let mut applied = Applied {
@@ -120,17 +144,42 @@ pub async fn apply(
     };
     let mut failures = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
     failures.extend(writer.refresh_secrets(observed).await.err());
+    let waits = writer.hindrances().waits;
+    applied.waits = waits.then(|| writer.waits());
     applied.writes = writer.writes.into_inner();
+    let hindrances = writer
+        .hindrances
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    applied.contests = hindrances.told;
+    applied.held_back = hindrances.held_back;
+    if !hindrances.not_permitted.is_empty() {
+        let kinds: Vec<String> = hindrances.not_permitted.into_iter().collect();
+        failures.push(Error::NotPermitted(kinds.join(", ")));
+    }
     (applied, failures)
 }
 
 struct Writer<'a> {
     client: &'a Client,
     store: &'a Store,
+    corrections: &'a Corrections,
+    pacing: &'a Pacing,
     identity: &'a Identity,
     writes: AtomicU32,
+    hindrances: Mutex<Hindrances>,
     /// Whether the environment still is there, once it was asked.
     exists: OnceCell<bool>,
+}
+
+/// What keeps objects from being written.
+#[derive(Default)]
+struct Hindrances {
+    told: Vec<Contest>,
+    waits: bool,
+    held_back: Option<Duration>,
+    /// Kinds that are wanted and may not be listed.
+    not_permitted: BTreeSet<String>,
 }
 
 impl Writer<'_> {
@@ -158,7 +207,7 @@ impl Writer<'_> {
             network_policies,
             claims,
             services,
-            stateful_set,
+            mut stateful_set,
             seed_job,
             migrate_job,
             deployment,
@@ -231,8 +280,15 @@ impl Writer<'_> {
         // No pods are made without what they need; those that are there are cared for all the same.
         let may_make = failures.is_empty();
         if may_make || applied.stateful_set.is_some() {
-            let made = self.ensure_among(stateful_set, &observed.stateful_sets).await;
-            failures.extend(keep(&mut applied.stateful_set, made));
+            let existing = named(&observed.stateful_sets, &stateful_set.name_any());
+            match self.has_turn(&mut stateful_set, existing) {
+                Ok(true) => {
+                    let made = Box::pin(self.ensure(stateful_set, existing)).await;
+                    failures.extend(keep(&mut applied.stateful_set, made));
+                }
+                Ok(false) => {}
+                Err(error) => failures.push(error),
+            }
         }
         // Before their successors, which must not meet them.
         failures.extend(self.remove_stale_jobs(environment, observed).await.err());
@@ -307,13 +363,19 @@ impl Writer<'_> {
         (applied, failures)
     }
 
-    async fn ensure_among<K: Held>(&self, desired: K, existing: &[K]) -> Result<K, Error> {
+    async fn ensure_among<K: Held + DeepMerge>(&self, desired: K, existing: &[K]) -> Result<K, Error> {
         let existing = named(existing, &desired.name_any());
         Box::pin(self.ensure(desired, existing)).await
     }
 
     /// Applies an object unless it is there already as it should be.
-    async fn ensure<K: Held>(&self, desired: K, existing: Option<&K>) -> Result<K, Error> {
+    async fn ensure<K: Held + DeepMerge>(&self, desired: K, existing: Option<&K>) -> Result<K, Error> {
+        if self.store.is_forbidden::<K>() {
+            self.hindrances()
+                .not_permitted
+                .insert(K::plural(&()).into_owned());
+            return Ok(desired);
+        }
         if existing.is_some() {
             return self.ensure_looked_for(desired, existing).await;
         }
@@ -325,25 +387,79 @@ impl Writer<'_> {
     }
 
     /// The same, where it is known that what is not given does not exist under any label.
-    async fn ensure_looked_for<K: Held>(&self, mut desired: K, existing: Option<&K>) -> Result<K, Error> {
+    async fn ensure_looked_for<K: Held + DeepMerge>(
+        &self,
+        mut desired: K,
+        existing: Option<&K>,
+    ) -> Result<K, Error> {
         let name = desired.name_any();
         let serialise = |source| Error::Serialise {
             kind: K::kind(&()).into_owned(),
             name: name.clone(),
             source,
         };
-        compare::sign(&mut desired).map_err(serialise)?;
-        if let Some(existing) = existing {
-            self.check::<K>(existing)?;
-            let live = serde_json::to_value(existing).map_err(serialise)?;
-            let wanted = serde_json::to_value(&desired).map_err(serialise)?;
-            if compare::holds(&live, &wanted) {
+        let digest = compare::sign(&mut desired).map_err(serialise)?;
+        let Some(existing) = existing else {
+            self.still_there().await?;
+            return self.patch(MANAGER, &name, &desired).await;
+        };
+        self.check::<K>(existing)?;
+        // The object that was looked at is meant, and not one that was made under its name since.
+        desired.meta_mut().uid = existing.uid();
+        let surplus = compare::surplus(existing, &desired).map_err(serialise)?;
+        let differs = compare::difference(existing, &desired).map_err(serialise)?;
+        let object = format!("{}/{}/{name}", K::kind(&()), self.identity.namespace);
+        let Some(path) = surplus.as_ref().map(|(_, path)| path).or(differs.as_ref()) else {
+            self.tell_contest(&object);
+            return Ok(existing.clone());
+        };
+        let written = existing.annotations().get(DIGEST) == Some(&digest);
+        match self.corrections.turn(&object, &digest, written, Instant::now()) {
+            Turn::Now(times) if Corrections::is_contest(times) => {
+                let contest = self.contest::<K>(&name, path).await?;
+                tracing::warn!(%contest, times, "somebody writes against the operator");
+                self.corrections.note(&object, contest);
+            }
+            Turn::Now(_) => {}
+            Turn::Later(pause) => {
+                self.tell_contest(&object);
+                let mut hindrances = self.hindrances();
+                hindrances.held_back = hindrances.held_back.into_iter().chain([pause]).min();
                 return Ok(existing.clone());
             }
-        } else {
-            self.still_there().await?;
+        }
+        self.tell_contest(&object);
+        if let Some((patch, _)) = surplus {
+            let parameters = PatchParams {
+                field_manager: Some(MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            self.write::<K, _>(&name, &parameters, &Patch::Merge(patch))
+                .await?;
         }
         self.patch(MANAGER, &name, &desired).await
+    }
+
+    /// Who changes a field of an object.
+    async fn contest<K: Held>(&self, name: &str, path: &compare::Path) -> Result<Contest, Error> {
+        let found = self.api::<K>().get_metadata(name).await;
+        let found = found.map_err(|source| write_error::<K>(name, source))?;
+        let fields = found.metadata.managed_fields.unwrap_or_default();
+        Ok(Contest {
+            kind: K::kind(&()).into_owned(),
+            name: name.to_owned(),
+            field: path.join("."),
+            manager: writer_of(&fields, path),
+        })
+    }
+
+    fn tell_contest(&self, object: &str) {
+        let contest = self.corrections.contest(object, Instant::now());
+        self.hindrances().told.extend(contest);
+    }
+
+    fn hindrances(&self) -> std::sync::MutexGuard<'_, Hindrances> {
+        self.hindrances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses to make anything for an environment that was deleted meanwhile: nothing would come
@@ -383,13 +499,22 @@ impl Writer<'_> {
         object: &T,
     ) -> Result<K, Error> {
         let parameters = PatchParams::apply(manager).force();
-        let api: Api<K> = self.api();
-        let applied = api.patch(name, &parameters, &Patch::Apply(object)).await;
+        self.write(name, &parameters, &Patch::Apply(object)).await
+    }
+
+    async fn write<K: Held, T: Serialize + std::fmt::Debug>(
+        &self,
+        name: &str,
+        parameters: &PatchParams,
+        patch: &Patch<T>,
+    ) -> Result<K, Error> {
+        let written = self.api::<K>().patch(name, parameters, patch).await;
         self.count();
-        let applied = applied.map_err(|source| write_error::<K>(name, source))?;
-        self.store.put(&applied);
+        let written = written.map_err(|source| write_error::<K>(name, source))?;
+        self.store.put(&written);
+        let manager = parameters.field_manager.as_deref();
         tracing::info!(kind = %K::kind(&()), name, manager, "applied");
-        Ok(applied)
+        Ok(written)
     }
 
     fn count(&self) {

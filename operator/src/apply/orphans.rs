@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 
-use super::{Error, Writer, write_error};
+use super::{DIGEST, Error, Writer, write_error};
 use crate::build::Children;
 use crate::dereference::{Observed, Routes};
 use crate::identity::Claim;
@@ -68,13 +68,27 @@ impl Writer<'_> {
 
     async fn remove_unless<K: Held>(&self, wanted: &Wanted, existing: &[K]) -> Result<(), Error> {
         for object in existing {
-            let ours = self.identity.claim_on(object.meta()) == Claim::Ours;
-            if !ours || wanted.has(object) {
+            if !self.is_of_environment(object) || wanted.has(object) {
                 continue;
             }
             self.delete(object).await?;
         }
         Ok(())
+    }
+
+    /// Whether an object that holds no data is of this environment, or of one of its name that was
+    /// deleted without its children (`kubectl delete --cascade=orphan`).
+    pub(super) fn is_of_environment<K: Resource>(&self, object: &K) -> bool {
+        match self.identity.claim_on(object.meta()) {
+            Claim::Ours => true,
+            Claim::Retained => object
+                .meta()
+                .annotations
+                .iter()
+                .flatten()
+                .any(|(key, _)| key == DIGEST),
+            Claim::Leaving | Claim::Foreign => false,
+        }
     }
 
     /// Deletes this very object, and in the background what it owns.

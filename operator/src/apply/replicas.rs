@@ -19,11 +19,15 @@ const KEEPER: &str = "rates-operator-replicas";
 impl Writer<'_> {
     pub(super) async fn deployment(
         &self,
-        desired: Deployment,
+        mut desired: Deployment,
         scale: &Scale,
         observed: &Observed,
     ) -> Result<Deployment, Error> {
         let existing = named(&observed.deployments, &desired.name_any());
+        let has_turn = self.has_turn(&mut desired, existing)?;
+        if let Some(existing) = existing.filter(|_| !has_turn) {
+            return Ok(existing.clone());
+        }
         let Scale::Automatic(Autoscaler { min, .. }) = scale else {
             return self.ensure(desired, existing).await;
         };
@@ -53,7 +57,7 @@ impl Writer<'_> {
         let number = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "uid": deployment.uid()},
             "spec": {"replicas": replicas},
         });
         self.patch(KEEPER, &name, &number).await

@@ -16,7 +16,7 @@ use crate::credentials::LOGIN;
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
 use crate::token_rotation::MARK;
-use crate::validate::{Drain, Environment, REVISION, Revision, Scale};
+use crate::validate::{Drain, Environment, REVISION, Revision, Scale, WRITTEN};
 
 /// After that long without a step forward a rollout counts as stuck: an image to be pulled, and the
 /// time that a pod has to start.
@@ -31,8 +31,12 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
         // The autoscaler's.
         Scale::Automatic(_) => None,
     };
+    let mut metadata = identity.metadata(identity.api(), Component::Api);
+    // Written with the pods' template or not at all, as the status would not be.
+    let written = serde_json::to_string(&revision.written).ok();
+    metadata.annotations = written.map(|written| [(WRITTEN.to_owned(), written)].into());
     Some(Deployment {
-        metadata: identity.metadata(identity.api(), Component::Api),
+        metadata,
         spec: Some(DeploymentSpec {
             replicas,
             // What the proxies of the nodes need to notice a pod.

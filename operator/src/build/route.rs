@@ -1,9 +1,11 @@
 //! The route through a Gateway, of the Gateway API. Its types are not Kubernetes' own, so the part
 //! of them that is used is written down here.
 
+use k8s_openapi::DeepMerge;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::identity::Component;
 use crate::validate::{Environment, Exposure};
@@ -33,25 +35,58 @@ pub struct HttpRouteSpec {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentReference {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<i32>,
 }
 
+/// All of a rule that changes which requests go where. What is never applied is listed too, so
+/// that it is found where somebody added it.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteRule {
     #[serde(default)]
+    pub matches: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Value>,
+    #[serde(default)]
     pub backend_refs: Vec<BackendReference>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Value>,
 }
 
 /// The Service that answers.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct BackendReference {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     pub name: String,
-    pub port: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<i32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Value>,
+}
+
+/// Every list of the specification is atomic in the Gateway API's schema.
+impl DeepMerge for HTTPRoute {
+    fn merge_from(&mut self, other: Self) {
+        self.metadata.merge_from(other.metadata);
+        self.spec = other.spec;
+    }
 }
 
 /// What gateways say of a route.
@@ -73,20 +108,30 @@ pub fn build(environment: &Environment) -> Option<HTTPRoute> {
         return None;
     };
     let identity = &environment.identity;
+    // With the defaults of the Gateway API: an atomic list is compared as a whole.
     Some(HTTPRoute {
         metadata: identity.metadata(identity.api(), Component::Api),
         spec: HttpRouteSpec {
             parent_refs: vec![ParentReference {
+                group: Some("gateway.networking.k8s.io".to_owned()),
+                kind: Some("Gateway".to_owned()),
                 name: gateway.name.clone(),
                 namespace: gateway.namespace.clone(),
                 section_name: gateway.section_name.clone(),
+                port: None,
             }],
             hostnames: vec![host.clone()],
             rules: vec![HttpRouteRule {
+                matches: vec![json!({"path": {"type": "PathPrefix", "value": "/"}})],
                 backend_refs: vec![BackendReference {
+                    group: Some(String::new()),
+                    kind: Some("Service".to_owned()),
                     name: identity.api(),
-                    port: 80,
+                    port: Some(80),
+                    weight: Some(1),
+                    ..BackendReference::default()
                 }],
+                ..HttpRouteRule::default()
             }],
         },
         status: None,

@@ -25,7 +25,10 @@ const DATABASE: &str = "rates";
 pub fn app(environment: &Environment) -> Secret {
     let credentials = &environment.database.credentials;
     let mut metadata = database_metadata(environment, environment.identity.postgres());
-    metadata.annotations = credentials.id.clone().map(|id| [(LOGIN.to_owned(), id)].into());
+    if let Some(id) = &credentials.id {
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(LOGIN.to_owned(), id.clone());
+    }
     login(
         environment,
         metadata,

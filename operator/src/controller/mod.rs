@@ -11,7 +11,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -29,6 +29,9 @@ pub struct Scope {
     /// How many environments are looked at at once.
     pub concurrency: u16,
 }
+
+/// How long a reconcile may take: no request to the API server is waited for longer.
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// How often in a row an environment is looked at again at once because something was written.
 const AT_ONCE: u32 = 4;
@@ -113,7 +116,12 @@ impl Work {
             let span = tracing::info_span!("reconcile", environment = %key);
             let (context, environment) = (context.clone(), key.clone());
             let failures = self.in_a_row.get(&key).map_or(0, |row| row.failures);
-            let one = async move { Box::pin(reconcile(&environment, failures, &context)).await };
+            let one = async move {
+                match timeout(LONGEST, Box::pin(reconcile(&environment, failures, &context))).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Err(Error::Slow(LONGEST)),
+                }
+            };
             let id = self.running.spawn(one.instrument(span)).id();
             self.tasks.insert(id, (key, now));
         }

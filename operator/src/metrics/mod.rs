@@ -59,6 +59,8 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     watch_failures: Family<OfKind, Counter>,
     lists: Family<OfKind, Counter>,
+    followed: Family<OfKind, Gauge>,
+    malformed: Family<OfKind, Gauge>,
     leading: Gauge,
     environments: Family<InPhase, Gauge>,
     resident: Gauge<f64, AtomicU64>,
@@ -75,6 +77,8 @@ impl Default for Metrics {
             requests: Family::default(),
             watch_failures: Family::default(),
             lists: Family::default(),
+            followed: Family::default(),
+            malformed: Family::default(),
             leading: Gauge::default(),
             environments: Family::default(),
             resident: Gauge::default(),
@@ -130,6 +134,16 @@ impl Metrics {
             self.lists.clone(),
         );
         own.register(
+            "kind_followed",
+            "1 while the list and the watch of a kind work",
+            self.followed.clone(),
+        );
+        own.register(
+            "malformed_objects",
+            "Objects of the operator that it cannot understand",
+            self.malformed.clone(),
+        );
+        own.register(
             "leading",
             "1 while this process holds the lease, or needs none",
             self.leading.clone(),
@@ -165,6 +179,19 @@ impl Metrics {
     pub fn listed(&self, kind: &str) {
         let kind = kind.to_owned();
         self.lists.get_or_create(&OfKind { kind }).inc();
+    }
+
+    pub fn follows(&self, kind: &str, works: bool) {
+        let kind = kind.to_owned();
+        self.followed
+            .get_or_create(&OfKind { kind })
+            .set(i64::from(works));
+    }
+
+    pub fn malformed(&self, kind: &str, objects: usize) {
+        let kind = kind.to_owned();
+        let objects = i64::try_from(objects).unwrap_or(i64::MAX);
+        self.malformed.get_or_create(&OfKind { kind }).set(objects);
     }
 
     pub fn leads(&self) {

@@ -21,6 +21,9 @@ pub use crate::pods::trouble::REASONS as TROUBLES;
 use conditions::{Said, condition, one_line};
 use progress::{MIGRATION_FAILED, Pods};
 
+/// The condition that is there while somebody else writes against the operator.
+pub const CONTESTED: &str = "Contested";
+
 /// What stopped a reconcile, or a part of it, and is for a person to know.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -176,6 +179,7 @@ pub fn status(
         restarting: database::restarting(observed),
         rotating: database::rotating(environment),
         taken_back: rollout::taken_back(environment),
+        waits: applied.waits.clone(),
         counts,
         was_migrated: previous
             .database
@@ -202,6 +206,7 @@ pub fn status(
         said("Reconciled", reconciled),
     ];
     conditions.extend(parts.exposed.map(|exposed| said("Exposed", exposed)));
+    conditions.extend(contested(applied).map(|contested| said(CONTESTED, contested)));
     RatesEnvironmentStatus {
         phase: Some(phase),
         message: Some(one_line(&message)),
@@ -225,6 +230,12 @@ pub fn status(
     }
 }
 
+/// What somebody else changes again and again.
+fn contested(applied: &Applied) -> Option<Said> {
+    let contests: Vec<String> = applied.contests.iter().map(ToString::to_string).collect();
+    (!contests.is_empty()).then(|| Said::yes("AnotherWriter", contests.join("; ")))
+}
+
 fn order(kind: &str) -> usize {
     [
         "Ready",
@@ -235,6 +246,7 @@ fn order(kind: &str) -> usize {
         "Progressing",
         "Reconciled",
         "Exposed",
+        CONTESTED,
     ]
     .iter()
     .position(|known| *known == kind)
@@ -260,6 +272,8 @@ struct Parts {
     rotating: Option<String>,
     /// That a rollout failed and was taken back.
     taken_back: Option<Said>,
+    /// That pods of another release of the operator wait to be replaced.
+    waits: Option<String>,
     counts: Pods,
     /// By some image, before.
     was_migrated: bool,
@@ -328,6 +342,9 @@ impl Parts {
             }
             (Seeding::Done(_), Migration::Done(_)) if self.rotating.is_some() => {
                 Said::yes("RotatingPassword", self.rotating.clone().unwrap_or_default())
+            }
+            (Seeding::Done(_), Migration::Done(_)) if self.waits.is_some() => {
+                Said::yes("WaitingForTurn", self.waits.clone().unwrap_or_default())
             }
             (Seeding::Done(_), Migration::Done(_)) => Said::no("Complete", "everything is as specified"),
         }
@@ -402,6 +419,10 @@ impl Parts {
             format!("rotating the password: {rotating}")
         } else if let Some(notice) = &applied.notice {
             format!("database: {notice}")
+        } else if let Some(waits) = &self.waits {
+            waits.clone()
+        } else if let Some(contested) = contested(applied) {
+            contested.message
         } else {
             "everything is as specified".to_owned()
         }

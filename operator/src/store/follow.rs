@@ -1,4 +1,7 @@
 //! Follows one kind: a list, and from its version on a watch, for as long as the process lives.
+//!
+//! Whatever fails is tried again after growing pauses, and stops no other kind. A watch that says
+//! nothing is begun again, and a list from time to time finds what a watch may have missed.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -6,13 +9,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
-use tokio::time::sleep;
+use kube::core::DeserializeGuard;
+use kube::{Api, ResourceExt};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Store;
-use super::kind::{Changed, Kind, name_of};
+use super::kind::{Changed, Key, Kind, name_of, version_of};
 use super::matters::Held;
+use super::{Store, Timing};
 
 /// Objects in one answer to a list. Small, as whole pages are what memory peaks at.
 const PAGE: u32 = 100;
@@ -21,54 +24,71 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Between two looks for a kind that the cluster does not have.
 const MISSING_PAUSE: Duration = Duration::from_secs(10);
 
-/// Whether the cluster does not know the kind, or no longer.
-fn is_missing(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404)
+/// Why a kind could not be listed or watched.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error("the API server did not answer in time")]
+    Slow,
+    #[error("nothing came for {} s, not even a bookmark", .0.as_secs())]
+    Silent(Duration),
 }
 
-/// A kind as it is read: itself, or what may turn out not to be one.
-pub trait Read<K>: Resource + Clone + Debug + DeserializeOwned + Send + 'static {
-    /// The object, or why it cannot be understood: one malformed object stalls no other.
-    fn understood(self) -> Result<K, Malformed<Self>>;
-}
+impl Failure {
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api(kube::Error::Api(status)) => Some(status.code),
+            Self::Api(_) | Self::Slow | Self::Silent(_) => None,
+        }
+    }
 
-/// An object that cannot be understood, and why.
-pub struct Malformed<R> {
-    pub object: R,
-    pub error: String,
-}
+    /// Whether the cluster does not know the kind, or no longer.
+    pub fn is_missing(&self) -> bool {
+        self.code() == Some(404)
+    }
 
-impl<K: Held> Read<K> for K {
-    fn understood(self) -> Result<K, Malformed<K>> {
-        Ok(self)
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
+    /// Whether a watch cannot go on from its version: too old (410), or, once etcd was restored,
+    /// one that is still to come (504).
+    fn needs_a_list(&self) -> bool {
+        matches!(self.code(), Some(400 | 404 | 410 | 504))
     }
 }
 
 /// Follows a kind.
-pub struct Follower<'a, R> {
-    pub api: Api<R>,
+pub struct Follower<'a, K: Held> {
+    pub api: Api<DeserializeGuard<K>>,
     pub selector: Option<&'static str>,
     /// What the server is to leave out.
     pub fields: Option<String>,
     pub store: &'a Store,
+    pub timing: Timing,
+    /// Objects that cannot be understood.
+    pub malformed: HashSet<Key>,
 }
 
 /// Those of ours.
 pub const OURS: &str = "app.kubernetes.io/managed-by=rates-operator";
 
-impl<R> Follower<'_, R> {
+impl<K: Held + Debug> Follower<'_, K> {
     /// Ends only when it is dropped.
-    pub async fn follow<K>(self)
-    where
-        K: Held,
-        R: Read<K>,
-    {
+    pub async fn follow(mut self) {
         let kind = K::held_in(self.store);
         let mut pause = SHORTEST_PAUSE;
         loop {
-            let version = match self.list(kind).await {
-                Ok(version) => version,
-                Err(error) if K::OPTIONAL && is_missing(&error) => {
+            let failure = match self.list(kind).await {
+                Ok(version) => {
+                    self.store.follows::<K>();
+                    match self.watch(kind, version, &mut pause).await {
+                        Some(failure) => failure,
+                        None => continue,
+                    }
+                }
+                Err(failure) if K::OPTIONAL && failure.is_missing() => {
                     if !kind.is_missing() {
                         tracing::info!(kind = %K::kind(&()), "the cluster has no such kind; looked for again and again");
                     }
@@ -77,20 +97,17 @@ impl<R> Follower<'_, R> {
                     sleep(MISSING_PAUSE).await;
                     continue;
                 }
-                Err(error) => {
-                    self.failed::<K>("list", &error, &mut pause).await;
-                    continue;
-                }
+                Err(failure) => failure,
             };
-            self.watch(kind, version, &mut pause).await;
+            if !K::ESSENTIAL && failure.is_forbidden() {
+                kind.forbid();
+                self.tell(Changed::new());
+            }
+            self.failed(&failure, &mut pause).await;
         }
     }
 
-    async fn list<K>(&self, kind: &Kind<K>) -> Result<String, kube::Error>
-    where
-        K: Held,
-        R: Read<K>,
-    {
+    async fn list(&mut self, kind: &Kind<K>) -> Result<String, Failure> {
         // A few at a time: pages of all kinds at once would be most of what the process ever needs.
         let _turn = self.store.lists.acquire().await;
         kind.listing();
@@ -98,92 +115,121 @@ impl<R> Follower<'_, R> {
         let mut page = ListParams::default().limit(PAGE);
         page.label_selector = self.selector.map(str::to_owned);
         page.field_selector.clone_from(&self.fields);
+        let mut at = None;
         loop {
-            let list = self.api.list(&page).await?;
+            let answer = timeout(self.timing.answer, self.api.list(&page));
+            let list = answer.await.map_err(|_| Failure::Slow)??;
+            let listed = list.metadata.resource_version.unwrap_or_default();
+            let at = *at.get_or_insert_with(|| version_of(Some(&listed)));
+            self.tell(kind.begin(at));
             for object in list.items {
                 met.extend(name_of(&object));
-                self.take(kind, object);
+                self.take(kind, object, at);
             }
             page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
             if page.continue_token.is_none() {
-                let version = list.metadata.resource_version.unwrap_or_default();
-                self.tell(kind.listed(&met, Some(&version)));
+                self.tell(kind.listed(&met, at));
+                self.malformed.retain(|name| met.contains(name));
                 self.store.metrics.listed(&K::kind(&()));
-                return Ok(version);
+                self.count_malformed();
+                return Ok(listed);
             }
         }
     }
 
-    /// Returns when a new list is needed.
-    async fn watch<K>(&self, kind: &Kind<K>, mut version: String, pause: &mut Duration)
-    where
-        K: Held,
-        R: Read<K>,
-    {
+    /// Returns when a new list is needed, and why, unless it is only time for one.
+    async fn watch(&mut self, kind: &Kind<K>, mut version: String, pause: &mut Duration) -> Option<Failure> {
         let parameters = WatchParams {
             label_selector: self.selector.map(str::to_owned),
             field_selector: self.fields.clone(),
             ..WatchParams::default()
         };
+        let next_list = Instant::now() + self.timing.relist;
         loop {
-            let error = match self.api.watch(&parameters, &version).await {
-                Ok(events) => {
+            let api = self.api.clone();
+            let failure = match timeout(self.timing.answer, api.watch(&parameters, &version)).await {
+                Ok(Ok(events)) => {
                     let mut events = std::pin::pin!(events);
                     loop {
-                        match events.next().await {
+                        let silent = Instant::now() + self.timing.silence;
+                        let event = match timeout_at(silent.min(next_list), events.next()).await {
+                            Ok(event) => event,
+                            Err(_) if Instant::now() >= next_list => return None,
+                            Err(_) => break Some(Failure::Silent(self.timing.silence)),
+                        };
+                        match event {
                             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
                                 version = object.resource_version().unwrap_or(version);
-                                self.take(kind, object);
+                                self.take(kind, object, 0);
+                                self.count_malformed();
                             }
                             Some(Ok(WatchEvent::Deleted(object))) => {
                                 version = object.resource_version().unwrap_or(version);
                                 self.tell(kind.remove(&object));
+                                self.malformed
+                                    .retain(|name| name_of(&object).as_ref() != Some(name));
+                                self.count_malformed();
                             }
                             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
                                 version = bookmark.metadata.resource_version;
                             }
-                            // Too old a version to go on from.
-                            Some(Ok(WatchEvent::Error(status))) if status.code == 410 => return,
-                            Some(Ok(WatchEvent::Error(status))) => break Some(kube::Error::Api(status)),
-                            Some(Err(error)) => break Some(error),
+                            Some(Ok(WatchEvent::Error(status))) => {
+                                break Some(kube::Error::Api(status).into());
+                            }
+                            Some(Err(error)) => break Some(error.into()),
                             // The server ends a watch after some minutes.
                             None => break None,
                         }
-                        *pause = SHORTEST_PAUSE;
+                        if *pause > SHORTEST_PAUSE {
+                            *pause = SHORTEST_PAUSE;
+                            self.store.follows::<K>();
+                        }
                     }
                 }
-                Err(kube::Error::Api(status)) if status.code == 410 => return,
-                Err(error) if K::OPTIONAL && is_missing(&error) => return,
-                Err(error) => Some(error),
+                Ok(Err(error)) => Some(error.into()),
+                Err(_) => Some(Failure::Slow),
             };
-            if let Some(error) = error {
-                self.failed::<K>("watch", &error, pause).await;
+            match failure {
+                Some(failure) if failure.needs_a_list() => return Some(failure),
+                Some(failure) => self.failed(&failure, pause).await,
+                None => {}
+            }
+            if Instant::now() >= next_list {
+                return None;
             }
         }
     }
 
-    fn take<K>(&self, kind: &Kind<K>, object: R)
-    where
-        K: Held,
-        R: Read<K>,
-    {
-        match object.understood() {
-            Ok(object) => self.tell(kind.put(object)),
-            Err(Malformed { object, error }) => {
-                let name = object.name_any();
-                tracing::warn!(kind = %K::kind(&()), name, error, "not understood, and left alone");
-                self.tell(kind.remove(&object));
+    /// Takes an object from the list at a version, or from the watch (0). One that cannot be
+    /// understood stalls no other.
+    fn take(&mut self, kind: &Kind<K>, object: DeserializeGuard<K>, listed: u64) {
+        let name = name_of(&object);
+        match object.0 {
+            Ok(object) => {
+                self.malformed
+                    .retain(|malformed| Some(malformed) != name.as_ref());
+                self.tell(kind.put_listed(object, listed));
+            }
+            Err(invalid) => {
+                tracing::warn!(kind = %K::kind(&()), name = name.as_deref(), error = invalid.error, "not understood, and left alone");
+                self.malformed.extend(name);
+                self.tell(kind.remove(&DeserializeGuard::<K>(Err(invalid))));
             }
         }
+    }
+
+    fn count_malformed(&self) {
+        self.store.metrics.malformed(&K::kind(&()), self.malformed.len());
     }
 
     fn tell(&self, changed: Changed) {
         self.store.tell(changed);
     }
 
-    async fn failed<K: Held>(&self, what: &str, error: &kube::Error, pause: &mut Duration) {
+    async fn failed(&self, failure: &Failure, pause: &mut Duration) {
         let kind = K::kind(&());
-        tracing::warn!(%error, %kind, ?pause, "a {what} failed and is tried again");
+        tracing::warn!(%failure, %kind, ?pause, "the list or watch failed and is tried again");
+        self.store.follows_not::<K>(failure);
         self.store.metrics.watch_failed(&kind);
         sleep(*pause).await;
         *pause = (*pause * 2).min(LONGEST_PAUSE);

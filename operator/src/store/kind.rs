@@ -49,10 +49,14 @@ struct Objects {
     recent: usize,
     /// The version of the last list, unless another one is under way.
     listed: Option<u64>,
-    /// All were listed once.
+    /// The highest version that was seen before the list that is under way.
+    newest: u64,
+    /// All were listed once, or cannot be.
     complete: bool,
     /// The cluster has no such kind.
     missing: bool,
+    /// The operator may not list the kind.
+    forbidden: bool,
 }
 
 struct Entry {
@@ -78,14 +82,20 @@ pub type Changed = Vec<Key>;
 
 impl<K: Held> Kind<K> {
     /// Takes an object as the watch or the answer to a write has it, unless something newer is known.
-    pub fn put(&self, mut object: K) -> Changed {
+    pub fn put(&self, object: K) -> Changed {
+        self.put_listed(object, 0)
+    }
+
+    /// Takes an object as the list at a version has it, which is right about everything that was
+    /// seen before. 0: it is of no list.
+    pub fn put_listed(&self, mut object: K, listed: u64) -> Changed {
         object.slim();
         let mut objects = self.lock();
         let Some(name) = name_of(&object) else {
             return Changed::new();
         };
         let version = version_of(object.meta().resource_version.as_deref());
-        if objects.knows_newer(&name, version, object.meta().uid.as_deref()) {
+        if objects.knows_newer(&name, version, object.meta().uid.as_deref(), listed) {
             return Changed::new();
         }
         let Some(environment) = object.environment() else {
@@ -138,12 +148,29 @@ impl<K: Held> Kind<K> {
 
     /// Begins a list.
     pub fn listing(&self) {
-        self.lock().listed = None;
+        let mut objects = self.lock();
+        let versions = objects.by_name.values().map(|entry| entry.version);
+        let newest = versions.chain(objects.listed).max().unwrap_or(0);
+        objects.newest = objects.newest.max(newest);
+        objects.listed = None;
+    }
+
+    /// Takes the version of the list that is under way. If it is older than what was seen before,
+    /// etcd was restored from the past: nothing counts any more that is known.
+    pub fn begin(&self, version: u64) -> Changed {
+        let mut objects = self.lock();
+        if version == 0 || version >= objects.newest {
+            return Changed::new();
+        }
+        tracing::warn!(kind = %K::kind(&()), version, known = objects.newest, "the server has gone back in time: all is read anew");
+        objects.newest = version;
+        objects.gone.clear();
+        let names: Vec<Key> = objects.by_name.keys().cloned().collect();
+        names.iter().flat_map(|name| objects.forget(name)).collect()
     }
 
     /// Ends a list that was taken at a version: what is older and was not met in it is gone.
-    pub fn listed(&self, met: &HashSet<Key>, version: Option<&str>) -> Changed {
-        let version = version_of(version);
+    pub fn listed(&self, met: &HashSet<Key>, version: u64) -> Changed {
         let mut objects = self.lock();
         let gone: Vec<Key> = objects
             .by_name
@@ -154,6 +181,7 @@ impl<K: Held> Kind<K> {
         objects.listed = Some(version);
         objects.complete = true;
         objects.missing = false;
+        objects.forbidden = false;
         gone.iter().flat_map(|name| objects.forget(name)).collect()
     }
 
@@ -164,6 +192,18 @@ impl<K: Held> Kind<K> {
         objects.missing = true;
         objects.by_name.clear();
         objects.of.clear();
+    }
+
+    /// Takes note that the operator may not list the kind: nothing waits for it.
+    pub fn forbid(&self) {
+        let mut objects = self.lock();
+        objects.complete = true;
+        objects.forbidden = true;
+    }
+
+    /// Whether the operator may not list the kind.
+    pub fn is_forbidden(&self) -> bool {
+        self.lock().forbidden
     }
 
     /// Whether the cluster has no such kind.
@@ -224,8 +264,11 @@ impl<K: Held> Kind<K> {
 }
 
 impl Objects {
-    fn knows_newer(&self, name: &str, version: u64, uid: Option<&str>) -> bool {
+    fn knows_newer(&self, name: &str, version: u64, uid: Option<&str>, listed: u64) -> bool {
         if let Some(entry) = self.by_name.get(name) {
+            if listed != 0 {
+                return entry.version > listed || entry.version == version;
+            }
             return version <= entry.version && version != 0;
         }
         let of_the_past = self.gone.get(name).is_some_and(|gone| {
@@ -315,7 +358,7 @@ pub fn name_of<K: Resource>(object: &K) -> Option<Key> {
 
 /// Versions of one kind compare as numbers. A server whose versions are none is taken at its word,
 /// in the order in which it speaks.
-fn version_of(version: Option<&str>) -> u64 {
+pub fn version_of(version: Option<&str>) -> u64 {
     version.and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
@@ -383,15 +426,42 @@ mod tests {
         kind.put(object("u", "5"));
         assert!(!kind.is_listed());
         kind.listing();
-        kind.listed(&HashSet::new(), Some("4"));
+        kind.listed(&HashSet::new(), 4);
         assert_eq!(held(&kind), ["5"]);
         kind.listing();
-        assert_eq!(kind.listed(&HashSet::new(), Some("6")), ["quay/pier".into()]);
+        assert_eq!(kind.listed(&HashSet::new(), 6), ["quay/pier".into()]);
         assert!(held(&kind).is_empty() && kind.is_listed());
         kind.put(object("u", "6"));
         assert!(held(&kind).is_empty(), "older than the list, and was not in it");
         kind.put(object("u", "7"));
         assert_eq!(held(&kind), ["7"]);
+    }
+
+    #[test]
+    fn a_server_that_went_back_in_time_is_believed() {
+        let kind = Kind::default();
+        kind.put(object("u", "9"));
+        kind.listing();
+        assert_eq!(kind.begin(6), ["quay/pier".into()]);
+        kind.put_listed(object("u", "5"), 6);
+        assert_eq!(held(&kind), ["5"]);
+        kind.listed(&HashSet::from(["quay/a".into()]), 6);
+        kind.put(object("u", "7"));
+        assert_eq!(held(&kind), ["7"], "and its history goes on");
+    }
+
+    #[test]
+    fn a_list_corrects_what_is_known_wrongly_of_its_past() {
+        let kind = Kind::default();
+        // Of a history that etcd no longer has, although the new one is longer already.
+        kind.put(object("u", "8"));
+        kind.listing();
+        assert!(kind.begin(10).is_empty());
+        kind.put_listed(object("u", "5"), 10);
+        assert_eq!(held(&kind), ["5"]);
+        kind.put(object("u", "12"));
+        kind.put_listed(object("u", "5"), 10);
+        assert_eq!(held(&kind), ["12"], "written since the list was taken");
     }
 
     #[test]

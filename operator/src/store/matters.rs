@@ -39,6 +39,10 @@ pub trait Held:
     /// Whether a cluster need not have the kind.
     const OPTIONAL: bool = false;
 
+    /// Whether nothing can be decided without it. Of the others the operator goes without those
+    /// that it may not list.
+    const ESSENTIAL: bool = true;
+
     /// A number that changes with whatever is a reason to look again.
     fn digest(&self) -> u64;
 
@@ -89,9 +93,16 @@ any_write!(
     Service,
     ServiceAccount,
     Role,
-    RoleBinding,
-    NetworkPolicy
+    RoleBinding
 );
+
+impl Held for NetworkPolicy {
+    const ESSENTIAL: bool = false;
+
+    fn digest(&self) -> u64 {
+        hash(&(&self.metadata.uid, &self.metadata.resource_version))
+    }
+}
 
 impl Held for Secret {
     fn digest(&self) -> u64 {
@@ -114,6 +125,7 @@ impl Held for Secret {
 /// Of the Gateway API; gateways tell in its status whether they take it.
 impl Held for HTTPRoute {
     const OPTIONAL: bool = true;
+    const ESSENTIAL: bool = false;
 
     fn digest(&self) -> u64 {
         hash(&(&self.metadata.uid, &self.metadata.resource_version))
@@ -121,6 +133,8 @@ impl Held for HTTPRoute {
 }
 
 impl Held for HorizontalPodAutoscaler {
+    const ESSENTIAL: bool = false;
+
     /// Its generation never moves, whatever is changed in it.
     fn digest(&self) -> u64 {
         let spec = serde_json::to_string(&self.spec).unwrap_or_default();
@@ -129,12 +143,16 @@ impl Held for HorizontalPodAutoscaler {
 }
 
 impl Held for PodDisruptionBudget {
+    const ESSENTIAL: bool = false;
+
     fn digest(&self) -> u64 {
         specification(&self.metadata)
     }
 }
 
 impl Held for Ingress {
+    const ESSENTIAL: bool = false;
+
     fn digest(&self) -> u64 {
         specification(&self.metadata)
     }

@@ -8,9 +8,11 @@ mod follow;
 mod kind;
 mod matters;
 
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -20,19 +22,43 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, 
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
 
 use crate::build::HTTPRoute;
 use crate::crd::RatesEnvironment;
 use crate::metrics::Metrics;
+use crate::run::chain;
 use crate::settings::Namespaces;
 
 pub use compact::Error;
-use follow::{Follower, Malformed, OURS, Read};
+use follow::{Failure, Follower, OURS};
 pub use kind::{Key, Kind, name_of};
 pub use matters::Held;
+
+/// How long what takes how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long an answer to a list, or the beginning of one to a watch, may take.
+    pub answer: Duration,
+    /// A watch that brings nothing for so long is begun again. API servers send a bookmark a minute.
+    pub silence: Duration,
+    /// How often a kind is listed although its watch works.
+    pub relist: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_mins(1),
+            silence: Duration::from_secs(150),
+            relist: Duration::from_hours(1),
+        }
+    }
+}
 
 /// How many kinds are listed at once.
 const LISTS: usize = 2;
@@ -49,6 +75,8 @@ macro_rules! kinds {
             triggers: mpsc::UnboundedSender<Key>,
             news: watch::Sender<()>,
             lists: Semaphore,
+            /// Why which kind is not followed at present.
+            failures: Mutex<BTreeMap<String, String>>,
             metrics: Arc<Metrics>,
         }
 
@@ -67,15 +95,21 @@ macro_rules! kinds {
                     triggers,
                     news: watch::Sender::new(()),
                     lists: Semaphore::new(LISTS),
+                    failures: Mutex::default(),
                     metrics,
                 };
                 (store, triggered)
             }
 
-            fn followers<'a>(&'a self, client: &Client, namespaces: &Namespaces) -> Vec<Following<'a>> {
+            fn followers<'a>(
+                &'a self,
+                client: &Client,
+                namespaces: &Namespaces,
+                timing: Timing,
+            ) -> Vec<Following<'a>> {
                 vec![
-                    self.follower::<RatesEnvironment, DeserializeGuard<RatesEnvironment>>(client, namespaces, None),
-                    $(self.follower::<$kind, $kind>(client, namespaces, Some(OURS)),)+
+                    self.follower::<RatesEnvironment>(client, namespaces, timing, None),
+                    $(self.follower::<$kind>(client, namespaces, timing, Some(OURS)),)+
                 ]
             }
 
@@ -91,6 +125,13 @@ macro_rules! kinds {
                 })+
                 kinds
             }
+        }
+
+        /// Which kinds cannot be listed that nobody can lead without, and why.
+        pub async fn cannot_list(client: &Client, namespaces: &Namespaces) -> Vec<String> {
+            let mut reasons = vec![try_list::<RatesEnvironment>(client, namespaces, None).await];
+            $(reasons.push(try_list::<$kind>(client, namespaces, Some(OURS)).await);)+
+            reasons.into_iter().flatten().collect()
         }
     };
 }
@@ -127,12 +168,34 @@ impl HeldIn for RatesEnvironment {
     }
 }
 
-impl Read<RatesEnvironment> for DeserializeGuard<RatesEnvironment> {
-    fn understood(self) -> Result<RatesEnvironment, Malformed<Self>> {
-        self.0.map_err(|invalid| Malformed {
-            error: invalid.error.clone(),
-            object: Self(Err(invalid)),
-        })
+/// Asks for one object of a kind; gives why it cannot be had, if it is needed.
+async fn try_list<K: Held>(
+    client: &Client,
+    namespaces: &Namespaces,
+    selector: Option<&str>,
+) -> Option<String> {
+    let mut one = ListParams::default().limit(1);
+    one.label_selector = selector.map(str::to_owned);
+    let api = api::<K>(client, namespaces);
+    let answer = timeout(Timing::default().answer, api.list_metadata(&one)).await;
+    let failure = match answer {
+        Ok(Ok(_)) => return None,
+        Ok(Err(error)) => Failure::Api(error),
+        Err(_) => Failure::Slow,
+    };
+    if (K::OPTIONAL && failure.is_missing()) || (!K::ESSENTIAL && failure.is_forbidden()) {
+        return None;
+    }
+    Some(format!("{}: {}", K::plural(&()), chain(&failure)))
+}
+
+fn api<K>(client: &Client, namespaces: &Namespaces) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespaces.only() {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     }
 }
 
@@ -142,6 +205,7 @@ pub fn follow(
     client: &Client,
     namespaces: &Namespaces,
     metrics: Arc<Metrics>,
+    timing: Timing,
 ) -> (
     Arc<Store>,
     mpsc::UnboundedReceiver<Key>,
@@ -152,35 +216,57 @@ pub fn follow(
     let (client, namespaces) = (client.clone(), namespaces.clone());
     let kept = store.clone();
     let keeping = async move {
-        join_all(kept.followers(&client, &namespaces)).await;
+        join_all(kept.followers(&client, &namespaces, timing)).await;
     };
     (store, triggered, keeping)
 }
 
 impl Store {
-    fn follower<'a, K, R>(
+    fn follower<'a, K: Held>(
         &'a self,
         client: &Client,
         namespaces: &Namespaces,
+        timing: Timing,
         selector: Option<&'static str>,
-    ) -> Following<'a>
-    where
-        K: Held,
-        R: Read<K> + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        let api: Api<R> = match namespaces.only() {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
+    ) -> Following<'a> {
+        let follower = Follower::<K> {
+            api: api(client, namespaces),
+            selector,
+            fields: namespaces.field_selector(),
+            store: self,
+            timing,
+            malformed: HashSet::new(),
         };
-        Box::pin(
-            Follower {
-                api,
-                selector,
-                fields: namespaces.field_selector(),
-                store: self,
-            }
-            .follow::<K>(),
-        )
+        Box::pin(follower.follow())
+    }
+
+    fn follows<K: Held>(&self) {
+        let kind = K::plural(&());
+        self.metrics.follows(&kind, true);
+        self.failures().remove(&*kind);
+    }
+
+    fn follows_not<K: Held>(&self, failure: &Failure) {
+        let kind = K::plural(&());
+        self.metrics.follows(&kind, false);
+        self.failures().insert(kind.into_owned(), chain(failure));
+        self.news.send_replace(());
+    }
+
+    /// Which kinds are not followed at present, and why.
+    #[must_use]
+    pub fn not_followed(&self) -> BTreeMap<String, String> {
+        self.failures().clone()
+    }
+
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the operator may not list a kind, and goes on without it.
+    #[must_use]
+    pub fn is_forbidden<K: Held>(&self) -> bool {
+        K::held_in(self).is_forbidden()
     }
 
     /// The objects of an environment, `NAMESPACE/NAME`.
@@ -219,13 +305,13 @@ impl Store {
 
     /// How many environments are in each phase.
     #[must_use]
-    pub fn phases(&self) -> std::collections::BTreeMap<String, usize> {
+    pub fn phases(&self) -> BTreeMap<String, usize> {
         self.environments.phases()
     }
 
     /// The versions by name of what is held of a kind in a namespace.
     #[must_use]
-    pub fn versions<K: Held>(&self, namespace: &str) -> std::collections::BTreeMap<String, u64> {
+    pub fn versions<K: Held>(&self, namespace: &str) -> BTreeMap<String, u64> {
         K::held_in(self).versions(namespace)
     }
 

@@ -40,7 +40,7 @@ pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
 pub use resources::Resources;
 pub use restart::{RESTARTED_FOR, Restart, restart};
-pub use revision::{REVISION, Revision, Rollout, revision_of_template};
+pub use revision::{REVISION, Revision, Rollout, WRITTEN, revision_of_template};
 pub use rotation::{ROTATE_PASSWORD, Rotation};
 pub use unwise::{Unwise, unwise};
 

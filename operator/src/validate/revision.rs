@@ -17,6 +17,9 @@ use crate::pods::{self, trouble};
 /// The annotation of API pods: what they are made of, as a digest.
 pub const REVISION: &str = "rates.internal/revision";
 
+/// The annotation of the Deployment: what its pods are made of, as it was written.
+pub const WRITTEN: &str = "rates.internal/written-revision";
+
 /// What pods are made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Revision {
@@ -149,8 +152,13 @@ impl Rolling<'_> {
 
     /// What the Deployment was last given.
     fn running(&self, wanted: &Revision) -> Option<crd::Revision> {
-        let image = image_of_template(self.deployment()?)?;
-        let known = self.pinned.and_then(|api| api.revision.clone());
+        let deployment = self.deployment()?;
+        let image = image_of_template(deployment)?;
+        let written = deployment.annotations().get(WRITTEN);
+        // Before there was the annotation, the status alone knew.
+        let known = written
+            .and_then(|written| serde_json::from_str(written).ok())
+            .or_else(|| self.pinned.and_then(|api| api.revision.clone()));
         Some(known.unwrap_or_else(|| crd::Revision {
             image: image.to_owned(),
             ..wanted.written.clone()

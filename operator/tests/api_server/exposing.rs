@@ -70,7 +70,7 @@ async fn an_ingress_comes_and_goes_with_the_specification() {
 }
 
 /// The Gateway API's definition of a route, as far as it is used here, with its defaults.
-fn install_gateway_api(server: &Server, namespace: &str) {
+pub fn install_gateway_api(server: &Server, namespace: &str) {
     let text = json!({"type": "string"});
     let reference = |defaults: Value| {
         let mut properties =

@@ -89,7 +89,12 @@ fn children(server: &Server, namespace: &str) -> Vec<Value> {
         }
         metadata["ownerReferences"][0]["uid"] = json!("UID");
         // Passwords, and names that come from a uid, are in it.
-        metadata["annotations"]["rates.internal/applied"] = json!("DIGEST");
+        let annotations = metadata["annotations"].as_object_mut().unwrap();
+        for key in ["rates.internal/applied", "rates.internal/template"] {
+            annotations
+                .entry(key)
+                .and_modify(|digest| *digest = json!("DIGEST"));
+        }
         let spec = &mut object["spec"];
         if kind == "Service" {
             spec["clusterIP"] = json!("IP");

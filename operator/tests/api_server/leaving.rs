@@ -10,7 +10,7 @@ use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use kube::runtime::wait::{await_condition, conditions};
 use rates_operator::crd::RatesEnvironment;
 use serde_json::{Value, json};
@@ -147,6 +147,105 @@ async fn a_retained_volume_and_its_secrets_stay_and_are_taken_up_again() {
     stage.job_ends("seed", "publish", "Succeeded", &already).await;
     stage.settle().await;
     assert_eq!(stage.condition("Seeded").0, "True");
+    delete(&stage, &[]).await;
+}
+
+#[tokio::test]
+async fn what_is_kept_survives_a_prune_and_says_so() {
+    let Some(server) = server::shared() else { return };
+    let stage = Stage::new(server, "pruned").await;
+    let kept = [
+        "secret/harbour-postgres",
+        "secret/harbour-postgres-admin",
+        "pvc/data-harbour-postgres-0",
+    ];
+    let prune = |objects: &[Value]| {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let selector = format!("app.kubernetes.io/instance={NAME}");
+        let arguments = [
+            "-n",
+            &stage.namespace,
+            "apply",
+            "-f",
+            "-",
+            "--prune",
+            "-l",
+            &selector,
+            "--prune-allowlist=core/v1/ConfigMap",
+            "--prune-allowlist=core/v1/Secret",
+            "--prune-allowlist=core/v1/PersistentVolumeClaim",
+            "--prune-allowlist=rates.internal/v1alpha1/RatesEnvironment",
+        ];
+        let answer = server.kubectl(&arguments, &list.to_string());
+        assert!(answer.ok, "{}", answer.text);
+    };
+    let labels = json!({"app.kubernetes.io/instance": NAME});
+    let other =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other", "labels": labels}});
+    let environment = json!({
+        "apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment",
+        "metadata": {"name": NAME, "labels": labels},
+        "spec": {"database": {"seed": {"bundled": {}}, "storage": {"retain": true}}},
+    });
+    prune(&[environment, other.clone()]);
+    stage.settle().await;
+    for object in kept {
+        let annotation = |name: &str| {
+            stage.field(
+                object,
+                &format!(r"{{.metadata.annotations.argocd\.argoproj\.io/{name}}}"),
+            )
+        };
+        assert_eq!(annotation("sync-options"), "Prune=false,Delete=false", "{object}");
+        assert_eq!(annotation("compare-options"), "IgnoreExtraneous", "{object}");
+    }
+    // The environment is no longer among what is applied, and goes.
+    prune(&[other]);
+    let environments = stage.api::<RatesEnvironment>();
+    assert!(environments.get_opt(NAME).await.unwrap().is_none());
+    for object in kept {
+        assert_ne!(stage.field(object, "{.metadata.uid}"), "", "{object}");
+        assert!(
+            !stage.field(object, "{.metadata.name}").contains("NotFound"),
+            "{object}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_an_orphaning_deletion_leaves_is_taken_up_or_removed() {
+    let Some(server) = server::shared() else { return };
+    let stage = Stage::new(server, "orphaned").await;
+    let autoscaled =
+        json!({"database": {"seed": {"bundled": {}}}, "api": {"autoscaling": {"maxReplicas": 2}}});
+    stage.until_ready(&autoscaled).await;
+    let jobs = stage.names::<Job>().await;
+    assert!(!jobs.is_empty());
+    let uid = stage.environment().await.uid().unwrap();
+    let orphan = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
+    let environments = stage.api::<RatesEnvironment>();
+    environments.delete(NAME, &orphan).await.unwrap();
+    let gone = await_condition(environments, NAME, conditions::is_deleted(&uid));
+    tokio::time::timeout(Duration::from_secs(30), gone)
+        .await
+        .unwrap()
+        .unwrap();
+
+    stage.specify(&bundled());
+    stage.settle().await;
+    assert_eq!(stage.names::<HorizontalPodAutoscaler>().await, [""; 0]);
+    let owner = stage.environment().await.uid();
+    for job in stage.api::<Job>().list(&ListParams::default()).await.unwrap() {
+        assert_eq!(
+            Some(job.owner_references()[0].uid.clone()),
+            owner,
+            "{}",
+            job.name_any()
+        );
+    }
     delete(&stage, &[]).await;
 }
 

@@ -1,4 +1,5 @@
-//! A line to the API server that can be cut: afterwards nothing arrives any more, and nobody is told.
+//! A line to the API server that can be cut: afterwards nothing arrives any more, and nobody is told;
+//! or that is silent only on the connections that are open.
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -8,18 +9,24 @@ use crate::server::Server;
 
 pub struct Line {
     pub port: u16,
-    cut: watch::Sender<bool>,
+    /// The number of the first connection that still carries.
+    from: watch::Sender<usize>,
 }
 
 impl Line {
     pub async fn to(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (cut, is_cut) = watch::channel(false);
+        let (from, carries_from) = watch::channel(0);
         let target = server.address().to_owned();
         tokio::spawn(async move {
+            let mut number = 0;
             while let Ok((mut near, _)) = listener.accept().await {
-                let (target, mut is_cut) = (target.clone(), is_cut.clone());
+                number += 1;
+                let (target, mut carries_from) = (target.clone(), carries_from.clone());
+                // Each begins with the cut that there is.
+                let own = (*carries_from.borrow()).max(number);
+                let own = if own == usize::MAX { 0 } else { own };
                 tokio::spawn(async move {
                     let carried = async {
                         if let Ok(mut far) = TcpStream::connect(target).await {
@@ -27,7 +34,7 @@ impl Line {
                         }
                     };
                     let mut carried = std::pin::pin!(carried);
-                    let cut = async { is_cut.wait_for(|cut| *cut).await.is_ok() };
+                    let cut = async { carries_from.wait_for(|from| *from > own).await.is_ok() };
                     tokio::select! {
                         biased;
                         // Both ends stay open, or somebody would notice.
@@ -37,10 +44,15 @@ impl Line {
                 });
             }
         });
-        Self { port, cut }
+        Self { port, from }
     }
 
     pub fn cut(&self) {
-        self.cut.send_replace(true);
+        self.from.send_replace(usize::MAX);
+    }
+
+    /// Nothing arrives any more on what is open; what is opened from now on works.
+    pub fn silence(&self) {
+        self.from.send_modify(|from| *from += 1_000_000);
     }
 }

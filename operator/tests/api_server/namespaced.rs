@@ -77,7 +77,7 @@ async fn the_operator_of_one_namespace_works_with_roles_there_and_asks_for_nothi
     let operator = Program::start(&server.namespaced_kubeconfig(), settings);
     // Without rights it does not take the lease from one that has them.
     operator
-        .until_readiness(503, "waiting for environments to be listed: ")
+        .until_readiness(503, "waiting for kinds to be listed: ratesenvironments: ")
         .await;
     let denied = server.audited().len();
 

@@ -208,12 +208,17 @@ impl Server {
 
     /// A kubeconfig of the operator that serves one namespace.
     pub fn namespaced_kubeconfig(&self) -> PathBuf {
-        let path = self.dir.join("kubeconfig-namespaced");
-        fs::write(
-            &path,
-            serde_yaml::to_string(&config(&self.url, NAMESPACED_OPERATOR)).unwrap(),
-        )
-        .unwrap();
+        self.kubeconfig_of("namespaced", NAMESPACED_OPERATOR)
+    }
+
+    /// A kubeconfig with the operator's own identity.
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        self.kubeconfig_of("operator", OPERATOR)
+    }
+
+    fn kubeconfig_of(&self, who: &str, token: &str) -> PathBuf {
+        let path = self.dir.join(format!("kubeconfig-{who}"));
+        fs::write(&path, serde_yaml::to_string(&config(&self.url, token)).unwrap()).unwrap();
         path
     }
 

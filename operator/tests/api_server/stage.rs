@@ -13,6 +13,7 @@ use kube::core::NamespaceResourceScope;
 use kube::discovery::ApiResource;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
+use rates_operator::apply::{Corrections, Pacing};
 use rates_operator::controller::{Scope, controller};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
@@ -85,13 +86,16 @@ async fn operator(
     let postgres = ["13.5=pg:thirteen", "17=pg:seventeen"].map(str::to_owned);
     let metrics = Arc::new(Metrics::default());
     let namespaces = Namespaces::One(namespace.to_owned());
-    let (store, triggered, following) = store::follow(&client, &namespaces, metrics.clone());
+    let (store, triggered, following) =
+        store::follow(&client, &namespaces, metrics.clone(), store::Timing::default());
     let context = Context {
         client: client.clone(),
         store,
         metrics,
         images: Images::new("api:first".to_owned(), &postgres).unwrap(),
         recorder: Recorder::new(client, reporter),
+        corrections: Corrections::default(),
+        pacing: Pacing::new("0.0.0", 1),
     };
     (
         context,

@@ -14,4 +14,5 @@ mod ingest_token;
 mod placing;
 mod progress;
 mod rollout;
+mod templates;
 mod trouble;

@@ -1,0 +1,224 @@
+//! What the operator does about kinds that it cannot follow, or not understand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, DynamicObject, PostParams};
+use kube::discovery::ApiResource;
+use kube::{Api, Client};
+use rates_operator::build::HTTPRoute;
+use rates_operator::crd::RatesEnvironment;
+use rates_operator::metrics::Metrics;
+use rates_operator::settings::Namespaces;
+use rates_operator::store::{self, Store, Timing};
+use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::controlling::until;
+use crate::exposing::install_gateway_api;
+use crate::line::Line;
+use crate::program::Program;
+use crate::server::{self, MANIFESTS, Server};
+use crate::stage::Stage;
+
+/// A store that follows a namespace.
+fn follow(
+    client: &Client,
+    namespace: &str,
+    timing: Timing,
+) -> (Arc<Store>, Arc<Metrics>, AbortOnDropHandle<()>) {
+    let metrics = Arc::new(Metrics::default());
+    let namespaces = Namespaces::One(namespace.to_owned());
+    let (store, _, following) = store::follow(client, &namespaces, metrics.clone(), timing);
+    (store, metrics, AbortOnDropHandle::new(tokio::spawn(following)))
+}
+
+fn says(metrics: &Metrics, line: &str) -> bool {
+    let text = metrics.text(&std::collections::BTreeMap::new()).unwrap();
+    text.lines().any(|told| told == line)
+}
+
+async fn make_config_map(client: &Client, namespace: &str, name: &str) {
+    let labels =
+        json!({"app.kubernetes.io/managed-by": "rates-operator", "app.kubernetes.io/instance": "harbour"});
+    let config_map = json!({"metadata": {"name": name, "labels": labels}});
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let config_map = serde_json::from_value(config_map).unwrap();
+    api.create(&PostParams::default(), &config_map).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_understood_stalls_nothing_and_is_counted() {
+    let Some(server) = server::with(&["-k", MANIFESTS]) else {
+        return;
+    };
+    let stage = Stage::new(server, "malformed").await;
+    install_gateway_api(server, &stage.namespace);
+    stage.knows::<HTTPRoute>().await;
+    let resource = ApiResource::erase::<HTTPRoute>(&());
+    let namespace = server.namespace("malformed-other").await;
+    let routes: Api<DynamicObject> = Api::namespaced_with(stage.admin.clone(), &namespace, &resource);
+    let malformed: DynamicObject = serde_json::from_value(json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": "malformed", "labels": {"app.kubernetes.io/managed-by": "rates-operator"}},
+        "spec": {"rules": [{"backendRefs": [{"weight": 1}]}]},
+    }))
+    .unwrap();
+    routes.create(&PostParams::default(), &malformed).await.unwrap();
+    let (store, metrics, _following) = follow(&stage.admin, &namespace, Timing::default());
+    until("everything was listed", async || store.waiting_for().is_empty()).await;
+    let count = |number| format!("rates_operator_malformed_objects{{kind=\"HTTPRoute\"}} {number}");
+    until("it is counted", async || says(&metrics, &count(1))).await;
+    // A backend without a port is one that the operator understands.
+    stage
+        .until_ready(&json!({
+            "database": {"seed": {"bundled": {}}},
+            "expose": {"host": "harbour.example", "gateway": {"name": "lock"}},
+        }))
+        .await;
+    let patch = r#"[{"op": "remove", "path": "/spec/rules/0/backendRefs/0/port"}]"#;
+    let changed = server.kubectl(
+        &[
+            "-n",
+            &stage.namespace,
+            "patch",
+            "httproute/harbour-api",
+            "--type=json",
+            "-p",
+            patch,
+        ],
+        "",
+    );
+    assert!(changed.ok, "{}", changed.text);
+    until("it is corrected", async || {
+        stage.reconcile().await;
+        stage.field("httproute/harbour-api", "{.spec.rules[0].backendRefs[0].port}") == "80"
+    })
+    .await;
+    routes
+        .delete("malformed", &DeleteParams::default())
+        .await
+        .unwrap();
+    until("it is gone", async || says(&metrics, &count(0))).await;
+}
+
+#[tokio::test]
+async fn a_watch_that_is_silent_is_begun_again() {
+    let Some(server) = server::shared() else { return };
+    let namespace = server.namespace("silent").await;
+    let line = Line::to(server).await;
+    let (_, config) = server.by_way_of(line.port).await;
+    let timing = Timing {
+        silence: Duration::from_secs(2),
+        ..Timing::default()
+    };
+    let (store, _, _following) = follow(&Client::try_from(config).unwrap(), &namespace, timing);
+    until("everything was listed", async || store.waiting_for().is_empty()).await;
+    line.silence();
+    make_config_map(&server.client().await, &namespace, "unheard-of").await;
+    until("the next watch tells of it", async || {
+        store.versions::<ConfigMap>(&namespace).contains_key("unheard-of")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_kind_is_listed_again_from_time_to_time() {
+    let Some(server) = server::shared() else { return };
+    let namespace = server.namespace("listed-again").await;
+    let timing = Timing {
+        relist: Duration::from_secs(1),
+        ..Timing::default()
+    };
+    let (store, metrics, _following) = follow(&server.client().await, &namespace, timing);
+    for number in 2..=3 {
+        let line = format!("rates_operator_lists_total{{kind=\"ConfigMap\"}} {number}");
+        until(&line, async || says(&metrics, &line)).await;
+    }
+    make_config_map(&server.client().await, &namespace, "between-lists").await;
+    until("the watch goes on between them", async || {
+        store
+            .versions::<ConfigMap>(&namespace)
+            .contains_key("between-lists")
+    })
+    .await;
+}
+
+/// Takes the right to list from the operator, or gives everything back.
+fn permit(server: &Server, without: Option<&str>) {
+    let role = server.kubectl(&["get", "clusterrole", "rates-operator", "-o", "json"], "");
+    let mut role: Value = serde_json::from_str(&role.text).unwrap();
+    for rule in role["rules"].as_array_mut().unwrap() {
+        let taken = rule["resources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|resource| Some(resource.as_str().unwrap()) == without);
+        if taken {
+            rule["verbs"] = json!(["get"]);
+        }
+    }
+    let answer = match without {
+        Some(_) => server.kubectl(&["replace", "-f", "-"], &role.to_string()),
+        None => server.kubectl(
+            &["apply", "--server-side", "--force-conflicts", "-k", MANIFESTS],
+            "",
+        ),
+    };
+    assert!(answer.ok, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest() {
+    let Some(server) = server::with(&["-k", MANIFESTS]) else {
+        return;
+    };
+    let namespace = server.namespace("not-permitted").await;
+    let environments: Api<RatesEnvironment> = Api::namespaced(server.client().await, &namespace);
+    let environment = json!({
+        "apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment", "metadata": {"name": "harbour"},
+        "spec": {"expose": {"host": "harbour.example", "ingress": {}}},
+    });
+    let environment = serde_json::from_value(environment).unwrap();
+    environments
+        .create(&PostParams::default(), &environment)
+        .await
+        .unwrap();
+
+    permit(server, Some("pods"));
+    let operator = Program::start(&server.operator_kubeconfig(), []);
+    operator
+        .until_readiness(503, "waiting for kinds to be listed: pods: ")
+        .await;
+    permit(server, None);
+    permit(server, Some("ingresses"));
+    operator.until_readiness(200, "leading").await;
+    operator.until_readiness(200, "not followed: ingresses: ").await;
+    let stateful_sets: Api<StatefulSet> = Api::namespaced(server.client().await, &namespace);
+    until("it goes on with the others", async || {
+        stateful_sets.get_opt("harbour-postgres").await.unwrap().is_some()
+    })
+    .await;
+    let says = |path: &str| {
+        let path = format!("jsonpath={path}");
+        server
+            .kubectl(&["-n", &namespace, "get", "renv/harbour", "-o", &path], "")
+            .text
+    };
+    until("the status says so", async || {
+        says("{.status.message}").starts_with("the operator may not list ingresses")
+    })
+    .await;
+    permit(server, None);
+    until("it heals", async || {
+        let answer = operator.get("/readyz").unwrap();
+        answer.contains("leading") && !answer.contains("not followed")
+    })
+    .await;
+    until("the status says so", async || {
+        !says("{.status.message}").contains("may not list")
+    })
+    .await;
+}
