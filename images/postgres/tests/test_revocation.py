@@ -31,14 +31,25 @@ class RevocationTests:
         wait_until(lambda: "intruder-" + user in self.sessions(pod), READY_SECONDS, "the intruder is in")
         return session
 
-    def sessions(self, pod):
-        """The names of the sessions, asked for over the socket, as every password may be another by now."""
+    def ask(self, pod, query):
+        """Asks over the socket, as every password may be another by now."""
         asked = pod.roles.execute(
             *["/usr/bin/env", "PATH=" + pod.path(), "psql", "-X", "-At", "-h", "/var/run/postgresql", "-U", "postgres"],
-            *["-c", "\\o /tmp/sessions", "-c", "SELECT application_name FROM pg_stat_activity"],
+            *["-c", "\\o /tmp/answer", "-c", query],
         )
         asked.wait(READY_SECONDS)
-        return (pod.roles.tmp / "sessions").read_text()
+        return (pod.roles.tmp / "answer").read_text()
+
+    def sessions(self, pod):
+        """The names of the sessions."""
+        return self.ask(pod, "SELECT application_name FROM pg_stat_activity")
+
+    def in_force(self, pod, user, password, what):
+        """Waits until a password works and the sessions from before it are ended: until then one that was opened with it
+        may be taken for one of them."""
+        wait_until(lambda: self.opens(pod, user, password), READY_SECONDS, what)
+        since = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = '{}'".format(user)
+        wait_until(lambda: "infinity" not in self.ask(pod, since), READY_SECONDS, what + ", and the sessions from before end")
 
     def put_out(self, session, what):
         wait_until(lambda: session.poll() is not None, READY_SECONDS, what)
@@ -47,14 +58,14 @@ class RevocationTests:
         """As a rotation leaves it: the other login is in use."""
         pod.write_secret("admin", **ADMIN, **{"retired-username": "rates_a"})
         pod.write_secret("app", username="rates_b", password="leaked")
-        wait_until(lambda: self.opens(pod, "rates_b", "leaked"), READY_SECONDS, "the other login is in use")
+        self.in_force(pod, "rates_b", "leaked", "the other login is in use")
 
     def test_a_secret_made_anew_revokes_the_password_of_the_login_after_a_rotation(self):
         pod = self.ready_pod()
         self.rotated(pod)
         intruder = self.intruder(pod, "rates_b", "leaked")
         pod.write_secret("app", username="rates_b", password="fresh")
-        wait_until(lambda: self.opens(pod, "rates_b", "fresh"), READY_SECONDS, "the new password works")
+        self.in_force(pod, "rates_b", "fresh", "the new password works")
         self.assertFalse(self.opens(pod, "rates_b", "leaked"))
         self.put_out(intruder, "its session is ended")
         # Nobody who came with the password of now is put out, however often it is looked at.
@@ -78,7 +89,7 @@ class RevocationTests:
         pod = self.ready_pod()
         following = {"next-username": "rates_b", "next-password": "leaked", "next-id": "1"}
         pod.write_secret("admin", **ADMIN, **following)
-        wait_until(lambda: self.opens(pod, "rates_b", "leaked"), READY_SECONDS, "the next login works")
+        self.in_force(pod, "rates_b", "leaked", "the next login works")
         intruders = [self.intruder(pod, "rates_b", "leaked"), self.intruder(pod, "rates_a", pod.login["password"])]
         pod.write_secret("app", username="rates_a", password="fresh")
         pod.write_secret("admin", **ADMIN, **{"retired-username": "rates_b"})
