@@ -115,12 +115,20 @@ pub fn has_ended(pod: &Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed")) || last(pod).is_some()
 }
 
-/// Whether the Job's pod runs on although our containers ended.
+/// Whether the Job's pod runs on although our containers ended: a container that is not ours runs. The pod's phase is late,
+/// and says Running of a pod that has just ended, too.
 #[must_use]
 pub fn lingers(job: &Job, pods: &[Pod]) -> bool {
+    let is_foreign_and_runs = |container: &ContainerStatus| {
+        let runs = container
+            .state
+            .as_ref()
+            .is_some_and(|state| state.running.is_some());
+        runs && !OURS.contains(&container.name.as_str())
+    };
     let own = pods.iter().filter(|pod| is_of(job, pod));
     own.filter(|pod| last(pod).is_some())
-        .any(|pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running"))
+        .any(|pod| pods::all_containers(pod).any(is_foreign_and_runs))
 }
 
 fn is_of(job: &Job, pod: &Pod) -> bool {
