@@ -1,8 +1,11 @@
 -- Sets a role's password. psql reads it from a file, so it is on no command line; and no setting makes the server log
--- it. Sessions that were opened with another password are still there: sessions.sql ends them.
+-- it. Sessions that were opened with another password are ended at once: the longer that takes, the more who came with the
+-- new one would be taken for them. A role that had no password has no such sessions.
 \set ON_ERROR_STOP on
 \set VERBOSITY terse
 \set password `cat "$PASSWORD_FILE"`
+
+SELECT rolpassword IS NOT NULL AS had_another FROM pg_authid WHERE rolname = :'role' \gset
 
 BEGIN;
 SET LOCAL log_statement = 'none';
@@ -14,6 +17,11 @@ SET LOCAL log_min_error_statement = panic;
 SET LOCAL password_encryption = 'scram-sha-256';
 SET LOCAL lock_timeout = '10s';
 ALTER ROLE :"role" LOGIN PASSWORD :'password';
+\if :had_another
 -- Until it is known when this was committed.
 COMMENT ON ROLE :"role" IS 'password since infinity';
+\endif
 COMMIT;
+\if :had_another
+\ir sessions.sql
+\endif

@@ -52,6 +52,12 @@ BBBBB\tAAAAA\t2021-01-02\t30
 \\.
 ALTER TABLE ONLY public.ports ADD CONSTRAINT ports_pkey PRIMARY KEY (code);
 """
+# After it the loader waits while it counts the prices.
+SLOW_COUNT = b"""
+ALTER TABLE public.prices RENAME TO kept;
+CREATE VIEW public.prices AS SELECT kept.* FROM public.kept, pg_catalog.pg_sleep(3600);
+"""
+SUPERUSER = ("postgres", "super-1")
 
 ROLES = """
 SELECT string_agg(concat_ws(' ', rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication), ', ' ORDER BY rolname)
@@ -664,6 +670,16 @@ class PodTests(FetchTests, PrivilegeTests, RestApiTests, RevocationTests, SeedTe
         container = pod.load(self.uid(), DUMP)
         pod.start(self.kubernetes)
         self.assertEqual(pod.loaded(container), (0, ""))
+
+    def test_a_load_whose_connection_is_ended_may_be_tried_again(self):
+        pod = self.ready_pod()
+        for more, statement in ((b"SELECT pg_sleep(3600);\n", "pg_sleep"), (SLOW_COUNT, "count")):
+            container = pod.load(self.uid(), DUMP + more)
+            waiting = "SELECT pid FROM pg_stat_activity WHERE usename = 'rates_load' AND query ~ 'SELECT {}'".format(statement)
+            wait_until(lambda: pod.query(waiting, *SUPERUSER) != "", READY_SECONDS, "it waits")
+            pod.query("SELECT pg_terminate_backend(({}))".format(waiting), *SUPERUSER)
+            status, message = pod.loaded(container)
+            self.assertEqual((status, json.loads(message)["retry"]), (1, True), message)
 
     def test_a_load_ends_when_it_is_told_to(self):
         pod = self.ready_pod()

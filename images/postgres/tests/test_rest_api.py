@@ -51,6 +51,8 @@ class RestApiTests:
     def test_whoever_reads_needs_no_password_and_whoever_changes_does(self):
         pod = self.ready_pod()
         wait_until(lambda: call("GET", "primary")[0] == 200, READY_SECONDS, "it is the primary")
+        # Patroni answers 502 until it has read back what it stored at its first start.
+        wait_until(lambda: call("GET", "config")[0] == 200, READY_SECONDS, "it knows its configuration")
         for path in READS:
             self.assertEqual(call("GET", path)[0], 200, path)
         before = call("GET", "config")
