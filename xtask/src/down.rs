@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use host::{packages, preflight};
+use host::{lock, packages, preflight, workspace};
 use install::access_folder;
 
 #[derive(clap::Args)]
@@ -23,6 +23,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         // Whoever builds or installs, in this clone or another, is not to lose what it is at.
         let _images = images::hold_builds()?;
         let _packages = packages::hold()?;
+        let _dependencies = lock::hold(
+            &workspace::machine_state().join("locks/dependencies"),
+            "a run of .ci/dependencies",
+        )?;
         local_cluster::purge()?;
         return forget();
     }
