@@ -47,7 +47,11 @@ pub struct Api {
 
     /// Variables for the API's containers beside its settings, at most 64, by name. Example:
     /// [{name: TZ, value: Europe/Tallinn}].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "super::schema::null_is_absent",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(
         length(max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])

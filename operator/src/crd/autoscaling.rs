@@ -313,8 +313,8 @@ pub struct ScalingRules {
 
     /// Which of the policies counts: Max (the largest change, the default), Min, or Disabled for
     /// no change in this direction at all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub select_policy: Option<SelectPolicy>,
+    #[serde(default)]
+    pub select_policy: SelectPolicy,
 
     /// How much may change in how long, at most 8. Default: as Kubernetes has it, twice the pods
     /// or 4 more in 15 seconds, or all fewer.
@@ -324,8 +324,9 @@ pub struct ScalingRules {
 }
 
 /// Which of several policies counts.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum SelectPolicy {
+    #[default]
     Max,
     Min,
     Disabled,

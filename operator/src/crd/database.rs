@@ -57,7 +57,11 @@ pub struct Database {
     /// is restarted, and status.database.pendingRestart says for what. What runs commands, opens
     /// doors or gives up data is refused. Of a value that the server does not take, the log of the
     /// container postgres tells, and the default stays. Example: {work_mem: 8MB, max_connections: 50}.
-    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "super::schema::null_is_absent",
+        skip_serializing_if = "Parameters::is_empty"
+    )]
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(validation = Rule::new(DENIED[0].rule()).message(DENIED[0].message))]
     #[x_kube(validation = Rule::new(DENIED[1].rule()).message(DENIED[1].message))]

@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct EmbeddedMetadata {
     /// Labels, at most 16. Example: {team: pricing}.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "super::schema::null_is_absent",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('rates.internal/') && !(key in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by', 'pod-template-hash', 'controller-revision-hash']))")
         .message("labels must not set what the operator and Kubernetes select by (app.kubernetes.io/name, /instance, /component and /managed-by, pod-template-hash, controller-revision-hash, rates.internal/…): choose another key, such as team"))]
@@ -19,7 +23,11 @@ pub struct EmbeddedMetadata {
 
     /// Annotations, at most 16, each of at most 4096 characters. Example:
     /// {cluster-autoscaler.kubernetes.io/safe-to-evict: "true"}.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "super::schema::null_is_absent",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('rates.internal/'))")
         .message("annotations must not begin with rates.internal/, which is the operator's own: choose another key"))]

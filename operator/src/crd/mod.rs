@@ -142,7 +142,11 @@ pub struct RatesEnvironmentSpec {
 
     /// Secrets in the environment's namespace with which the images of all its pods are pulled, at
     /// most 8. Default: none. Example: [{name: registry-login}].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "schema::null_is_absent",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(
         length(max = 8),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])

@@ -17,13 +17,21 @@ use super::LabelValue;
 pub struct Scheduling {
     /// Labels that a node must have, with their values, at most 16. Default: any node.
     /// Example: {kubernetes.io/arch: amd64}.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "super::schema::null_is_absent",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[schemars(extend("maxProperties" = 16))]
     pub node_selector: BTreeMap<String, LabelValue>,
 
     /// Taints of nodes that the pods tolerate, at most 16, as in a pod's specification. Default: none.
     /// Example: [{key: dedicated, operator: Equal, value: rates, effect: NoSchedule}].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "super::schema::null_is_absent",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self.all(taint, !has(taint.operator) || taint.operator in ['', 'Equal', 'Exists'])")
         .message("scheduling.tolerations: operator must be Equal (which is the default) or Exists"))]

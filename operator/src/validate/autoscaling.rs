@@ -158,7 +158,7 @@ fn rules(spec: Option<&crd::ScalingRules>, look_back: i32) -> HPAScalingRules {
     let spec = spec.cloned().unwrap_or_default();
     HPAScalingRules {
         stabilization_window_seconds: Some(spec.stabilization_window_seconds.unwrap_or(look_back)),
-        select_policy: spec.select_policy.map(|policy| policy.as_str().to_owned()),
+        select_policy: Some(spec.select_policy.as_str().to_owned()),
         policies: spec.policies.map(|policies| {
             policies
                 .iter()

@@ -23,6 +23,7 @@ mod leaving;
 mod line;
 mod mortal;
 mod namespaced;
+mod nulls;
 mod pacing;
 mod parameters;
 mod placing;
