@@ -1,14 +1,12 @@
 //! The commands and their settings: each by flag or by environment variable, each with what it is for.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
-
-use crate::database::DatabaseArguments;
 use crate::environment;
 use crate::log;
-use crate::report::Termination;
+use crate::migrate::MigrateJob;
+use crate::seed::dump::DumpJob;
+use crate::seed::publish::PublishJob;
 use crate::serve;
 
 /// Serves average shipping prices per day from PostgreSQL, and prepares the database that they are in.
@@ -42,84 +40,6 @@ pub enum Command {
     Dump(DumpJob),
 }
 
-#[derive(Args)]
-pub struct MigrateJob {
-    #[command(flatten)]
-    pub database: DatabaseArguments,
-    #[command(flatten)]
-    pub owner: OwnerRole,
-    #[command(flatten)]
-    pub patience: Patience,
-    #[command(flatten)]
-    pub termination: Termination,
-}
-
-#[derive(Args)]
-pub struct PublishJob {
-    /// The unique id of the attempt (the pod's uid); its first 12 hexadecimal digits name the scratch database
-    #[arg(long, value_name = "UID")]
-    pub attempt: String,
-    #[command(flatten)]
-    pub database: DatabaseArguments,
-    #[command(flatten)]
-    pub owner: OwnerRole,
-    #[command(flatten)]
-    pub patience: Patience,
-    #[command(flatten)]
-    pub termination: Termination,
-}
-
-#[derive(Args)]
-pub struct DumpJob {
-    /// The file to write; it appears whole or not at all
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
-    #[command(flatten)]
-    pub termination: Termination,
-}
-
-#[derive(Args)]
-pub struct OwnerRole {
-    /// The role that owns the schema; what is made is made as this role
-    #[arg(
-        long,
-        env = "RATES_OWNER_ROLE",
-        default_value = "rates_owner",
-        value_name = "ROLE"
-    )]
-    pub owner_role: String,
-}
-
-#[derive(Args)]
-pub struct Patience {
-    /// Seconds until the command gives up waiting for the database or for a lock in it
-    #[arg(long, env = "RATES_DEADLINE_SECONDS", default_value = "600", value_parser = seconds, value_name = "SECONDS")]
-    pub deadline_seconds: Duration,
-}
-
-/// A duration in seconds; fractions are accepted.
-///
-/// # Errors
-/// A sentence that says what would be accepted.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse::<f64>()
-        .ok()
-        .filter(|seconds| (0.0..=86_400.0).contains(seconds))
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "expected a number of seconds from 0 to 86400, such as 15 or 0.5".to_owned())
-}
-
-/// As [`seconds`], but not nothing: where 0 would end everything at once.
-///
-/// # Errors
-/// A sentence that says what would be accepted.
-pub fn some_seconds(text: &str) -> Result<Duration, String> {
-    seconds(text)
-        .ok()
-        .filter(|duration| *duration >= Duration::from_millis(1))
-        .ok_or_else(|| "expected a number of seconds above 0, up to 86400, such as 15 or 0.5".to_owned())
-}
-
 /// The arguments of this process; ends it with a message when they, or variables named like settings, are wrong.
 #[must_use]
 pub fn parse() -> Cli {
@@ -139,23 +59,6 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn seconds_may_have_fractions_and_nothing_else_is_a_duration() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert_eq!(seconds("15"), Ok(Duration::from_secs(15)));
-        for text in ["", "-1", "NaN", "inf", "1e9", "15s"] {
-            assert!(seconds(text).is_err(), "{text} was accepted");
-        }
-    }
-
-    #[test]
-    fn where_something_has_to_take_some_time_nothing_is_refused() {
-        assert_eq!(some_seconds("0.5"), Ok(Duration::from_millis(500)));
-        for text in ["0", "-1", "0.0001", "1e9", "x"] {
-            assert!(some_seconds(text).is_err(), "{text} was accepted");
-        }
     }
 
     #[test]

@@ -1,31 +1,47 @@
 //! The rates API: average shipping prices per day, from PostgreSQL, over HTTP.
 //!
-//! In reading order: what the commands are, where the database is, how its schema gets there, how reads reach
-//! it, what is answered, and how connections are served and ended. It knows nothing of Kubernetes beyond files,
-//! environment variables and signals.
+//! In reading order, from what imports nothing of this crate to what holds it together: settings and logs; the database
+//! and its schema; what is read from it and written to it; connections; what is answered; the commands. No module imports
+//! one that is below it in this list. The crate knows nothing of Kubernetes beyond files, environment variables and
+//! signals.
 
-pub mod cli;
+pub mod duration;
 pub mod environment;
 pub mod log;
 pub mod report;
+
+pub mod migrations;
 
 pub mod database;
 pub mod migrate;
 pub mod seed;
 
-pub mod answers;
-pub mod batches;
-pub mod readers;
+pub mod counters;
+pub mod day;
 pub mod readiness;
 
-pub mod day;
-pub mod metrics;
-pub mod observe;
+pub mod batches;
+pub mod readers;
+
+pub mod places;
+pub mod rates;
+
 pub mod problem;
 pub mod representation;
-pub mod router;
+
+pub mod answers;
+pub mod server;
+
+pub mod metrics;
+pub mod service;
+
 pub mod routes;
+
 pub mod trace;
 
+pub mod observe;
+pub mod router;
+
 pub mod serve;
-pub mod server;
+
+pub mod cli;

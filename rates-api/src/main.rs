@@ -19,7 +19,7 @@ fn main() -> ExitCode {
                 Err(error) => report::fail("cannot serve", &error),
             },
             Command::Migrate(job) => job.termination.tell(migrate::run(&job).await),
-            Command::Publish(job) => job.termination.tell(seed::publish::run(&job).await),
+            Command::Publish(job) => job.migration.termination.tell(seed::publish::run(&job).await),
             Command::Dump(job) => job.termination.tell(seed::dump::run(&job)),
         }
     });

@@ -16,8 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tracing::{Instrument as _, Span};
 
 use crate::problem::Problem;
-use crate::router::Service;
-use crate::routes::is_probe;
+use crate::service::Service;
 use crate::trace::{self, TraceParent};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,7 +27,7 @@ const ASK_FIRST: HeaderValue = HeaderValue::from_static("no-cache");
 /// Gives every request an id, counts it and logs it with its outcome, and turns a panic into a 500.
 pub async fn request(State(service): State<Service>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let _under_way = service.drain.count(request.uri().path());
+    let _under_way = (!is_probe(request.uri().path())).then(|| service.drain.count());
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let in_flight = service.requests.begin(request.method(), route);
     let method = request.method().clone();
@@ -62,6 +61,11 @@ fn span(id: &HeaderValue, headers: &HeaderMap) -> Span {
     } else {
         tracing::info_span!("request", request_id)
     }
+}
+
+/// Kubernetes asks these every second, to the end of the process: they are no traffic that a drain waits for.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
 }
 
 /// Probes come every second and say little: they are logged for those who debug.

@@ -1,53 +1,13 @@
 //! The index of what is served. Everything that is not here is 404, or 405 with the methods that are.
 
-use std::ops::Deref;
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::Router;
 use axum::middleware;
 use axum::routing::{MethodRouter, get};
 
-use crate::answers::Answers;
-use crate::batches::{BatchSettings, Lookup, Receiver};
-use crate::metrics::Requests;
 use crate::observe;
 use crate::problem::{Problem, ProblemType};
-use crate::readers::Readers;
-use crate::readiness::Readiness;
 use crate::routes;
-use crate::server::Drain;
-
-/// What handlers work with. Every request has a clone, so it is one reference.
-#[derive(Clone)]
-pub struct Service(Arc<Parts>);
-
-pub struct Parts {
-    pub readers: Arc<Readers>,
-    pub answers: Arc<Answers>,
-    pub batches: Receiver,
-    pub lookup: Arc<Lookup>,
-    pub batch_settings: Arc<BatchSettings>,
-    pub readiness: Arc<Readiness>,
-    pub request_timeout: Duration,
-    pub drain: Drain,
-    pub requests: Requests,
-}
-
-impl Service {
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
-    }
-}
-
-impl Deref for Service {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
-}
+use crate::service::Service;
 
 /// What is answered, by the template of its path. HEAD is answered as GET is.
 fn index() -> Vec<(&'static str, MethodRouter<Service>)> {

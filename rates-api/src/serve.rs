@@ -13,13 +13,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answers::{AnswerSettings, Answers};
 use crate::batches::{BatchSettings, Lookup, Receiver, Tally, background, writers};
-use crate::cli::seconds;
+use crate::counters::Requests;
 use crate::database::{DatabaseArguments, ReadArguments};
-use crate::metrics::{Metrics, MetricsAddress, MetricsServer, Requests, Sources, serve as serve_metrics};
+use crate::duration::seconds;
+use crate::metrics::{Metrics, MetricsAddress, MetricsServer, Sources, serve as serve_metrics};
+use crate::places;
+use crate::rates;
 use crate::readers::{ReaderSettings, Readers};
 use crate::readiness::Readiness;
-use crate::router::{self, Parts, Service};
+use crate::router;
 use crate::server::{self, Drain, ServerSettings};
+use crate::service::{Parts, Service};
 
 #[derive(Args)]
 pub struct Settings {
@@ -128,6 +132,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         &settings.database.address(),
         settings.database_read.address().as_ref(),
         &settings.readers,
+        &[rates::STATEMENTS.as_slice(), &places::STATEMENTS].concat(),
         settings.request_timeout_seconds,
         &readiness,
     );

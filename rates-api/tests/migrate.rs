@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rates_api::database::Address;
-use rates_api::migrate::{MigrateError, Migration, migrate, migrations};
+use rates_api::migrate::{MigrateError, migrate};
+use rates_api::migrations::{Migration, migrations};
 use serde_json::json;
 
 use crate::batches::{CSV, DESTINATION, Ingest, ORIGIN, csv};

@@ -103,7 +103,11 @@ async fn a_loaded_database_is_migrated_and_served_under_the_name(postgres: Arc<P
         "SELECT count(*) FROM prices",
     )
     .await;
-    let schema_version = rates_api::migrate::migrations().unwrap().last().unwrap().version;
+    let schema_version = rates_api::migrations::migrations()
+        .unwrap()
+        .last()
+        .unwrap()
+        .version;
     assert_eq!(
         finished.report(),
         json!({

@@ -7,6 +7,7 @@
 mod adopt;
 mod clear;
 mod fold;
+mod step;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,22 +21,12 @@ use tokio_util::sync::CancellationToken;
 use super::settings::BatchSettings;
 use super::store::{self, Job, StoreError};
 use super::tally::Tally;
-use crate::database::{ConnectionError, Connections};
+use crate::database::Connections;
 use crate::report::chain;
+use step::{PATIENCE, StepError};
 
 /// How long nothing is looked for when there was nothing to do and nobody said that there is.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// Making a connection, and waiting for a free one.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// Runs until it is told to stop: what it has begun then, it finishes, so that nobody has to wait for a lease.
 pub async fn run(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::some_seconds;
+use crate::duration::some_seconds;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct BatchSettings {

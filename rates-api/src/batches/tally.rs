@@ -5,7 +5,7 @@ use prometheus_client::registry::Registry;
 
 use super::refusal::Refusal;
 use super::store::Status;
-use crate::metrics::Outcomes;
+use crate::counters::Outcomes;
 
 const OUTCOMES: [&str; 7] = [
     "applied", "rejected", "queued", "repeated", "refused", "given_up", "failed",

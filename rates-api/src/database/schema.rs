@@ -6,7 +6,7 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
-use crate::migrate::{MalformedMigration, migrations};
+use crate::migrations::{MalformedMigration, migrations};
 
 /// The oldest schema that has everything this program reads.
 pub const OLDEST_SERVED: i32 = 8;

@@ -1,59 +1,14 @@
 //! What the process tells of itself to Prometheus, on a port of its own.
 //!
-//! Requests and batches are counted where they happen, at the cost of some atomics each. What has a state anyway, such
-//! as connections and the drain, is looked at when somebody asks.
+//! Requests and batches are counted where they happen ([`crate::counters`]). What has a state anyway, such as
+//! connections and the drain, is looked at when somebody asks.
 
 mod address;
-mod outcomes;
-mod requests;
+mod registry;
 mod server;
 mod state;
 
 pub use address::MetricsAddress;
-pub use outcomes::Outcomes;
-pub use requests::Requests;
+pub use registry::Metrics;
 pub use server::{MetricsServer, serve};
 pub use state::Sources;
-
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
-
-use crate::batches::Tally;
-use state::State;
-
-/// Every metric that there is.
-pub struct Metrics {
-    registry: Registry,
-    state: State,
-    sources: Sources,
-}
-
-impl Metrics {
-    #[must_use]
-    pub fn new(requests: &Requests, batches: &Tally, sources: Sources) -> Self {
-        let mut registry = Registry::with_prefix("rates");
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "The program's version", Info::new(version));
-        requests.register(&mut registry);
-        batches.register(&mut registry);
-        sources.readers.standby_reads().register(&mut registry);
-        let state = State::default();
-        state.register(&mut registry);
-        Self {
-            registry,
-            state,
-            sources,
-        }
-    }
-
-    /// All of it in the text format of `OpenMetrics` 1.0.
-    ///
-    /// # Errors
-    /// As the encoder does, which writes to memory: never.
-    pub async fn text(&self) -> Result<String, std::fmt::Error> {
-        self.state.refresh(&self.sources).await;
-        let mut text = String::with_capacity(16 * 1024);
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
-    }
-}

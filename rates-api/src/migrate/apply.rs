@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::Migration;
+use crate::migrations::Migration;
 
 /// How long a migration in a transaction waits for a lock, and so may hold up readers behind it.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);

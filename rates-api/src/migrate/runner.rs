@@ -9,9 +9,12 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::apply::{ApplyError, apply};
-use super::{CONNECT_TIMEOUT, MalformedMigration, Migration};
 use crate::database::{Address, AddressError, ConnectError, Session, connect, is_lost};
+use crate::migrations::{MalformedMigration, Migration};
 use crate::report::chain;
+
+/// The longest that one attempt to connect may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Held by the one run that migrates this database.
 const ADVISORY_LOCK: i64 = 0x7261_7465_735f_6d69;

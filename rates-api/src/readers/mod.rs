@@ -7,9 +7,11 @@
 //! What takes more than some milliseconds would hold up all that share its connection. It has one to itself, of a few, and
 //! waits for one that is free.
 
+mod error;
 mod pool;
 mod position;
 mod reader;
+mod settings;
 mod slot;
 mod standby;
 
@@ -21,68 +23,14 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::database::{Address, Connections, Exclusive, ExclusiveError};
+use crate::database::{Address, Connections, Exclusive};
 use crate::readiness::Readiness;
+pub use error::ReadError;
 use pool::Pool;
 pub use position::Position;
-pub use reader::Statement;
+pub use settings::ReaderSettings;
 use standby::Standby;
 pub use standby::StandbyReads;
-
-/// How reads use the database.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ReaderSettings {
-    /// Connections that all reads share; each has many queries under way at once
-    #[arg(long, env = "RATES_READ_CONNECTIONS", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub read_connections: u16,
-
-    /// Reads of regions over many pairs and days that are made at once, each on a connection of its own; more wait
-    #[arg(long, env = "RATES_REGION_READ_CONNECTIONS", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub region_read_connections: u16,
-
-    /// Seconds that a query on a shared connection may take; a connection that is silent for longer is replaced
-    #[arg(
-        long,
-        env = "RATES_QUERY_TIMEOUT_SECONDS",
-        default_value = "5",
-        value_parser = crate::cli::seconds,
-        value_name = "SECONDS"
-    )]
-    pub query_timeout_seconds: Duration,
-
-    /// Seconds that making a connection may take
-    #[arg(
-        long,
-        env = "RATES_CONNECT_TIMEOUT_SECONDS",
-        default_value = "3",
-        value_parser = crate::cli::seconds,
-        value_name = "SECONDS"
-    )]
-    pub connect_timeout_seconds: Duration,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error("no connection to the database answered before the deadline")]
-    Unavailable,
-    #[error("as many such reads as are made at once were under way until the deadline")]
-    Busy,
-    #[error("the database took too long")]
-    TooSlow,
-    #[error("the database refused the query")]
-    Refused(#[source] tokio_postgres::Error),
-}
-
-impl From<ExclusiveError> for ReadError {
-    fn from(error: ExclusiveError) -> Self {
-        match error {
-            ExclusiveError::Busy => Self::Busy,
-            ExclusiveError::TooSlow => Self::TooSlow,
-            ExclusiveError::Unreachable(_) => Self::Unavailable,
-            ExclusiveError::Refused(error) => Self::Refused(error),
-        }
-    }
-}
 
 /// Plans of what has a connection to itself: by the index alone, however much it is, and on one processor, so that others
 /// are left to the rest.
@@ -97,7 +45,8 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Starts to connect, and returns at once. No read takes longer than `patience`.
+    /// Starts to connect, and returns at once. The statements are prepared on every shared connection. No read takes
+    /// longer than `patience`.
     ///
     /// # Errors
     /// As the pool's builder does: with the settings made here, never.
@@ -105,24 +54,26 @@ impl Readers {
         primary: &Address,
         standby: Option<&Address>,
         settings: &ReaderSettings,
+        statements: &[&'static str],
         patience: Duration,
         readiness: &Arc<Readiness>,
     ) -> Result<Self, BuildError> {
         let expensive = usize::from(settings.region_read_connections);
         Ok(Self {
-            primary: Pool::of_primary(primary, settings, readiness),
-            standby: standby.map(|address| Standby::start(address, settings)),
+            primary: Pool::of_primary(primary, settings, statements, readiness),
+            standby: standby.map(|address| Standby::start(address, settings, statements)),
             expensive: Exclusive::new(primary, "rates-api regions", expensive, patience, PLANS)?,
         })
     }
 
-    /// The rows of a prepared statement, as of `position` or later; without one, as of now.
+    /// The rows of a statement, as of `position` or later; without one, as of now. One that was not prepared before takes
+    /// another round trip.
     ///
     /// # Errors
     /// When no connection answers before the deadline, or the database refuses the query itself.
     pub async fn query(
         &self,
-        statement: Statement,
+        statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
         position: Option<&Position>,
         deadline: Instant,
@@ -160,7 +111,7 @@ impl Readers {
     /// # Errors
     /// As for [`Readers::query`].
     pub async fn now(&self, deadline: Instant) -> Result<(String, Position), ReadError> {
-        let (rows, system) = self.primary.query(Statement::Snapshot, &[], deadline).await?;
+        let (rows, system) = self.primary.query(position::OF_PRIMARY, &[], deadline).await?;
         let row = rows.first().ok_or(ReadError::Unavailable)?;
         Ok((row.get(0), Position::of_primary(row, system)))
     }

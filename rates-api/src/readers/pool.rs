@@ -11,15 +11,13 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::reader::{Reader, Statement};
-use super::slot::Slot;
-use super::{ReadError, ReaderSettings};
+use super::error::ReadError;
+use super::reader::Reader;
+use super::settings::ReaderSettings;
+use super::slot::{Live, Slot};
 use crate::database::{Address, Server, is_lost};
 use crate::readiness::Readiness;
 use crate::report::chain;
-
-/// The connections that are up, by slot.
-pub type Live = Vec<Option<Arc<Reader>>>;
 
 /// Dropped, the connections end.
 pub struct Pool {
@@ -31,19 +29,25 @@ pub struct Pool {
 
 impl Pool {
     /// Starts to connect, and says whether the process can serve.
-    pub fn of_primary(address: &Address, settings: &ReaderSettings, readiness: &Arc<Readiness>) -> Self {
-        Self::start(Server::Primary, address, settings, readiness)
+    pub fn of_primary(
+        address: &Address,
+        settings: &ReaderSettings,
+        statements: &[&'static str],
+        readiness: &Arc<Readiness>,
+    ) -> Self {
+        Self::start(Server::Primary, address, settings, statements, readiness)
     }
 
     /// Starts to connect. Nothing depends on whether that succeeds.
-    pub fn of_standby(address: &Address, settings: &ReaderSettings) -> Self {
-        Self::start(Server::Standby, address, settings, &Arc::default())
+    pub fn of_standby(address: &Address, settings: &ReaderSettings, statements: &[&'static str]) -> Self {
+        Self::start(Server::Standby, address, settings, statements, &Arc::default())
     }
 
     fn start(
         server: Server,
         address: &Address,
         settings: &ReaderSettings,
+        statements: &[&'static str],
         readiness: &Arc<Readiness>,
     ) -> Self {
         let count = usize::from(settings.read_connections);
@@ -56,6 +60,7 @@ impl Pool {
                     server,
                     address: address.clone(),
                     settings: settings.clone(),
+                    statements: statements.into(),
                     readiness: Arc::clone(readiness),
                     live: Arc::clone(&sender),
                 };
@@ -71,13 +76,13 @@ impl Pool {
         }
     }
 
-    /// The rows of a prepared statement, and the identifier of the cluster that gave them.
+    /// The rows of a statement, and the identifier of the cluster that gave them.
     ///
     /// # Errors
     /// When no connection answers before the deadline, or the database refuses the query itself.
     pub async fn query(
         &self,
-        statement: Statement,
+        statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
         deadline: Instant,
     ) -> Result<(Vec<Row>, i64), ReadError> {

@@ -6,59 +6,17 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Statement};
 use tokio_util::sync::CancellationToken;
 
 use super::position;
 use crate::database::Schema;
-use crate::routes;
-
-/// The statements that reads use, each prepared once on every connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statement {
-    /// The days of a pair of ports.
-    Rates,
-    /// The ports that two codes stand for.
-    PortsOfCodes,
-    /// The days of some pairs of ports.
-    RatesOfPorts,
-    Ports,
-    Regions,
-    /// What the primary's snapshot and position are.
-    Snapshot,
-    /// What a standby's position is.
-    Replayed,
-}
-
-impl Statement {
-    const ALL: [Self; 7] = [
-        Self::Rates,
-        Self::PortsOfCodes,
-        Self::RatesOfPorts,
-        Self::Ports,
-        Self::Regions,
-        Self::Snapshot,
-        Self::Replayed,
-    ];
-
-    fn sql(self) -> &'static str {
-        match self {
-            Self::Rates => routes::rates::STATEMENT,
-            Self::PortsOfCodes => routes::rates::PORTS_OF_CODES,
-            Self::RatesOfPorts => routes::rates::OF_PORTS,
-            Self::Ports => routes::places::PORTS,
-            Self::Regions => routes::places::REGIONS,
-            Self::Snapshot => position::OF_PRIMARY,
-            Self::Replayed => position::OF_STANDBY,
-        }
-    }
-}
 
 pub struct Reader {
     client: Client,
-    /// In the order of [`Statement::ALL`].
-    prepared: Vec<tokio_postgres::Statement>,
-    schema: tokio_postgres::Statement,
+    /// By their text.
+    prepared: Vec<(&'static str, Statement)>,
+    schema: Statement,
     system: i64,
     retired: CancellationToken,
     since: Instant,
@@ -71,8 +29,14 @@ impl Reader {
     ///
     /// # Errors
     /// When the database has not what they read.
-    pub async fn prepare(client: Client, system: i64) -> Result<Self, tokio_postgres::Error> {
-        let prepared = try_join_all(Statement::ALL.map(|statement| client.prepare(statement.sql()))).await?;
+    pub async fn prepare(
+        client: Client,
+        system: i64,
+        statements: &[&'static str],
+    ) -> Result<Self, tokio_postgres::Error> {
+        let own = [position::OF_PRIMARY, position::OF_STANDBY];
+        let texts = statements.iter().chain(&own);
+        let prepared = try_join_all(texts.map(async |text| Ok((*text, client.prepare(text).await?)))).await?;
         let schema = client.prepare(Schema::STATEMENT).await?;
         Ok(Self {
             client,
@@ -91,11 +55,13 @@ impl Reader {
     /// As the database or the connection to it fails.
     pub async fn query(
         &self,
-        statement: Statement,
+        statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let prepared = &self.prepared[statement as usize];
-        let outcome = self.client.query(prepared, parameters).await;
+        let outcome = match self.prepared.iter().find(|(text, _)| *text == statement) {
+            Some((_, prepared)) => self.client.query(prepared, parameters).await,
+            None => self.client.query(statement, parameters).await,
+        };
         self.note_answer();
         outcome
     }

@@ -7,9 +7,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Config;
 
-use super::ReaderSettings;
-use super::pool::Live;
 use super::reader::Reader;
+use super::settings::ReaderSettings;
 use crate::database::{
     Address, AddressError, ConnectError, Driver, Schema, SchemaError, Server, Session, connect, is_lost,
 };
@@ -22,11 +21,15 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// How often a connection is asked whether it, and the schema behind it, are still good.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// The connections that are up, by slot.
+pub type Live = Vec<Option<Arc<Reader>>>;
+
 pub struct Slot {
     pub index: usize,
     pub server: Server,
     pub address: Address,
     pub settings: ReaderSettings,
+    pub statements: Arc<[&'static str]>,
     pub readiness: Arc<Readiness>,
     pub live: Arc<watch::Sender<Live>>,
 }
@@ -92,7 +95,8 @@ impl Slot {
         let options = self.options(&config);
         config.connect_timeout(within).options(options);
         let session = connect(&config, within).await?;
-        timeout(self.settings.query_timeout_seconds, prepare(session, self.server))
+        let prepared = prepare(session, self.server, &self.statements);
+        timeout(self.settings.query_timeout_seconds, prepared)
             .await
             .map_err(|_| SlotError::Slow(self.settings.query_timeout_seconds))?
     }
@@ -163,12 +167,16 @@ impl Slot {
     }
 }
 
-async fn prepare(session: Session, server: Server) -> Result<Connected, SlotError> {
+async fn prepare(
+    session: Session,
+    server: Server,
+    statements: &[&'static str],
+) -> Result<Connected, SlotError> {
     let schema = Schema::read(&session.client).await?;
     let version = schema.servable(server)?;
     let (client, driver) = session.split();
     let reader = Arc::new(
-        Reader::prepare(client, schema.system)
+        Reader::prepare(client, schema.system, statements)
             .await
             .map_err(SlotError::Prepare)?,
     );

@@ -8,12 +8,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::ReaderSettings;
 use super::pool::Pool;
-use super::position::Position;
-use super::reader::{Reader, Statement};
+use super::position::{self, Position};
+use super::reader::Reader;
+use super::settings::ReaderSettings;
+use crate::counters::Outcomes;
 use crate::database::{Address, is_lost};
-use crate::metrics::Outcomes;
 use crate::report::chain;
 
 /// A standby that takes longer is not waited for: the primary has the answer too.
@@ -48,9 +48,9 @@ impl StandbyReads {
 
 impl Standby {
     /// Starts to connect, and returns at once.
-    pub fn start(address: &Address, settings: &ReaderSettings) -> Self {
+    pub fn start(address: &Address, settings: &ReaderSettings, statements: &[&'static str]) -> Self {
         Self {
-            pool: Pool::of_standby(address, settings),
+            pool: Pool::of_standby(address, settings, statements),
             reads: StandbyReads::default(),
         }
     }
@@ -66,7 +66,7 @@ impl Standby {
     /// The rows, if it is there and had all that there was at `position` before it read them.
     pub async fn query(
         &self,
-        statement: Statement,
+        statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
         position: &Position,
         deadline: Instant,
@@ -102,11 +102,11 @@ impl Standby {
 /// sent at once, in the order in which `join` begins them.
 async fn ask(
     reader: &Reader,
-    statement: Statement,
+    statement: &str,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<(Option<Position>, Vec<Row>), tokio_postgres::Error> {
     let (own, rows) = join(
-        reader.query(Statement::Replayed, &[]),
+        reader.query(position::OF_STANDBY, &[]),
         reader.query(statement, parameters),
     )
     .await;

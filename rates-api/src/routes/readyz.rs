@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::problem::{Problem, ProblemType};
 use crate::readiness;
-use crate::router::Service;
+use crate::service::Service;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,7 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::cli::DumpJob;
+use crate::report::Termination;
+
+#[derive(clap::Args)]
+pub struct DumpJob {
+    /// The file to write; it appears whole or not at all
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub termination: Termination,
+}
 
 /// The project's own seed.
 pub const BUNDLED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql"));

@@ -11,10 +11,19 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::cli::PublishJob;
 use crate::database::{Address, AddressError, Schema, SchemaError, is_lost};
-use crate::migrate::{self, MigrateError, migrations};
+use crate::migrate::{self, MigrateError, MigrateJob};
+use crate::migrations::migrations;
 use crate::report::chain;
+
+#[derive(clap::Args)]
+pub struct PublishJob {
+    /// The unique id of the attempt (the pod's uid); its first 12 hexadecimal digits name the scratch database
+    #[arg(long, value_name = "UID")]
+    pub attempt: String,
+    #[command(flatten)]
+    pub migration: MigrateJob,
+}
 
 /// Databases are renamed and dropped from this one.
 const MAINTENANCE: &str = "postgres";
@@ -87,11 +96,8 @@ enum Found {
 /// When there is nothing whole to publish, or the server cannot be used before the deadline.
 pub async fn run(job: &PublishJob) -> Result<Published, PublishError> {
     let publisher = Publisher {
-        address: job.database.address(),
-        options: migrate::Options {
-            owner_role: job.owner.owner_role.clone(),
-            deadline: Instant::now() + job.patience.deadline_seconds,
-        },
+        address: job.migration.database.address(),
+        options: job.migration.options(),
     };
     let scratch = scratch_name(&job.attempt)?;
     loop {

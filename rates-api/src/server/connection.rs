@@ -18,13 +18,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::ServerSettings;
 use super::activity::{Activity, State};
 use super::drain::{Drain, Phase};
 use super::linger::Linger;
 use super::path;
 use super::pieces::Pieces;
 use super::pipeline::Wire;
+use super::settings::ServerSettings;
 
 /// How long a client has to take note that its idle connection ends, before it is cut off.
 const NOTICE: Duration = Duration::from_secs(1);

@@ -6,8 +6,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::routes::is_probe;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Serving,
@@ -78,8 +76,7 @@ impl Drain {
         self.0.phase.subscribe()
     }
 
-    /// Waits until no request is under way and none has come for the given time. Probes do not count: the kubelet
-    /// goes on with them to the end.
+    /// Waits until no request that counts is under way and none has come for the given time.
     pub(super) async fn quiet(&self, duration: Duration) {
         let mut traffic = self.0.traffic.subscribe();
         loop {
@@ -95,13 +92,11 @@ impl Drain {
         }
     }
 
-    /// A request is traffic until the result is dropped. Probes are none.
+    /// A request is traffic until the result is dropped.
     #[must_use]
-    pub fn count(&self, path: &str) -> Option<UnderWay> {
-        (!is_probe(path)).then(|| {
-            self.change(|traffic| traffic.under_way += 1);
-            UnderWay(self.clone())
-        })
+    pub fn count(&self) -> UnderWay {
+        self.change(|traffic| traffic.under_way += 1);
+        UnderWay(self.clone())
     }
 
     fn change(&self, change: impl FnOnce(&mut Traffic)) {

@@ -275,7 +275,7 @@ impl Postgres {
         rates_api::migrate::migrate(
             &address,
             None,
-            rates_api::migrate::migrations().unwrap(),
+            rates_api::migrations::migrations().unwrap(),
             &options(60),
         )
         .await

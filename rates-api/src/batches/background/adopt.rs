@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{PATIENCE, StepError};
+use super::step::{PATIENCE, StepError};
 use crate::batches::{store, tokens};
 use crate::database::Connections;
 use crate::report::chain;

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use super::{PATIENCE, StepError};
+use super::step::{PATIENCE, StepError};
 use crate::batches::store::StoreError;
 use crate::database::Connections;
 use crate::report::chain;

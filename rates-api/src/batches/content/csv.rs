@@ -2,8 +2,9 @@
 
 use csv_core::{ReadRecordResult, Reader};
 
+use super::malformed::{MAX_ROW_BYTES, Malformed};
 use super::quotes::Quotes;
-use super::{Field, MAX_ROW_BYTES, Malformed, Reason, Row, Rows};
+use super::row::{Field, Reason, Row, Rows};
 
 const FIELDS: usize = Field::NAMED.len();
 /// Field ends that are kept of a record: one more than there should be tells that there are too many.

@@ -5,8 +5,8 @@
 
 use serde::Deserialize;
 
-use super::row::read_json;
-use super::{MAX_ROW_BYTES, Malformed, Rows};
+use super::malformed::{MAX_ROW_BYTES, Malformed};
+use super::row::{Rows, read_json};
 
 /// What may come before the array: enough for `{"prices":`, escapes and white space.
 const MAX_PREFIX_BYTES: usize = 1024;

@@ -3,6 +3,7 @@
 mod csv;
 mod format;
 mod json;
+mod malformed;
 mod ndjson;
 mod price;
 mod quotes;
@@ -10,40 +11,13 @@ mod row;
 mod signature;
 
 pub use format::{Format, UnsupportedType};
+pub use malformed::Malformed;
 pub use price::price;
 pub use row::{Field, Reason, Row, Rows};
 
 use csv::Csv;
 use json::Json;
 use ndjson::Ndjson;
-
-/// The longest row, in bytes.
-pub const MAX_ROW_BYTES: usize = 16 * 1024;
-
-/// Content that cannot be divided into rows: where, and what would be accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Malformed {
-    /// The row, counted from 1, in which it was found; none before the first.
-    pub row: Option<u64>,
-    pub message: String,
-}
-
-impl Malformed {
-    fn new(row: Option<u64>, message: impl Into<String>) -> Self {
-        Self {
-            row,
-            message: message.into(),
-        }
-    }
-
-    fn too_long(row: u64) -> Self {
-        Self::new(
-            Some(row),
-            format!("row {row} is longer than {MAX_ROW_BYTES} bytes"),
-        )
-    }
-}
 
 /// Divides content into rows, whatever pieces it comes in.
 pub struct Content {

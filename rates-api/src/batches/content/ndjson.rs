@@ -1,7 +1,7 @@
 //! A JSON value a line. Empty lines are skipped, and the last line need not end.
 
-use super::row::read_json;
-use super::{MAX_ROW_BYTES, Malformed, Rows};
+use super::malformed::{MAX_ROW_BYTES, Malformed};
+use super::row::{Rows, read_json};
 
 #[derive(Default)]
 pub struct Ndjson {

@@ -1,7 +1,7 @@
 //! Where quotes stand in CSV. `csv-core` makes some sense of any text; RFC 4180 does not, and a price whose quotes are
 //! wrong may be half a price.
 
-use super::Malformed;
+use super::malformed::Malformed;
 
 /// Follows the quotes of a text that comes in pieces.
 #[derive(Debug, Default)]

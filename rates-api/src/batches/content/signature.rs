@@ -1,6 +1,6 @@
 //! The first bytes of content: a byte order mark is skipped, and what is no UTF-8 text is named.
 
-use super::Malformed;
+use super::malformed::Malformed;
 
 /// As many bytes tell all of what is looked for here.
 pub const BYTES: usize = 6;

@@ -8,7 +8,7 @@ use super::answer::BatchAnswer;
 use super::refusal::of_lookup;
 use crate::batches::Status;
 use crate::problem::{Problem, ProblemType};
-use crate::router::Service;
+use crate::service::Service;
 
 pub async fn get(
     State(service): State<Service>,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::answer::BatchAnswer;
 use super::refusal::of_lookup;
 use crate::problem::{FieldError, Problem, ProblemType};
-use crate::router::Service;
+use crate::service::Service;
 
 /// How many batches a page has, unless another number is asked for; and at most.
 const PAGE: i64 = 50;

@@ -10,7 +10,7 @@ use super::{answer, refusal};
 use crate::batches::content::Format;
 use crate::batches::{Incoming, key, tokens};
 use crate::problem::{FieldError, Problem, ProblemType};
-use crate::router::Service;
+use crate::service::Service;
 
 pub async fn post(
     State(service): State<Service>,

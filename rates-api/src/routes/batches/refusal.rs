@@ -10,7 +10,7 @@ use crate::batches::tokens::Unauthorized;
 use crate::batches::{LookupError, Refusal};
 use crate::problem::{Problem, ProblemType};
 use crate::report::chain;
-use crate::routes::{RETRY_AFTER, read_problem};
+use crate::routes::read_problem::{RETRY_AFTER, read_problem};
 
 const WRITTEN: &str = "Nothing was written.";
 

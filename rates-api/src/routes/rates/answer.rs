@@ -4,15 +4,7 @@ use axum::body::Bytes;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::arguments::Days;
-
-/// The prices of one day: their number and their sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayTotal {
-    pub day: Date,
-    pub total: i64,
-    pub count: i64,
-}
+use crate::rates::{DayTotal, Days};
 
 #[derive(Debug, Serialize, PartialEq)]
 pub struct Answer {
@@ -28,9 +20,6 @@ struct Rate {
     /// The mean; null where there are fewer than three prices.
     price: Option<f64>,
 }
-
-/// A day with fewer prices shows no mean: it would give single offers away.
-const ENOUGH: i64 = 3;
 
 impl Answer {
     /// Every day of the range with what is known of it; no days, no entries.
@@ -72,27 +61,6 @@ impl Answer {
     }
 }
 
-impl DayTotal {
-    /// Adds another total of the same day; false for one of another day.
-    fn add(&mut self, other: Self) -> bool {
-        let same = self.day == other.day;
-        if same {
-            self.total += other.total;
-            self.count += other.count;
-        }
-        same
-    }
-
-    /// The mean, rounded once, to the nearest double.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact below 2^53, which is four million prices of the largest size"
-    )]
-    fn mean(self) -> Option<f64> {
-        (self.count >= ENOUGH).then(|| self.total as f64 / self.count as f64)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,10 +71,7 @@ mod tests {
 
     #[test]
     fn every_day_is_there_newest_first_with_nulls_where_the_original_had_them() {
-        let days = Days {
-            first: date(1),
-            last: date(5),
-        };
+        let days = Days::between(date(1), date(5)).unwrap();
         let totals = vec![
             DayTotal {
                 day: date(2),
@@ -130,7 +95,7 @@ mod tests {
             },
         ];
 
-        let json = serde_json::to_string(&Answer::new(Some(days), totals)).unwrap();
+        let json = serde_json::to_string(&Answer::new(days, totals)).unwrap();
 
         assert_eq!(
             json,
@@ -146,17 +111,14 @@ mod tests {
 
     #[test]
     fn totals_of_the_same_day_are_one() {
-        let days = Days {
-            first: date(1),
-            last: date(1),
-        };
+        let days = Days::between(date(1), date(1)).unwrap();
         let part = |total, count| DayTotal {
             day: date(1),
             total,
             count,
         };
-        let json = serde_json::to_string(&Answer::new(Some(days), vec![part(5, 1), part(7, 2), part(8, 2)]))
-            .unwrap();
+        let json =
+            serde_json::to_string(&Answer::new(days, vec![part(5, 1), part(7, 2), part(8, 2)])).unwrap();
         assert_eq!(json, r#"{"rates":[{"count":5,"day":"2021-01-01","price":4.0}]}"#);
     }
 

@@ -4,49 +4,14 @@ use jiff::civil::Date;
 
 use crate::day;
 use crate::problem::{FieldError, Problem, ProblemType};
-
-/// The longest range, in days, both ends included.
-pub const MAX_DAYS: i32 = 3660;
+use crate::rates::{Days, MAX_DAYS, Pair, TooManyDays};
 
 /// A valid question: the pair, and the days from the last to the first.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Arguments {
-    pub origin: String,
-    pub destination: String,
+    pub pair: Pair,
     /// None for a reversed range: it has no days.
     pub days: Option<Days>,
-}
-
-/// A range of days that is not reversed and not too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Days {
-    pub first: Date,
-    pub last: Date,
-}
-
-impl Days {
-    /// The number of days.
-    pub fn count(self) -> usize {
-        usize::try_from(span(self.first, self.last)).unwrap_or(0)
-    }
-
-    /// Every day, the newest first.
-    pub fn newest_first(self) -> impl Iterator<Item = Date> {
-        let first = self.first;
-        std::iter::successors(Some(self.last), move |day| {
-            (*day > first).then(|| day.yesterday().ok()).flatten()
-        })
-    }
-}
-
-/// Days from the first to the last, both included.
-fn span(first: Date, last: Date) -> i32 {
-    last.duration_since(first)
-        .as_hours()
-        .checked_div(24)
-        .and_then(|days| i32::try_from(days).ok())
-        .unwrap_or(i32::MAX)
-        .saturating_add(1)
 }
 
 impl Arguments {
@@ -59,19 +24,15 @@ impl Arguments {
             values(query, ["date_from", "date_to", "orig_code", "dest_code"]);
         let first = parse_day("date_from", first.as_deref())?;
         let last = parse_day("date_to", last.as_deref())?;
-        let days = match span(first, last) {
-            ..=0 => None,
-            1..=MAX_DAYS => Some(Days { first, last }),
-            length => {
-                let message = format!("the range has {length} days; at most {MAX_DAYS} are answered at once");
-                return Err(invalid_dates("date_to", message));
-            }
-        };
-        Ok(Self {
+        let days = Days::between(first, last).map_err(|TooManyDays(length)| {
+            let message = format!("the range has {length} days; at most {MAX_DAYS} are answered at once");
+            invalid_dates("date_to", message)
+        })?;
+        let pair = Pair {
             origin: code("orig_code", origin)?,
             destination: code("dest_code", destination)?,
-            days,
-        })
+        };
+        Ok(Self { pair, days })
     }
 }
 
@@ -176,21 +137,6 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_days_is_that_of_the_days() {
-        for (first, last) in [
-            ("2020-02-28", "2020-03-01"),
-            ("2019-12-31", "2020-01-01"),
-            ("2015-06-01", "2021-06-01"),
-        ] {
-            let days = Days {
-                first: day::parse(first).unwrap(),
-                last: day::parse(last).unwrap(),
-            };
-            assert_eq!(days.count(), days.newest_first().count());
-        }
-    }
-
-    #[test]
     fn dates_are_checked_before_codes() {
         for query in [
             "",
@@ -222,7 +168,10 @@ mod tests {
         }
         let arguments = parse(&format!("{dates}&orig_code=%27;--+%C3%A4&dest_code=%FF")).unwrap();
         assert_eq!(
-            (arguments.origin.as_str(), arguments.destination.as_str()),
+            (
+                arguments.pair.origin.as_str(),
+                arguments.pair.destination.as_str()
+            ),
             ("';-- ä", "\u{fffd}")
         );
     }
@@ -232,7 +181,10 @@ mod tests {
         let query = "date_from=2021-01-02&date_from=x&date_to=2021-01-02&date_to=&a=b&a&=&orig_code=A&orig_code=&dest_code=B&dest_code=C";
         let arguments = parse(query).unwrap();
         assert_eq!(
-            (arguments.origin.as_str(), arguments.destination.as_str()),
+            (
+                arguments.pair.origin.as_str(),
+                arguments.pair.destination.as_str()
+            ),
             ("A", "B")
         );
         assert_eq!(
@@ -246,7 +198,10 @@ mod tests {
         let arguments =
             parse("%64ate_from=2021%2D01-01&date_to=2021-01-01&orig_code=%41+%2B&dest_code=%4").unwrap();
         assert_eq!(
-            (arguments.origin.as_str(), arguments.destination.as_str()),
+            (
+                arguments.pair.origin.as_str(),
+                arguments.pair.destination.as_str()
+            ),
             ("A +", "%4")
         );
         assert_eq!(

@@ -5,14 +5,14 @@ use axum::response::Response;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::answer::{Answer, DayTotal};
-use super::arguments::{Arguments, Days};
-use super::regions;
+use super::answer::Answer;
+use super::arguments::Arguments;
 use crate::problem::Problem;
-use crate::readers::{Position, ReadError, Statement};
+use crate::rates;
+use crate::readers::Position;
 use crate::representation::{JSON, Representation};
-use crate::router::Service;
-use crate::routes::read_problem;
+use crate::routes::read_problem::read_problem;
+use crate::service::Service;
 
 pub async fn get(
     State(service): State<Service>,
@@ -30,7 +30,7 @@ pub async fn get(
     let make = async |position: Option<&Position>| {
         let arguments = arguments.map_or_else(|| Arguments::parse(&query), Ok)?;
         let totals = match arguments.days {
-            Some(days) => totals(&service, &arguments, days, position, deadline)
+            Some(days) => rates::totals(&service.readers, &arguments.pair, days, position, deadline)
                 .await
                 .map_err(|error| read_problem(&error))?,
             None => Vec::new(),
@@ -40,31 +40,4 @@ pub async fn get(
     };
     let answer = service.answers.get(&query, deadline, make).await?;
     Ok(answer.answer_to(&headers))
-}
-
-async fn totals(
-    service: &Service,
-    arguments: &Arguments,
-    days: Days,
-    position: Option<&Position>,
-    deadline: Instant,
-) -> Result<Vec<DayTotal>, ReadError> {
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-        [&arguments.origin, &arguments.destination, &days.first, &days.last];
-    let readers = &service.readers;
-    let mut rows = readers
-        .query(Statement::Rates, &parameters, position, deadline)
-        .await?;
-    if rows.is_empty() {
-        // No prices under these codes: they may be regions.
-        rows = regions::totals(readers, arguments, days, position, deadline).await?;
-    }
-    Ok(rows
-        .iter()
-        .map(|row| DayTotal {
-            day: row.get(0),
-            total: row.get(1),
-            count: row.get(2),
-        })
-        .collect())
 }

@@ -26,7 +26,7 @@ use host::workspace;
 /// What the original service asked its database.
 const ORIGINAL: &str = include_str!("sql/original.sql");
 /// What this one asks, in the clone.
-const OWN: &str = "rates-api/src/routes/rates/days.sql";
+const OWN: &str = "rates-api/src/rates/days.sql";
 
 const INDEX: &str = "CREATE INDEX prices_by_pair_and_day ON prices (orig_code, dest_code, day)";
 

@@ -60,7 +60,7 @@ impl Requests {
         }))
     }
 
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "http_requests",
             "Requests that were answered, by the route's template",

@@ -1,0 +1,43 @@
+//! The state that every handler has.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::answers::Answers;
+use crate::batches::{BatchSettings, Lookup, Receiver};
+use crate::counters::Requests;
+use crate::readers::Readers;
+use crate::readiness::Readiness;
+use crate::server::Drain;
+
+/// What handlers work with. Every request has a clone, so it is one reference.
+#[derive(Clone)]
+pub struct Service(Arc<Parts>);
+
+pub struct Parts {
+    pub readers: Arc<Readers>,
+    pub answers: Arc<Answers>,
+    pub batches: Receiver,
+    pub lookup: Arc<Lookup>,
+    pub batch_settings: Arc<BatchSettings>,
+    pub readiness: Arc<Readiness>,
+    pub request_timeout: Duration,
+    pub drain: Drain,
+    pub requests: Requests,
+}
+
+impl Service {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Service {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
