@@ -121,6 +121,14 @@ pub fn simulated() -> Result<Simulated> {
     })
 }
 
+/// `go vet` of the programs that are written here, with the flags of their build, whose results it uses.
+pub fn vet() -> Result<()> {
+    for module in [CLUSTER, SIMULATED] {
+        command::run(go(&workspace::root().join(module.sources)).args(["vet", "-trimpath", "./..."]))?;
+    }
+    Ok(())
+}
+
 impl Module {
     /// The folder of its programs.
     fn built(&self) -> Result<PathBuf> {

@@ -35,7 +35,7 @@ pub const PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
-pub use binaries::{KubeBinaries, Simulated, binaries, helm, simulated};
+pub use binaries::{KubeBinaries, Simulated, binaries, helm, simulated, vet};
 pub use down::{crash, down, down_if_there, purge, supervisor_of};
 pub use leaks::Snapshot;
 pub use network::MAX_NODES;

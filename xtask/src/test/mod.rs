@@ -8,6 +8,7 @@ mod lifecycle;
 mod parts;
 mod programs;
 mod scratch;
+mod scripts;
 mod tally;
 mod whole;
 
@@ -53,6 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => all(&mut tally, filter, arguments.keep)?,
         Some(Layer::Checks) => {
             checks::sources(&mut tally);
+            scripts::check(&mut tally);
             checks::generated_files(&mut tally);
             checks::lints(&mut tally);
         }
@@ -84,6 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// compiling the tests of the parts, is done beside them, with what processor time they leave.
 fn all(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
     checks::sources(tally);
+    scripts::check(tally);
     checks::generated_files(tally);
     install::compile()?;
     let program = whole::compile()?;
