@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the image takes from Debian: PostgreSQL's server and client tools of one major version,
-# Patroni, and tini. Then drops what they pull in and never run. Does nothing where it has run before,
+# and Patroni. Then drops what they pull in and never run. Does nothing where it has run before,
 # so a base image that has the packages already is taken as it is.
 # Usage: packages.sh MAJOR
 set -eu
@@ -16,7 +16,7 @@ mkdir -p /etc/postgresql-common /usr/local/share/rates
 echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
 
 apt-get update -q
-apt-get install -qy --no-install-recommends "postgresql-$major" tini ca-certificates \
+apt-get install -qy --no-install-recommends "postgresql-$major" ca-certificates \
   python3 python3-click python3-dateutil python3-prettytable python3-psutil python3-psycopg2 \
   python3-urllib3 python3-yaml
 

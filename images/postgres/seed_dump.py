@@ -51,16 +51,20 @@ HEAD = re.compile(
 ADVICE = (
     (
         "backslash commands are restricted|unrestrict: wrong key|invalid command \\\\",
-        "a dump may hold SQL and the data of COPY, and no command of psql but \\restrict and \\unrestrict as pg_dump writes them:"
-        " take `pg_dump --no-owner --no-privileges`, without --create, and not pg_dumpall",
+        (
+            "a dump may hold SQL and the data of COPY, and no command of psql but \\restrict and \\unrestrict as pg_dump writes them:"
+            " take `pg_dump --no-owner --no-privileges`, without --create, and not pg_dumpall"
+        ),
     ),
     (
         "permission denied to (create|drop) database|must be owner of database",
         "a dump is of one database, without CREATE DATABASE: take pg_dump without --create, and not pg_dumpall",
     ),
     (
-        'role "[^"]*" does not exist|must be (a )?member of role|must be able to SET ROLE|permission denied to set '
-        "(role|session)|permission denied to (create|alter|drop) role",
+        (
+            'role "[^"]*" does not exist|must be (a )?member of role|must be able to SET ROLE|permission denied to set '
+            "(role|session)|permission denied to (create|alter|drop) role"
+        ),
         "owners and rights are the environment's own: take `pg_dump --no-owner --no-privileges`",
     ),
     ("must be owner of (extension|schema)", "take `pg_dump --no-comments --no-owner`, and no --clean"),
@@ -71,6 +75,7 @@ ADVICE = (
     ('schema "public" already exists', "take the tables alone: `pg_dump --table='public.*'`"),
     ("unrecognized configuration parameter", "take the pg_dump of the server's version or of an earlier one"),
 )
+
 
 class Unusable(Exception):
     """What cannot be loaded, in words for the person who wrote the seed."""
@@ -86,7 +91,7 @@ class Dump:
 
     def chunks(self):
         try:
-            file = open(self.path, "rb")
+            file = open(self.path, "rb")  # noqa: SIM115, closed below
         except OSError as error:
             raise Unusable("the dump cannot be read: {}".format(error)) from error
         with file:

@@ -54,7 +54,7 @@ impl Fresh {
 pub const SUPERUSER_PASSWORD: &str = "superuser-password";
 pub const REPLICATION_PASSWORD: &str = "replication-password";
 pub const PATRONI_PASSWORD: &str = "patroni-password";
-/// What the Secret of the Jobs' login holds, for the keeper of the roles.
+/// What the Secret of the Jobs' login holds, for the role manager.
 pub const MIGRATOR_PASSWORD: &str = "migrator-password";
 /// The login of the Jobs, which make and change tables.
 pub const MIGRATOR: &str = "rates_migrator";
@@ -64,7 +64,7 @@ pub const NEXT_PASSWORD: &str = "next-password";
 pub const NEXT_ID: &str = "next-id";
 /// What the last rotation was asked for by.
 pub const ROTATION: &str = "rotation";
-/// While no password is rotated: the login that is out of use. The keeper of the roles shuts it.
+/// While no password is rotated: the login that is out of use. The role manager shuts it.
 pub const RETIRED_USERNAME: &str = "retired-username";
 /// An annotation of the application's Secret and of the API's pods: the id of the login.
 pub const LOGIN: &str = "rates.internal/login";

@@ -1,5 +1,5 @@
-//! What database pods say of themselves in their annotations: Patroni its state, the keeper of the
-//! roles which login it made to work.
+//! What database pods say of themselves in their annotations: Patroni its state, the role manager
+//! which login it made to work.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ pub const PARAMETERS: &str = "rates.internal/parameters";
 pub const NEXT_LOGIN: &str = "rates.internal/next-login";
 /// Of a database pod: the Jobs' own login, where it works.
 pub const MIGRATOR: &str = "rates.internal/migrator";
+/// Of a database pod whose server does not start: why, in the server's words.
+pub const START_FAILURE: &str = "rates.internal/start-failure";
 /// Of a database pod of an image that the operator does not know: the server's version.
 pub const VERSION: &str = "rates.internal/postgres-version";
 
@@ -52,15 +54,24 @@ pub fn pending_restart(pod: &Pod) -> BTreeMap<String, String> {
 /// What of a pod's annotations is a reason to look at its environment; Patroni writes there every
 /// few seconds.
 #[must_use]
-pub fn said(pod: &Pod) -> (BTreeMap<String, String>, [Option<String>; 3]) {
+pub fn said(pod: &Pod) -> (BTreeMap<String, String>, [Option<String>; 4]) {
     let told = |name| pod.annotations().get(name).cloned();
-    (pending_restart(pod), [NEXT_LOGIN, MIGRATOR, VERSION].map(told))
+    (
+        pending_restart(pod),
+        [NEXT_LOGIN, MIGRATOR, VERSION, START_FAILURE].map(told),
+    )
 }
 
-/// Whether the keeper of the roles made the Jobs' own login work.
+/// Whether the role manager made the Jobs' own login work.
 #[must_use]
 pub fn knows_migrator(pod: &Pod) -> bool {
     pod.annotations().contains_key(MIGRATOR)
+}
+
+/// Why a pod's server does not start, in its own words.
+#[must_use]
+pub fn start_failure(pod: &Pod) -> Option<&str> {
+    pod.annotations().get(START_FAILURE).map(String::as_str)
 }
 
 /// The version that a pod's server told, where it is one.

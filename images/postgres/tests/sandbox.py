@@ -5,18 +5,20 @@ Run as root inside a network namespace of its own (`run` sees to that), so that 
 loopback addresses for itself and nothing reaches the machine.
 """
 
-import base64
 import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
 from pathlib import Path
 
+# Long beside the 2 s of an idle machine, for one that is busy with other things.
+READY_SECONDS = 60
 NAMESPACE = "default"
 TOKEN = "database-pod"
 ROLES_ENVIRONMENT = {
@@ -38,6 +40,10 @@ def wait_until(condition, seconds, what):
         if time.monotonic() > deadline:
             raise AssertionError("after {} s still not: {}".format(seconds, what))
         time.sleep(min(max((time.monotonic() - started) / 20, 0.02), 0.25))
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 def run(*command, **options):
@@ -134,10 +140,10 @@ class Kubernetes:
                 *["--certificate-authority={}".format(self.folder / "pki/server.crt"), "-n", NAMESPACE],
                 *arguments,
             ],
+            check=False,
             input=stdin,
             text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
         )
         if check and done.returncode:
             raise AssertionError("kubectl {}: {}".format(" ".join(arguments), done.stderr))
@@ -201,6 +207,30 @@ class Image:
                 unpack.stdin.close()
                 if unpack.wait():
                     raise AssertionError("cannot unpack {}".format(archive))
+        (self.root / "tmp").chmod(0o1777)
+
+    def run(self, *command):
+        """Runs a program in the image's root, as its user. What is mounted there is mounted for that program alone,
+        and gone with it: nothing that is removed later leads out of the folder."""
+        script = [
+            "set -e",
+            "root={}".format(self.root),
+            "mount -t tmpfs none $root/dev",
+            "for d in null zero random urandom; do touch $root/dev/$d; mount --bind /dev/$d $root/dev/$d; done",
+            "mkdir -m 1777 $root/dev/shm; mount -t proc none $root/proc",
+            'exec /usr/sbin/chroot --userspec=999:999 $root "$@"',
+        ]
+        path = next(entry for entry in self.config["Env"] if entry.startswith("PATH=")).split("=", 1)[1]
+        return subprocess.run(
+            ["unshare", "--mount", "sh", "-c", "\n".join(script), "sh", *command],
+            env={"PATH": path + ":/usr/sbin:/sbin", "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+        )
 
 
 class Container:
@@ -228,8 +258,8 @@ class Container:
             "mount -t tmpfs -o size=64m,mode=1777 none $root/dev/shm",
             "mount -t proc none $root/proc",
             "mount -o remount,bind,ro $root",
-            "exec /usr/sbin/chroot $root /usr/bin/setpriv --no-new-privs --bounding-set=-all --inh-caps=-all"
-            ' --reuid=999 --regid=999 --clear-groups "$@"',
+            "exec /usr/sbin/chroot $root /usr/bin/setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \\",
+            '  --reuid=999 --regid=999 --clear-groups "$@"',
         ]
         values = dict(entry.split("=", 1) for entry in pod.image.config["Env"])
         values.update(environment)
@@ -363,6 +393,7 @@ class Pod:
         """Both readiness probes."""
         answer = subprocess.run(
             ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:8008/readiness"],
+            check=False,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -376,8 +407,8 @@ class Pod:
              *["-h", "127.0.0.1", "-U", user or self.login["username"], "-d", database, "-v", "ON_ERROR_STOP=1"],
              *[part for statement in sql.split("; ") for part in ("-c", statement)]],
             env={"PGPASSWORD": password or self.login["password"], "PGCONNECT_TIMEOUT": "5"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            check=False,
+            capture_output=True,
             text=True,
         )
         if check and done.returncode:

@@ -1,4 +1,6 @@
-"""Which addresses a dump may be fetched from, and what fetching does with a server of its own."""
+"""Which addresses a dump may be fetched from, and what fetching does with a server of its own.
+
+The database pod's tests (test_pod.py) run this file in each image, with the image's Python. It also runs by itself."""
 
 import contextlib
 import hashlib
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import unittest
 from pathlib import Path
 from unittest import mock
 
@@ -78,9 +81,7 @@ def a_server(folder):
         server.server_close()
 
 
-class FetchTests:
-    """Mixed into the tests of an image; needs nothing of it."""
-
+class FetchTests(unittest.TestCase):
     def test_only_public_addresses_are_connected_to(self):
         for address in ("93.184.216.34", "8.8.8.8", "2606:4700::1111", "2a00:1450:4001::1"):
             self.assertIsNone(seed_fetch.refusal(address), address)
@@ -165,3 +166,7 @@ class FetchTests:
 
     def test_a_query_is_not_shown(self):
         self.assertEqual(seed_fetch.shown("https://a.example/x?signature=secret#y"), "https://a.example/x?…")
+
+
+if __name__ == "__main__":
+    unittest.main()

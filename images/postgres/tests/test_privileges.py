@@ -2,9 +2,8 @@
 
 import threading
 
-from sandbox import wait_until
+from sandbox import READY_SECONDS, wait_until
 
-READY_SECONDS = 60
 ADMIN = {"superuser-password": "super-1", "replication-password": "replica-1", "patroni-password": "patroni-1"}
 TABLES = (
     "CREATE TABLE public.ports (code text PRIMARY KEY); "
@@ -113,12 +112,14 @@ class PrivilegeTests:
         serving = threading.Thread(target=serve)
         serving.start()
         try:
+            slow = self.background(pod, "SELECT pg_sleep(3)")
             # The operator of the next release adds a key.
             pod.write_secret("admin", **ADMIN, **{"migrator-password": "migrator-1"})
             told = lambda: self.annotation("rates.internal/migrator") == "rates_migrator"
             wait_until(told, READY_SECONDS, "the operator is told of the Jobs' login")
             member = "SELECT pg_has_role('rates_a', 'rates_owner', 'MEMBER')"
             wait_until(lambda: self.superuser(pod, member) == "f", READY_SECONDS, "the login is no owner any more")
+            self.assertIsNotNone(slow.poll(), "a statement from before the grants has ended")
             for statement in REFUSED:
                 self.not_allowed(pod, statement, "rates")
             pod.own("CREATE TABLE rates_internal.later (n int)", database="rates")

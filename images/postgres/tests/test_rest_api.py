@@ -5,10 +5,9 @@ import json
 import urllib.error
 import urllib.request
 
-from sandbox import wait_until
+from sandbox import READY_SECONDS, wait_until
 
 PATRONI = "http://127.0.0.1:8008/"
-READY_SECONDS = 60
 # All that Patroni's REST API changes by, and what its members say to each other.
 CHANGES = [
     ("PATCH", "config"),

@@ -3,9 +3,8 @@ of the database pod's tests (test_pod.py)."""
 
 import subprocess
 
-from sandbox import wait_until
+from sandbox import READY_SECONDS, wait_until
 
-READY_SECONDS = 60
 ADMIN = {"superuser-password": "super-1", "replication-password": "replica-1", "patroni-password": "patroni-1"}
 
 

@@ -24,12 +24,11 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from dumps import HEAD, PRIMARY_KEY, TABLES
 from sandbox import Image, Kubernetes, Pod, wait_until
-from test_seed import HEAD, TABLES
 
 ROOT = Path(__file__).resolve().parents[3]
 READY_SECONDS = int(os.environ.get("RATES_TRIAL_SECONDS", "60"))
-KEY = "ALTER TABLE ONLY public.ports ADD CONSTRAINT ports_pkey PRIMARY KEY (code);\n"
 GROUP = 24
 # The program refuses settings that it does not know, and these tests' own begin as its settings do.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("RATES_")}
@@ -56,7 +55,7 @@ TEXTS = {
 def denied():
     """Names and beginnings that the definition refuses."""
     text = (ROOT / "operator/src/crd/parameters.rs").read_text()
-    return [name for names in re.findall(r"names: &\[(.*?)\]", text, re.S) for name in re.findall(r'"([^"]+)"', names)]
+    return [name for names in re.findall(r"names: &\[(.*?)\]", text, re.DOTALL) for name in re.findall(r'"([^"]+)"', names)]
 
 
 def is_denied(name, patterns):
@@ -73,28 +72,7 @@ class Trials:
         self.kubernetes.start()
         self.image = Image(archive, folder / "root")
         self.count = 0
-        (self.image.root / "tmp").chmod(0o1777)
-        self.inside("initdb", "--pgdata=/tmp/try", "--username=postgres", "--no-sync")
-
-    def inside(self, *command):
-        """Runs a program in the image's root, as its user. What is mounted there is mounted for that program alone,
-        and gone with it: nothing that is removed later leads out of the folder."""
-        root = self.image.root
-        script = [
-            "set -e",
-            "mount -t tmpfs none {}/dev".format(root),
-            "for d in null zero random urandom; do touch {0}/dev/$d; mount --bind /dev/$d {0}/dev/$d; done".format(root),
-            "mkdir -m 1777 {0}/dev/shm; mount -t proc none {0}/proc".format(root),
-            'exec /usr/sbin/chroot --userspec=999:999 {} "$@"'.format(root),
-        ]
-        path = next(entry for entry in self.image.config["Env"] if entry.startswith("PATH=")).split("=", 1)[1]
-        return subprocess.run(
-            ["unshare", "--mount", "sh", "-c", "\n".join(script), "sh", *command],
-            env={"PATH": path + ":/usr/sbin:/sbin", "LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ).returncode
+        self.image.run("initdb", "--pgdata=/tmp/try", "--username=postgres", "--no-sync")
 
     def starts(self, parameters):
         """Whether a server of its own starts; sooner asked than a whole pod."""
@@ -104,8 +82,8 @@ class Trials:
         (self.image.root / "tmp/try/postgresql.auto.conf").write_text("shared_buffers = 32MB\n" + settings)
         options = "-c listen_addresses= -c unix_socket_directories=/tmp"
         control = ["pg_ctl", "--pgdata=/tmp/try", "--silent", "--log=/tmp/try.log"]
-        started = self.inside(*control, "--wait", "--timeout=20", "--options=" + options, "start") == 0
-        self.inside(*control, "--wait", "--mode=immediate", "stop")
+        started = self.image.run(*control, "--wait", "--timeout=20", "--options=" + options, "start").returncode == 0
+        self.image.run(*control, "--wait", "--mode=immediate", "stop")
         return started
 
     def unstartable(self, pairs):
@@ -168,13 +146,15 @@ class Trials:
         shutil.rmtree(pod.folder, ignore_errors=True)
         self.kubernetes.remove_environment()
 
-    def api(self, pod, *arguments):
+    def job(self, pod, *arguments):
+        """A Job's command, with the Jobs' login."""
         done = subprocess.run(
-            [self.program, *arguments, "--database-uri-file", str(pod.secrets / "app/uri"), "--deadline-seconds=40"],
+            [self.program, *arguments, "--database-uri-file", str(pod.secrets / "migrator/uri"), "--deadline-seconds=40"],
             env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            check=False,
         )
         if done.returncode:
             raise AssertionError("{}: {}".format(arguments[0], done.stdout[-700:]))
@@ -182,22 +162,23 @@ class Trials:
     def serve(self, pod):
         digests = pod.folder / "digests"
         digests.write_text(hashlib.sha256(b"token-of-the-trial").hexdigest())
-        log = open(pod.folder / "serve.log", "w")
-        service = subprocess.Popen(
-            [self.program, "serve", "--listen=127.0.0.1:8080", "--metrics-listen=off", "--drain-seconds=1"]
-            + ["--database-uri-file", str(pod.secrets / "app/uri"), "--ingest-token-digests-file", str(digests)],
-            env=ENVIRONMENT,
-            stdout=log,
-            stderr=log,
-        )
+        with open(pod.folder / "serve.log", "w") as log:
+            service = subprocess.Popen(
+                [self.program, "serve", "--listen=127.0.0.1:8080", "--metrics-listen=off", "--drain-seconds=1"]
+                + ["--database-uri-file", str(pod.secrets / "app/uri"), "--ingest-token-digests-file", str(digests)],
+                env=ENVIRONMENT,
+                stdout=log,
+                stderr=log,
+            )
         try:
             curl = ["curl", "-s", "--max-time", "20", "http://127.0.0.1:8080"]
-            get = lambda path: subprocess.run([*curl[:-1], curl[-1] + path], stdout=subprocess.PIPE, text=True).stdout
+            asked = lambda command: subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
+            get = lambda path: asked([*curl[:-1], curl[-1] + path])
             read = "/rates?date_from=2021-01-01&date_to=2021-01-01&orig_code=AAAAA&dest_code=BBBBB"
             wait_until(lambda: '"count":3' in get(read), 30, "a read: " + get(read))
             row = "orig_code,dest_code,day,price\nAAAAA,BBBBB,2021-01-01,1100\n"
             post = [*curl[:-1], "-H", "Content-Type: text/csv", "-H", "Authorization: Bearer token-of-the-trial"]
-            answer = subprocess.run([*post, "--data-binary", row, curl[-1] + "/batches"], stdout=subprocess.PIPE, text=True).stdout
+            answer = asked([*post, "--data-binary", row, curl[-1] + "/batches"])
             if '"applied"' not in answer:
                 raise AssertionError("a batch: " + answer)
             wait_until(lambda: '"count":4' in get(read), 30, "a read of the batch")
@@ -216,11 +197,11 @@ class Trials:
         try:
             pod = self.pod(parameters)
             uid = str(uuid.uuid4())
-            status, message = pod.loaded(pod.load(uid, gzip.compress((HEAD + TABLES + KEY).encode())), 90)
+            status, message = pod.loaded(pod.load(uid, gzip.compress((HEAD + TABLES + PRIMARY_KEY).encode())), 90)
             if status:
                 raise AssertionError("load: " + message)
-            self.api(pod, "publish", "--attempt", uid, "--termination-log=/dev/null")
-            self.api(pod, "migrate", "--termination-log=/dev/null")
+            self.job(pod, "publish", "--attempt", uid, "--termination-log=/dev/null")
+            self.job(pod, "migrate", "--termination-log=/dev/null")
             self.serve(pod)
         except (AssertionError, subprocess.TimeoutExpired) as error:
             return str(error)

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use kube::ResourceExt;
 
 use super::{all_containers, containers, unscheduled, unscheduled_condition};
+use crate::patroni;
 
 /// A container that ran for longer before it ended is not in a loop; the kubelet thinks so too.
 const SOUND_SECONDS: i64 = 600;
@@ -30,13 +31,14 @@ pub struct Trouble {
 }
 
 /// The reasons that trouble may have.
-pub const REASONS: [&str; 8] = [
+pub const REASONS: [&str; 9] = [
     "PodRefused",
     "ImagePullFailed",
     "ContainerNotStarted",
     "CrashLoop",
     "OutOfMemory",
     "DiskFull",
+    "StartFailed",
     "Unschedulable",
     "NotReady",
 ];
@@ -47,6 +49,19 @@ pub fn refused(kind: &str, name: &str, why: &str) -> Trouble {
         reason: "PodRefused",
         message: format!("{kind} {name} gets no pod: {why}"),
     }
+}
+
+/// That a pod's server does not start, in its own words.
+pub fn of_server(pod: &Pod) -> Option<Trouble> {
+    let why = patroni::start_failure(pod)?;
+    Some(Trouble {
+        reason: if why.contains(FULL) {
+            "DiskFull"
+        } else {
+            "StartFailed"
+        },
+        message: format!("PostgreSQL does not start in {}: {why}", pod.name_any()),
+    })
 }
 
 /// What is wrong with a pod's containers.

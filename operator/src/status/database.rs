@@ -70,6 +70,8 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
     };
     if !containers.iter().any(|container| pods::is_running(container)) {
         Said::no("Starting", format!("starting the containers of {name}"))
+    } else if let Some(trouble) = trouble::of_server(pod) {
+        trouble.into()
     } else if !started("postgres") {
         Said::no("Starting", format!("PostgreSQL is starting in {name}"))
     } else if !started("roles") {

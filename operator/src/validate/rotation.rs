@@ -1,10 +1,10 @@
 //! The change of the application's password without a failed request: through the other login.
 //!
 //! Each step is read from the Secrets and the pods, so that a restart of the operator at any moment
-//! changes nothing. First the admin Secret gets the next login, and the keeper of the roles makes it
+//! changes nothing. First the admin Secret gets the next login, and the role manager makes it
 //! work beside the one in use. When its pod says so, the application's Secret is switched, and the
 //! API's pods are replaced. When none is left that was made before, the admin Secret names the login
-//! that is out of use, and the keeper shuts it.
+//! that is out of use, and the role manager shuts it.
 //!
 //! A Secret that was deleted is the answer to a leak: it ends a rotation at once, so that no password
 //! from before is one of those that are kept.
@@ -111,7 +111,7 @@ fn next_of(admin: Option<&Secret>) -> Option<Next> {
     })
 }
 
-/// Whether the keeper of the roles says that the login works.
+/// Whether the role manager says that the login works.
 fn works(observed: &Observed, id: &str) -> bool {
     super::primary(observed)
         .is_some_and(|pod| pod.annotations().get(NEXT_LOGIN).is_some_and(|told| told == id))

@@ -107,8 +107,7 @@ async fn an_admin_secret_is_made_anew_with_other_passwords_and_begins_no_rotatio
 }
 
 #[tokio::test]
-async fn a_secret_of_the_jobs_login_is_made_anew_with_another_password_that_the_keeper_of_the_roles_has_too()
-{
+async fn a_secret_of_the_jobs_login_is_made_anew_with_another_password_that_the_role_manager_has_too() {
     let Some(stage) = ready("revoking-migrator").await else {
         return;
     };

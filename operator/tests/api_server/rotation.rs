@@ -58,7 +58,7 @@ pub async fn until_switched(stage: &Stage) -> (Value, Value) {
             .starts_with("preparing the login")
     );
 
-    // The keeper of the roles tells.
+    // The role manager tells.
     annotate::<Pod>(
         stage,
         "harbour-postgres-0",

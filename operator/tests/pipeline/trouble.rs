@@ -12,6 +12,11 @@ use crate::fixture;
 
 /// The status with one pod of a component, whose container is as given.
 fn with(component: &str, container: &Value) -> RatesEnvironmentStatus {
+    of(&observed_with(component, container, &json!({})))
+}
+
+/// What is observed then; the pod has annotations.
+fn observed_with(component: &str, container: &Value, annotations: &Value) -> Observed {
     let mut observed = fixture::observed(include_str!("fixtures/running.yaml"));
     let name = if component == "postgres" {
         observed.identity.postgres_pod(0)
@@ -25,11 +30,11 @@ fn with(component: &str, container: &Value) -> RatesEnvironmentStatus {
         .extend(container.as_object().unwrap().clone());
     let labels = json!({"app.kubernetes.io/component": component});
     let pod = json!({
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": name, "labels": labels, "annotations": annotations},
         "status": {"phase": "Running", "containerStatuses": [state]},
     });
     observed.pods.push(serde_json::from_value::<Pod>(pod).unwrap());
-    of(&observed)
+    observed
 }
 
 fn of(observed: &Observed) -> RatesEnvironmentStatus {
@@ -153,6 +158,23 @@ fn a_container_that_ran_out_of_memory_or_disk_says_so() {
     let (_, reason, message) = said(&status, "DatabaseReady");
     assert_eq!(reason, "DiskFull");
     assert!(message.ends_with("No space left on device"), "{message}");
+}
+
+#[test]
+fn a_server_that_does_not_start_is_named_with_its_words() {
+    let running = json!({"state": {"running": {"startedAt": "2031-03-04T05:06:05Z"}}});
+    let words = "could not map anonymous shared memory: Cannot allocate memory";
+    let told = json!({"rates.internal/start-failure": words});
+    let status = of(&observed_with("postgres", &running, &told));
+    let message = format!("PostgreSQL does not start in lighthouse-postgres-0: {words}");
+    assert_eq!(
+        said(&status, "DatabaseReady"),
+        ("False", "StartFailed", message.as_str())
+    );
+    assert_eq!(said(&status, "Ready").1, "StartFailed");
+    assert_eq!(status.phase, Some(Phase::Degraded));
+    let status = with("postgres", &running);
+    assert_eq!(said(&status, "DatabaseReady").1, "Starting");
 }
 
 #[test]

@@ -105,7 +105,9 @@ impl Recipe {
                     program("rates-postgres-lower"),
                     program("rates-postgres-report"),
                     program("rates-postgres-roles"),
+                    program("rates-postgres-server"),
                     program("rates-seed-load"),
+                    program("rates-supervise"),
                     file("password.sql"),
                     file("patroni.yml"),
                     file("privileged.sql"),
@@ -116,6 +118,7 @@ impl Recipe {
                     file("seed_fetch.py"),
                     file("session-options"),
                     file("sessions.sql"),
+                    file("start-failure.awk"),
                     part("server.tar", server, false),
                 ],
             )

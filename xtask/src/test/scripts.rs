@@ -32,8 +32,8 @@ fn shellcheck() -> Result<Outcome> {
     ensure!(!scripts.is_empty(), "no shell script was found");
     passed(
         Command::new("shellcheck")
-            // Single quotes are meant.
-            .arg("--exclude=SC2016")
+            // `packages.sh` reads the release of the system that it runs on. Single quotes are meant.
+            .args(["--external-sources", "--exclude=SC2016"])
             .args(scripts)
             .current_dir(workspace::root()),
     )

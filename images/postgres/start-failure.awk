@@ -1,0 +1,33 @@
+# Passes what a server says on, and at its end writes into `file` why it ended: its last FATAL or PANIC with what is said to
+# that. Of sessions it says so, too: that it is starting, or shuts down.
+{
+    print
+    fflush()
+}
+
+/(FATAL|PANIC):  / && !/the database system is/ {
+    reason = said()
+    # The lines before name the parameter.
+    if (reason ~ /contains errors$/)
+        reason = before "; " reason
+}
+
+/ (DETAIL|HINT):  / && reason != "" {
+    reason = reason "; " said()
+}
+
+{
+    before = said()
+}
+
+END {
+    if (reason != "")
+        print substr(reason, 1, 1000) >file
+}
+
+# The line without what stands before its words.
+function said(    words) {
+    words = $0
+    sub(/^.*(LOG|FATAL|PANIC|DETAIL|HINT):  /, "", words)
+    return words
+}
