@@ -1,5 +1,5 @@
 //! An operator that is killed at any write of a change to an environment that runs: a new image, one
-//! that is taken back, a suspension and its end, and a new token.
+//! that is taken back, a suspension and its end, a new token, and a new password.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -8,6 +8,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use rates_operator::crd::RatesEnvironment;
 use serde_json::{Value, json};
 
+use crate::rotation::{annotate, ask, secret};
 use crate::server;
 use crate::stage::{NAME, Stage};
 
@@ -228,6 +229,81 @@ async fn a_new_token_is_published_once_whatever_write_kills_the_operator() {
         rotations,
         "one new token for each rotation: {tokens:?}"
     );
+}
+
+/// Plays the role manager, which says that the next login works, and the API's pod, which uses the template's login.
+async fn logins_change(stage: &Stage) {
+    let admin = secret(stage, "harbour-postgres-admin").await;
+    if let Some(next) = admin["next-id"].as_str() {
+        annotate::<Pod>(stage, "harbour-postgres-0", "rates.internal/next-login", next).await;
+    }
+    let login = stage.field(
+        "deployment/harbour-api",
+        r"{.spec.template.metadata.annotations.rates\.internal/login}",
+    );
+    let name = format!("harbour-api-{login}");
+    if !login.is_empty() && !stage.exists::<Pod>(&name).await {
+        stage.api_pod(&name).await;
+        annotate::<Pod>(stage, &name, "rates.internal/login", &login).await;
+        let now = DeleteParams::default().grace_period(0);
+        for pod in stage.names::<Pod>().await {
+            if pod.starts_with("harbour-api-") && pod != name {
+                stage.api::<Pod>().delete(&pod, &now).await.unwrap();
+            }
+        }
+    }
+    others_work(stage).await;
+}
+
+#[tokio::test]
+async fn a_password_is_changed_once_whatever_write_kills_the_operator() {
+    let Some(server) = server::shared() else { return };
+    let mut stage = Stage::new(server, "killed-password").await;
+    stage
+        .until_ready(&json!({"database": {"seed": {"bundled": {}}}}))
+        .await;
+    stage.api_pod("harbour-api-old").await;
+    let logins = std::cell::RefCell::new(vec![secret(&stage, "harbour-postgres").await]);
+    let rotation = async |stage: &Stage| secret(stage, "harbour-postgres-admin").await["rotation"].clone();
+    let rotations = std::cell::RefCell::new(Vec::new());
+    Box::pin(kill_at_every_write(
+        &mut stage,
+        async |stage, number| {
+            let before = rotation(stage).await;
+            rotations.borrow_mut().push(before);
+            ask(stage, &format!("number-{number}")).await;
+        },
+        async |stage| {
+            logins_change(stage).await;
+            let now = secret(stage, "harbour-postgres").await;
+            let mut logins = logins.borrow_mut();
+            if logins.last() != Some(&now) {
+                logins.push(now);
+            }
+        },
+        async |stage, _| {
+            let admin = secret(stage, "harbour-postgres-admin").await;
+            let app = secret(stage, "harbour-postgres").await;
+            rotations.borrow().last() != Some(&admin["rotation"])
+                && admin.get("next-password").is_none()
+                && admin["retired-username"] != app["username"]
+                && stage
+                    .field("renv/harbour", "{.status.database.rotation}")
+                    .is_empty()
+                && phase(stage) == "Ready"
+        },
+    ))
+    .await;
+    let logins = logins.into_inner();
+    assert_eq!(
+        logins.len() - 1,
+        rotations.into_inner().len(),
+        "one new password for each rotation"
+    );
+    for pair in logins.windows(2) {
+        assert_ne!(pair[0]["username"], pair[1]["username"], "the logins take turns");
+        assert_ne!(pair[0]["password"], pair[1]["password"]);
+    }
 }
 
 #[tokio::test]
