@@ -169,48 +169,13 @@ fn start(arguments: Run) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use clap::CommandFactory as _;
 
     use super::Arguments;
 
-    /// A setting as the documentation has it.
-    fn row(argument: &clap::Arg) -> String {
-        let code = |text: Option<String>| text.map_or_else(String::new, |text| format!("`{text}`"));
-        let default = argument.get_default_values().first();
-        let row = format!(
-            "| {} | {} | {} | {} |",
-            code(argument.get_long().map(|flag| format!("--{flag}"))),
-            code(argument.get_env().map(|name| name.to_string_lossy().into_owned())),
-            code(default.map(|value| value.to_string_lossy().into_owned())),
-            argument.get_help().unwrap().to_string().replace('|', "\\|"),
-        );
-        // An empty cell is one blank wide.
-        row.replace("|  |", "| |")
-    }
-
     #[test]
     fn the_documentation_has_every_setting_as_help_has_it_and_no_others() {
         let page = include_str!("../../docs/running-the-operator.md");
-        let command = Arguments::command();
-        let expected: BTreeSet<String> = command
-            .get_subcommands()
-            .flat_map(clap::Command::get_arguments)
-            .chain(command.get_arguments())
-            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
-            .map(row)
-            .collect();
-        let found: BTreeSet<String> = page
-            .lines()
-            .filter(|line| line.starts_with("| `--"))
-            .map(str::to_owned)
-            .collect();
-        let missing: Vec<_> = expected.difference(&found).collect();
-        let stale: Vec<_> = found.difference(&expected).collect();
-        assert!(
-            missing.is_empty() && stale.is_empty(),
-            "docs/running-the-operator.md lacks {missing:#?} and should not have {stale:#?}"
-        );
+        settings_page::compare(&Arguments::command(), page).unwrap();
     }
 }

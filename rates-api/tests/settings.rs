@@ -1,6 +1,5 @@
 //! Settings: by flag or environment variable, exactly as documented, and never a secret in what is printed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::CommandFactory as _;
@@ -90,38 +89,7 @@ async fn help_documents_every_variable_and_shows_no_secret(_: Arc<Postgres>) {
 
 async fn the_documentation_has_every_setting_as_help_has_it_and_no_others(_: Arc<Postgres>) {
     let page = include_str!("../../docs/running-the-api.md");
-    let command = Cli::command();
-    let expected: BTreeSet<String> = command
-        .get_subcommands()
-        .flat_map(clap::Command::get_arguments)
-        .chain(command.get_arguments())
-        .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
-        .map(row)
-        .collect();
-    let found: BTreeSet<String> = page
-        .lines()
-        .filter(|line| line.starts_with("| `--"))
-        .map(str::to_owned)
-        .collect();
-    let missing: Vec<_> = expected.difference(&found).collect();
-    let stale: Vec<_> = found.difference(&expected).collect();
-    assert!(
-        missing.is_empty() && stale.is_empty(),
-        "docs/running-the-api.md lacks {missing:#?} and should not have {stale:#?}"
-    );
-}
-
-/// A setting as the documentation has it.
-fn row(argument: &clap::Arg) -> String {
-    let code = |text: Option<String>| text.map_or_else(String::new, |text| format!("`{text}`"));
-    let default = argument.get_default_values().first();
-    format!(
-        "| {} | {} | {} | {} |",
-        code(argument.get_long().map(|flag| format!("--{flag}"))),
-        code(argument.get_env().map(|name| name.to_string_lossy().into_owned())),
-        code(default.map(|value| value.to_string_lossy().into_owned())),
-        argument.get_help().unwrap().to_string().replace('|', "\\|"),
-    )
+    settings_page::compare(&Cli::command(), page).unwrap();
 }
 
 async fn an_address_that_is_taken_is_named(_: Arc<Postgres>) {

@@ -46,7 +46,7 @@ pub fn refuses(server: &Server, spec: &Value, says: &str) {
 
 #[test]
 fn the_smallest_and_the_fullest_specification_are_accepted() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     accepts(server, &json!({}));
     accepts(
         server,
@@ -78,7 +78,7 @@ fn the_smallest_and_the_fullest_specification_are_accepted() {
 
 #[test]
 fn an_unknown_profile_is_refused_with_the_known_ones() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     refuses(
         server,
         &json!({"profile": "Tiny"}),
@@ -88,7 +88,7 @@ fn an_unknown_profile_is_refused_with_the_known_ones() {
 
 #[test]
 fn unknown_fields_are_refused_under_strict_validation() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     refuses(
         server,
         &json!({"suspended": true}),
@@ -108,7 +108,7 @@ fn unknown_fields_are_refused_under_strict_validation() {
 
 #[test]
 fn replicas_and_autoscaling_exclude_each_other() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     refuses(
         server,
         &json!({"api": {"replicas": 2, "autoscaling": {"maxReplicas": 4}}}),
@@ -122,7 +122,7 @@ fn replicas_and_autoscaling_exclude_each_other() {
 
 #[test]
 fn the_autoscaler_needs_a_sane_range() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let autoscaling = |value: Value| json!({"api": {"autoscaling": value}});
     accepts(server, &autoscaling(json!({"minReplicas": 4, "maxReplicas": 4})));
     refuses(
@@ -154,7 +154,7 @@ fn the_autoscaler_needs_a_sane_range() {
 
 #[test]
 fn a_seed_has_exactly_one_source() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let seed = |value: Value| json!({"database": {"seed": value}});
     let says = "a seed has exactly one source: set one of bundled, configMap, url and persistentVolumeClaim";
     let url = json!({"url": "https://dumps.example/rates.sql.gz", "sha256": "0f".repeat(32)});
@@ -191,7 +191,7 @@ fn a_seed_has_exactly_one_source() {
 
 #[test]
 fn a_dump_is_fetched_by_https_from_public_hosts_with_a_checksum() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let digest = "0f".repeat(32);
     let seed =
         |url: &str, sha256: &str| json!({"database": {"seed": {"url": {"url": url, "sha256": sha256}}}});
@@ -241,7 +241,7 @@ fn a_dump_is_fetched_by_https_from_public_hosts_with_a_checksum() {
 
 #[test]
 fn a_dump_in_a_volume_has_a_path_inside_it() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let seed = |claim: &str, path: &str| json!({"database": {"seed": {"persistentVolumeClaim": {"claimName": claim, "path": path}}}});
     for good in ["rates.sql", "2026/a b/rates..sql.gz", "..a/b"] {
         accepts(server, &seed("dumps", good));
@@ -272,7 +272,7 @@ fn a_dump_in_a_volume_has_a_path_inside_it() {
 
 #[test]
 fn parameters_that_open_doors_or_lose_data_are_refused() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let parameters = |value: Value| json!({"database": {"parameters": value}});
     accepts(server, &parameters(json!({})));
     accepts(
@@ -344,7 +344,7 @@ fn parameters_that_open_doors_or_lose_data_are_refused() {
 
 #[test]
 fn numbers_and_texts_have_bounds() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let propagation = |seconds: i32| json!({"api": {"rollout": {"propagationSeconds": seconds}}});
     accepts(server, &propagation(600));
     refuses(server, &propagation(601), "less than or equal to 600");
@@ -397,7 +397,7 @@ fn numbers_and_texts_have_bounds() {
 
 #[test]
 fn the_size_of_the_volume_is_a_sane_quantity() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let size = |value: &str| json!({"database": {"storage": {"size": value}}});
     for good in ["256Mi", "1Gi", "1.5Gi", "1e9", "300000000", "64Ti"] {
         accepts(server, &size(good));
@@ -413,7 +413,7 @@ fn the_size_of_the_volume_is_a_sane_quantity() {
 
 #[test]
 fn the_name_leaves_room_for_the_names_made_of_it() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let forty = "a".repeat(40);
     for good in ["x", "pr-42", forty.as_str()] {
         let answer = try_apply(server, good, &json!({}));
@@ -488,7 +488,7 @@ fn accepts_change(server: &Server, name: &str, spec: &Value) {
 
 #[test]
 fn the_seed_may_change_until_it_was_loaded_and_not_after() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let bundled = json!({"database": {"seed": {"bundled": {}}}});
     let says = "spec.database.seed cannot change once the database was seeded";
     let other = json!({"database": {"seed": {"bundled": null, "configMap": {"name": "a", "key": "b"}}}});
@@ -520,7 +520,7 @@ fn the_seed_may_change_until_it_was_loaded_and_not_after() {
 
 #[test]
 fn a_volume_grows_and_never_shrinks_or_moves() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let storage = |value: Value| json!({"database": {"storage": value}});
     made(
         server,
@@ -590,7 +590,7 @@ fn a_volume_grows_and_never_shrinks_or_moves() {
 
 #[test]
 fn the_major_version_is_fixed_once_the_database_was_made() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let version = |value: Value| json!({"database": {"version": value}});
     let says = "spec.database.version cannot change its major version";
 
@@ -619,7 +619,7 @@ fn the_major_version_is_fixed_once_the_database_was_made() {
 /// As when a kept or enlarged volume was taken up, or an image told its version after it was removed.
 #[test]
 fn what_did_not_change_passes_whatever_the_status_came_to_say() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let spec = json!({"database": {"storage": {"size": "5Gi"}}});
     let database = json!({"storage": {"size": "10Gi"}, "version": "17"});
     made(server, "contradicted", &spec, &database);
@@ -647,7 +647,7 @@ fn what_did_not_change_passes_whatever_the_status_came_to_say() {
 
 #[test]
 fn kubectl_scale_sets_the_replicas_of_the_api_unless_an_autoscaler_does() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     made(
         server,
         "scaled",

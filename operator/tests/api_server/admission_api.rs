@@ -20,7 +20,7 @@ fn metric(value: &Value) -> Value {
 
 #[test]
 fn a_metric_has_the_member_that_its_type_names() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let target = json!({"type": "AverageValue", "averageValue": "200m"});
     let value = json!({"type": "Value", "value": "2k"});
     let object = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "main"});
@@ -74,7 +74,7 @@ fn a_metric_has_the_member_that_its_type_names() {
 
 #[test]
 fn a_target_has_the_amount_that_its_type_names() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let of = |target: &Value| {
         metric(&json!({"type": "External", "external": {"metric": {"name": "queue"}, "target": target}}))
     };
@@ -106,7 +106,7 @@ fn a_target_has_the_amount_that_its_type_names() {
 
 #[test]
 fn the_cpu_is_a_metric_once() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}});
     let memory = json!({"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 60}}});
     let both =
@@ -121,7 +121,7 @@ fn the_cpu_is_a_metric_once() {
 
 #[test]
 fn the_behaviour_of_an_autoscaler_has_bounds() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let up = |rules: &Value| autoscaling(&json!({"behavior": {"scaleUp": rules}}));
     accepts(
         server,
@@ -149,7 +149,7 @@ fn the_behaviour_of_an_autoscaler_has_bounds() {
 
 #[test]
 fn a_surge_is_a_number_or_a_percentage() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let surge = |value: Value| json!({"api": {"rollout": {"maxSurge": value}}});
     for fits in [json!(1), json!(100), json!("1%"), json!("25%"), json!("100%")] {
         accepts(server, &surge(fits));
@@ -173,7 +173,7 @@ fn a_surge_is_a_number_or_a_percentage() {
 
 #[test]
 fn settings_of_the_api_have_bounds() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let config = |value: Value| json!({"api": {"config": value}});
     accepts(
         server,
@@ -213,7 +213,7 @@ fn settings_of_the_api_have_bounds() {
 
 #[test]
 fn variables_of_the_api_are_named_and_have_one_source() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let env = |value: Value| json!({"api": {"env": value}});
     let entry = json!({"name": "some", "key": "entry"});
     accepts(
@@ -261,7 +261,7 @@ fn variables_of_the_api_are_named_and_have_one_source() {
 
 #[test]
 fn an_api_is_exposed_at_a_host_in_one_way() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let expose = |value: Value| json!({"expose": value});
     accepts(
         server,

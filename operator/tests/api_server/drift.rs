@@ -14,7 +14,7 @@ use crate::stage::Stage;
 
 #[tokio::test]
 async fn what_is_added_to_an_atomic_list_or_a_services_ports_is_taken_away() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "added").await;
     stage
         .until_ready(&json!({
@@ -106,7 +106,7 @@ async fn what_is_added_to_an_atomic_list_or_a_services_ports_is_taken_away() {
 
 #[tokio::test]
 async fn amounts_that_the_api_server_rounds_are_written_once() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "rounded").await;
     let metric =
         |name: &str, target| json!({"type": "Pods", "pods": {"metric": {"name": name}, "target": target}});
@@ -143,7 +143,7 @@ async fn amounts_that_the_api_server_rounds_are_written_once() {
 
 #[tokio::test]
 async fn another_writer_is_answered_with_growing_pauses_and_named() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let mut stage = Stage::new(server, "contested").await;
     stage
         .until_ready(&json!({"database": {"seed": {"bundled": {}}}}))

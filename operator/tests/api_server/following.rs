@@ -51,9 +51,7 @@ async fn make_config_map(client: &Client, namespace: &str, name: &str) {
 
 #[tokio::test]
 async fn an_object_that_cannot_be_understood_stalls_nothing_and_is_counted() {
-    let Some(server) = server::with(&["-k", MANIFESTS]) else {
-        return;
-    };
+    let server = server::with(&["-k", MANIFESTS]);
     let stage = Stage::new(server, "malformed").await;
     install_gateway_api(server, &stage.namespace);
     stage.knows::<HTTPRoute>().await;
@@ -106,7 +104,7 @@ async fn an_object_that_cannot_be_understood_stalls_nothing_and_is_counted() {
 
 #[tokio::test]
 async fn a_watch_that_is_silent_is_begun_again() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("silent").await;
     let line = Line::to(server).await;
     let (_, config) = server.by_way_of(line.port).await;
@@ -126,7 +124,7 @@ async fn a_watch_that_is_silent_is_begun_again() {
 
 #[tokio::test]
 async fn every_kind_is_listed_again_from_time_to_time() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("listed-again").await;
     let timing = Timing {
         relist: Duration::from_secs(1),
@@ -172,9 +170,7 @@ fn permit(server: &Server, without: Option<&str>) {
 
 #[tokio::test]
 async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest() {
-    let Some(server) = server::with(&["-k", MANIFESTS]) else {
-        return;
-    };
+    let server = server::with(&["-k", MANIFESTS]);
     let namespace = server.namespace("not-permitted").await;
     let environments: Api<RatesEnvironment> = Api::namespaced(server.client().await, &namespace);
     let environment = json!({

@@ -20,9 +20,9 @@ pub fn documents(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Runs Helm, which keeps to a folder of its own. `None` where the tests were given none.
-fn helm(arguments: &[&str]) -> Option<Answer> {
-    let helm = std::env::var_os("RATES_TEST_HELM")?;
+/// Runs Helm, which keeps to a folder of its own.
+fn helm(arguments: &[&str]) -> Answer {
+    let helm = server::needed("RATES_TEST_HELM");
     let home = tempfile::tempdir().unwrap();
     let output = Command::new(helm)
         .args(arguments)
@@ -30,14 +30,14 @@ fn helm(arguments: &[&str]) -> Option<Answer> {
         .env("HOME", home.path())
         .output()
         .unwrap();
-    Some(Answer {
+    Answer {
         ok: output.status.success(),
         text: String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
-    })
+    }
 }
 
 /// The chart of the operator with some values, as `--set` takes them.
-fn chart(namespace: &str, values: &[&str]) -> Option<Answer> {
+fn chart(namespace: &str, values: &[&str]) -> Answer {
     let folder = format!("{CHARTS}/rates-operator");
     let mut arguments = vec!["template", "rates-operator", &folder, "--namespace", namespace];
     for value in values {
@@ -74,7 +74,7 @@ fn restricted(server: &Server, name: &str) {
 
 #[test]
 fn kustomizations_and_samples_are_taken_as_they_are() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     restricted(server, "default");
     for folder in ["crds", "manifests", "manifests/namespaced"] {
         let rendered = server.kubectl(&["kustomize", &format!("{ROOT}/{folder}")], "");
@@ -88,14 +88,12 @@ fn kustomizations_and_samples_are_taken_as_they_are() {
 
 #[test]
 fn charts_are_linted_and_taken_with_every_kind_of_values() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     for name in ["rates-operator", "rates-operator-crds"] {
-        let Some(linted) = helm(&["lint", "--strict", &format!("{CHARTS}/{name}")]) else {
-            return;
-        };
+        let linted = helm(&["lint", "--strict", &format!("{CHARTS}/{name}")]);
         assert!(linted.ok, "{}", linted.text);
     }
-    let definition = helm(&["template", "x", &format!("{CHARTS}/rates-operator-crds")]).unwrap();
+    let definition = helm(&["template", "x", &format!("{CHARTS}/rates-operator-crds")]);
     assert!(definition.ok && definition.text.contains("helm.sh/resource-policy: keep"));
     dry_run(server, &definition.text);
 
@@ -123,16 +121,12 @@ fn charts_are_linted_and_taken_with_every_kind_of_values() {
         "metrics.service.enabled=true",
     ];
     for values in [&[][..], &["watchNamespace=charted-elsewhere"], every] {
-        let rendered = chart("charted", values).unwrap();
+        let rendered = chart("charted", values);
         assert!(rendered.ok, "{}", rendered.text);
         dry_run(server, &rendered.text);
     }
     // The server does not know its kind.
-    let monitored = documents(
-        &chart("charted", &["metrics.serviceMonitor.enabled=true"])
-            .unwrap()
-            .text,
-    );
+    let monitored = documents(&chart("charted", &["metrics.serviceMonitor.enabled=true"]).text);
     let monitor = monitored
         .iter()
         .find(|object| object["kind"] == "ServiceMonitor")
@@ -173,25 +167,22 @@ fn a_wrong_value_is_refused_with_its_name_and_what_would_be_accepted() {
             "at '/metrics/serviceMonitor/interval'",
         ),
     ] {
-        let Some(answer) = chart("any", &[value]) else {
-            return;
-        };
+        let answer = chart("any", &[value]);
         assert!(
             !answer.ok && answer.text.contains(says),
             "{value}: {}",
             answer.text
         );
     }
-    let both = chart("any", &["watchNamespace=a", "excludeNamespaces={b}"]).unwrap();
+    let both = chart("any", &["watchNamespace=a", "excludeNamespaces={b}"]);
     assert!(!both.ok && both.text.contains("set one of them"), "{}", both.text);
-    let of_definition = helm(&[
+    let refused = helm(&[
         "template",
         "x",
         &format!("{CHARTS}/rates-operator-crds"),
         "--set",
         "keep=false",
     ]);
-    let refused = of_definition.unwrap();
     assert!(
         !refused.ok && refused.text.contains("'keep' not allowed"),
         "{}",
@@ -208,7 +199,7 @@ fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
 /// A chart and a kustomization that say the same twice would not go on doing so.
 #[test]
 fn the_chart_installs_what_the_kustomization_installs() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     for (folder, values) in [
         ("manifests", &[][..]),
         ("manifests/namespaced", &["watchNamespace=default"]),
@@ -218,9 +209,7 @@ fn the_chart_installs_what_the_kustomization_installs() {
         } else {
             "default"
         };
-        let Some(rendered) = chart(namespace, values) else {
-            return;
-        };
+        let rendered = chart(namespace, values);
         let chart = documents(&rendered.text);
         let kustomized = documents(
             &server

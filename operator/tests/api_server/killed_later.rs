@@ -86,7 +86,7 @@ async fn others_work(stage: &Stage) {
 
 #[tokio::test]
 async fn a_new_image_is_rolled_out_whatever_write_of_it_kills_the_operator() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let mut stage = Stage::new(server, "killed-image").await;
     stage.until_ready(&with_image("api:0")).await;
     Box::pin(kill_at_every_write(
@@ -100,7 +100,7 @@ async fn a_new_image_is_rolled_out_whatever_write_of_it_kills_the_operator() {
 
 #[tokio::test]
 async fn an_image_that_crashes_is_taken_back_whatever_write_of_it_kills_the_operator() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let mut stage = Stage::new(server, "killed-back").await;
     stage.until_ready(&with_image("api:good")).await;
     let crash = async |stage: &Stage| {
@@ -150,7 +150,7 @@ async fn an_image_that_crashes_is_taken_back_whatever_write_of_it_kills_the_oper
 
 #[tokio::test]
 async fn a_suspension_and_its_end_come_about_whatever_write_kills_the_operator() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let mut stage = Stage::new(server, "killed-suspend").await;
     let spec = |suspend: bool| {
         json!({
@@ -186,7 +186,7 @@ async fn a_suspension_and_its_end_come_about_whatever_write_kills_the_operator()
 
 #[tokio::test]
 async fn a_new_token_is_published_once_whatever_write_kills_the_operator() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let mut stage = Stage::new(server, "killed-token").await;
     stage
         .until_ready(&json!({"database": {"seed": {"bundled": {}}}}))
@@ -257,7 +257,7 @@ async fn logins_change(stage: &Stage) {
 
 #[tokio::test]
 async fn a_password_is_changed_once_whatever_write_kills_the_operator() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let mut stage = Stage::new(server, "killed-password").await;
     stage
         .until_ready(&json!({"database": {"seed": {"bundled": {}}}}))
@@ -308,7 +308,7 @@ async fn a_password_is_changed_once_whatever_write_kills_the_operator() {
 
 #[tokio::test]
 async fn what_runs_is_known_although_the_operator_died_before_it_wrote_the_status() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let mut stage = Stage::new(server, "killed-between").await;
     stage.until_ready(&with_image("api:one")).await;
     stage.specify(&with_image("api:two"));

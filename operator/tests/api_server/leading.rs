@@ -62,7 +62,7 @@ fn holder(name: &str) -> Waiting {
 
 #[tokio::test]
 async fn who_gives_the_lease_up_is_followed_at_once() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("giving-up").await;
     let client = server.client().await;
     let first = candidate(&client, &namespace, "first", SLOW);
@@ -99,7 +99,7 @@ async fn who_gives_the_lease_up_is_followed_at_once() {
 
 #[tokio::test]
 async fn who_vanishes_is_followed_when_the_lease_expires_and_not_before() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("vanishing").await;
     let client = server.client().await;
     let renewed = Instant::now();
@@ -117,7 +117,7 @@ async fn who_vanishes_is_followed_when_the_lease_expires_and_not_before() {
 
 #[tokio::test]
 async fn a_lease_that_somebody_deletes_stays_with_its_holder() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("deleting").await;
     let client = server.client().await;
     let first = candidate(&client, &namespace, "first", QUICK);
@@ -160,7 +160,7 @@ fn of_another_time(hours: i64) -> LeaseSpec {
 
 #[tokio::test]
 async fn a_holder_is_believed_by_what_it_does_and_not_by_its_clock() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     for (name, hours) in [("an-hour-late", -1), ("an-hour-early", 1)] {
         let namespace = server.namespace(name).await;
         let client = server.client().await;
@@ -245,7 +245,7 @@ async fn lead_once(server: &Server, namespace: &str, identity: &str, end: End, l
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_never_lead_at_once_however_they_end() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("never-two").await;
     let leading = Arc::new(AtomicUsize::new(0));
     let contenders: Vec<_> = [

@@ -74,7 +74,7 @@ async fn delete(stage: &Stage, kept: &[&str]) {
 
 #[tokio::test]
 async fn deleting_an_environment_leaves_nothing() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "deleted").await;
     let spec = json!({"database": {"seed": {"bundled": {}}}, "api": {"autoscaling": {"maxReplicas": 2}}});
     stage.until_ready(&spec).await;
@@ -91,7 +91,7 @@ async fn deleting_an_environment_leaves_nothing() {
 
 #[tokio::test]
 async fn a_retained_volume_and_its_secrets_stay_and_are_taken_up_again() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "retained").await;
     let kept = [
         "harbour-postgres",
@@ -152,7 +152,7 @@ async fn a_retained_volume_and_its_secrets_stay_and_are_taken_up_again() {
 
 #[tokio::test]
 async fn what_is_kept_survives_a_prune_and_says_so() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "pruned").await;
     let kept = [
         "secret/harbour-postgres",
@@ -214,7 +214,7 @@ async fn what_is_kept_survives_a_prune_and_says_so() {
 
 #[tokio::test]
 async fn what_an_orphaning_deletion_leaves_is_taken_up_or_removed() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "orphaned").await;
     let autoscaled =
         json!({"database": {"seed": {"bundled": {}}}, "api": {"autoscaling": {"maxReplicas": 2}}});
@@ -251,7 +251,7 @@ async fn what_an_orphaning_deletion_leaves_is_taken_up_or_removed() {
 
 #[tokio::test]
 async fn an_environment_waits_for_the_remains_of_an_earlier_one_of_its_name() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "remains").await;
     // A child whose owner, of the same name, was another object, and which something holds.
     let service = json!({

@@ -37,7 +37,7 @@ where
 
 #[tokio::test]
 async fn parameters_are_there_before_the_first_start_and_follow_the_specification() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "parameters").await;
     stage.until_ready(&spec(&json!({"work_mem": "8MB"}))).await;
     let first = config(&stage).await;
@@ -89,7 +89,7 @@ async fn parameters_are_there_before_the_first_start_and_follow_the_specificatio
 
 #[tokio::test]
 async fn a_parameter_in_capitals_that_is_refused_is_told() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "parameters-refused").await;
     stage.specify(&spec(&json!({"Archive_Command": "true"})));
     stage.settle().await;
@@ -103,7 +103,7 @@ async fn a_parameter_in_capitals_that_is_refused_is_told() {
 
 #[tokio::test]
 async fn the_pod_is_restarted_once_for_what_a_running_server_cannot_take() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "pending-restart").await;
     stage.until_ready(&spec(&json!({}))).await;
     let status = |value: &str| {

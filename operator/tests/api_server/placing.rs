@@ -11,7 +11,7 @@ use crate::stage::Stage;
 
 #[test]
 fn scheduling_takes_what_a_pod_takes_and_says_what_is_wrong() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let scheduling = |value: Value| json!({"scheduling": value});
     accepts(
         server,
@@ -90,7 +90,7 @@ fn scheduling_takes_what_a_pod_takes_and_says_what_is_wrong() {
 
 #[test]
 fn labels_and_annotations_are_checked_and_those_of_the_operator_are_refused() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let places = [
         ("api", "podMetadata"),
         ("api", "serviceMetadata"),
@@ -144,7 +144,7 @@ fn labels_and_annotations_are_checked_and_those_of_the_operator_are_refused() {
 
 #[test]
 fn the_resources_of_every_container_can_be_set_and_are_checked() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let all = |resources: Value| {
         [
             json!({"jobs": {"resources": resources}}),
@@ -168,7 +168,7 @@ fn the_resources_of_every_container_can_be_set_and_are_checked() {
 
 #[tokio::test]
 async fn a_key_that_no_label_can_have_is_a_condition_that_names_it() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "odd-key").await;
     stage.specify(&json!({"api": {"podMetadata": {"labels": {"not a key": "a"}}}}));
     stage.settle().await;
@@ -185,7 +185,7 @@ async fn a_key_that_no_label_can_have_is_a_condition_that_names_it() {
 
 #[tokio::test]
 async fn what_only_the_api_server_can_judge_is_a_condition_with_its_words() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "odd-affinity").await;
     let terms = json!([{"matchExpressions": [{"key": "disk", "operator": "Inn", "values": ["ssd"]}]}]);
     let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}});
@@ -202,7 +202,7 @@ async fn what_only_the_api_server_can_judge_is_a_condition_with_its_words() {
 /// A namespace with a `LimitRange` refuses pods that ask for less.
 #[tokio::test]
 async fn pods_of_an_environment_with_resources_of_its_own_fit_a_limit_range() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let requests = json!({"cpu": "100m", "memory": "128Mi"});
     let spec = json!({
         "database": {
@@ -236,7 +236,7 @@ async fn pods_of_an_environment_with_resources_of_its_own_fit_a_limit_range() {
 
 #[tokio::test]
 async fn labels_and_annotations_come_and_go_with_the_specification() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "labelled").await;
     let own = json!({"labels": {"team": "pricing"}, "annotations": {"example.com/note": "seen"}});
     let spec = |metadata: &Value| {
@@ -273,7 +273,7 @@ async fn labels_and_annotations_come_and_go_with_the_specification() {
 
 #[tokio::test]
 async fn a_job_whose_pod_finds_no_node_is_made_anew_once_that_is_corrected() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "unplaced").await;
     let on = |pool: &str| json!({"database": {"seed": {"bundled": {}}}, "scheduling": {"nodeSelector": {"pool": pool}}});
     stage.specify(&on("missing"));

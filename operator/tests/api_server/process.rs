@@ -29,7 +29,7 @@ fn operator(server: &Server, namespace: &str, identity: &str) -> Program {
 
 #[tokio::test]
 async fn a_planned_end_hands_over_within_two_seconds_and_a_kill_when_the_lease_expires() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("handing-over").await;
     let first = operator(server, &namespace, "first");
     first.until_readiness(200, "leading").await;
@@ -71,7 +71,7 @@ async fn a_planned_end_hands_over_within_two_seconds_and_a_kill_when_the_lease_e
 
 #[tokio::test]
 async fn a_process_that_is_cut_off_ends_before_its_lease_does_and_says_why() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("cut-off").await;
     let line = Line::to(server).await;
     let (kubeconfig, _) = server.by_way_of(line.port).await;
@@ -100,7 +100,7 @@ async fn a_process_that_is_cut_off_ends_before_its_lease_does_and_says_why() {
 
 #[tokio::test]
 async fn a_process_whose_lease_is_taken_ends_and_says_by_whom() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let namespace = server.namespace("taken").await;
     let process = operator(server, &namespace, "me");
     process.until_readiness(200, "leading").await;

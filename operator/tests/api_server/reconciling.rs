@@ -17,7 +17,7 @@ fn bundled() -> Value {
 
 #[tokio::test]
 async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "in-order").await;
     stage.specify(&bundled());
 
@@ -117,7 +117,7 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
 
 #[tokio::test]
 async fn what_somebody_changed_is_put_back_and_what_somebody_added_is_left() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "put-back").await;
     stage.until_ready(&bundled()).await;
     let services = stage.api::<Service>();
@@ -147,7 +147,7 @@ async fn what_somebody_changed_is_put_back_and_what_somebody_added_is_left() {
 
 #[tokio::test]
 async fn a_foreign_object_with_a_childs_name_is_not_taken_over() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let secret = |name: &str, key: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: "theirs"}});
     for (namespace, manifest) in [
         (
@@ -188,7 +188,7 @@ async fn a_foreign_object_with_a_childs_name_is_not_taken_over() {
 
 #[tokio::test]
 async fn the_autoscaler_gets_the_replicas_as_they_are_and_gives_them_back() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "hand-over").await;
     let fixed = |replicas: i32| json!({"database": {"seed": {"bundled": {}}}, "api": {"replicas": replicas}});
     let automatic = json!({"database": {"seed": {"bundled": {}}}, "api": {"autoscaling": {"minReplicas": 2, "maxReplicas": 6}}});
@@ -252,7 +252,7 @@ async fn the_autoscaler_gets_the_replicas_as_they_are_and_gives_them_back() {
 
 #[tokio::test]
 async fn an_autoscaled_api_starts_at_its_fewest_pods() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "starts-at-min").await;
     let spec = json!({"database": {"seed": {"bundled": {}}}, "api": {"autoscaling": {"minReplicas": 4, "maxReplicas": 6}}});
     stage.until_ready(&spec).await;
@@ -262,7 +262,7 @@ async fn an_autoscaled_api_starts_at_its_fewest_pods() {
 
 #[tokio::test]
 async fn an_autoscaled_api_that_somebody_scales_to_zero_is_back_within_a_reconcile() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "scaled-to-zero").await;
     let spec = json!({"database": {"seed": {"bundled": {}}}, "api": {"autoscaling": {"minReplicas": 2, "maxReplicas": 6}}});
     stage.until_ready(&spec).await;
@@ -289,7 +289,7 @@ async fn an_autoscaled_api_that_somebody_scales_to_zero_is_back_within_a_reconci
 
 #[tokio::test]
 async fn a_failed_seed_stays_failed_until_its_config_map_changes() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "failed-seed").await;
     stage.specify(&json!({"database": {"seed": {"configMap": {"name": "dump", "key": "rates.sql"}}}}));
     stage.settle().await;
@@ -333,7 +333,7 @@ async fn a_failed_seed_stays_failed_until_its_config_map_changes() {
 
 #[tokio::test]
 async fn a_lost_attempt_is_replaced_under_its_name_and_others_are_not_made() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "lost-attempt").await;
     stage.specify(&bundled());
     stage.settle().await;
@@ -360,7 +360,7 @@ async fn a_lost_attempt_is_replaced_under_its_name_and_others_are_not_made() {
 
 #[tokio::test]
 async fn a_secret_is_made_once_and_repaired_where_it_is_broken() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "secrets").await;
     stage.specify(&bundled());
     stage.settle().await;
@@ -410,7 +410,7 @@ async fn a_secret_is_made_once_and_repaired_where_it_is_broken() {
 
 #[tokio::test]
 async fn a_new_image_is_rolled_out_only_after_its_migrations() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "new-image").await;
     stage.until_ready(&bundled()).await;
     let image = || {
@@ -450,7 +450,7 @@ async fn a_new_image_is_rolled_out_only_after_its_migrations() {
 
 #[tokio::test]
 async fn an_impossible_version_is_told_and_nothing_is_made() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "impossible").await;
     stage.specify(&json!({"database": {"version": "12"}}));
     assert_eq!(
@@ -474,7 +474,7 @@ async fn an_impossible_version_is_told_and_nothing_is_made() {
 
 #[tokio::test]
 async fn a_volume_grows_where_its_class_lets_it_and_is_left_where_not() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     for (class, grows) in [("elastic", true), ("rigid", false)] {
         let stage = Stage::new(server, &format!("volume-{class}")).await;
         let manifest = json!({

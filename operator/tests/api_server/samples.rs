@@ -8,7 +8,7 @@ use crate::server;
 
 #[test]
 fn every_sample_is_accepted_and_each_profile_has_one() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/samples");
     let mut profiles = BTreeSet::new();
     let mut files = 0;

@@ -68,38 +68,31 @@ pub struct Answer {
     pub text: String,
 }
 
-/// The shared server, or `None` with a printed line where the tests were given no binaries.
-pub fn shared() -> Option<&'static Server> {
-    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| {
-        let (Some(kube), Some(kubectl)) =
-            (std::env::var_os("RATES_TEST_KUBE"), std::env::var_os("RATES_TEST_KUBECTL"))
-        else {
-            // Not eprintln!, which the test harness would swallow.
-            let _ = writeln!(
-                std::io::stderr(),
-                "skipped: tests against a real API server, as RATES_TEST_KUBE and RATES_TEST_KUBECTL are not set"
-            );
-            return None;
-        };
-        Some(Server::start(Path::new(&kube), PathBuf::from(kubectl), &["-k", MANIFESTS]))
-    });
-    server.as_ref()
+/// The shared server.
+pub fn shared() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start(&["-k", MANIFESTS]))
 }
 
 /// A server for one test, which installs something else than `manifests/` at first.
-pub fn with(installed: &[&str]) -> Option<&'static Server> {
-    let (kube, kubectl) = (
-        std::env::var_os("RATES_TEST_KUBE")?,
-        std::env::var_os("RATES_TEST_KUBECTL")?,
-    );
-    let server = Server::start(Path::new(&kube), PathBuf::from(kubectl), installed);
+pub fn with(installed: &[&str]) -> &'static Server {
     // Its keeper ends with the test process.
-    Some(Box::leak(Box::new(server)))
+    Box::leak(Box::new(Server::start(installed)))
+}
+
+/// The program that a variable names. A test that is given none fails, and says how to give it.
+pub fn needed(variable: &str) -> PathBuf {
+    let Some(program) = std::env::var_os(variable) else {
+        panic!(
+            "{variable} is not set: `cargo xtask test --layer parts` runs these tests with all that they need"
+        )
+    };
+    PathBuf::from(program)
 }
 
 impl Server {
-    fn start(kube: &Path, kubectl: PathBuf, installed: &[&str]) -> Self {
+    fn start(installed: &[&str]) -> Self {
+        let [kube, kubectl] = ["RATES_TEST_KUBE", "RATES_TEST_KUBECTL"].map(needed);
         let dir = tempfile::Builder::new()
             .prefix("rates-operator-tests-")
             .tempdir()

@@ -50,7 +50,7 @@ async fn pulling(stage: &Stage, pod: &str, reason: &str, message: &str) {
 
 #[tokio::test]
 async fn an_image_that_does_not_exist_is_told_once_and_mending_it_is_enough() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "wrong-image").await;
     stage.until_ready(&with_image("api:good")).await;
 
@@ -111,7 +111,7 @@ async fn seeded_beside_a_proxy(stage: &Stage) {
 
 #[tokio::test]
 async fn a_job_that_a_proxy_keeps_running_is_done_and_goes_once_its_report_is_kept() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "proxied").await;
     stage.specify(&with_image("api:good"));
     stage.settle().await;
@@ -147,7 +147,7 @@ fn told(stage: &Stage, name: &str, controller: &ObjectMeta, reason: &str, at: &s
 #[tokio::test]
 async fn what_the_api_server_refuses_to_a_controller_is_told_in_its_words() {
     const WORDS: &str = "pods \"x\" is forbidden: minimum cpu usage per Container is 50m, but request is 1m";
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "refused").await;
     stage.specify(&with_image("api:good"));
     stage.settle().await;
@@ -213,7 +213,7 @@ async fn what_the_api_server_refuses_to_a_controller_is_told_in_its_words() {
 
 #[tokio::test]
 async fn a_webhook_that_fails_is_told_when_it_lasts_and_the_rest_is_cared_for() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "webhook").await;
     stage.until_ready(&with_image("api:good")).await;
     let webhook = json!({
@@ -297,7 +297,7 @@ async fn a_webhook_that_fails_is_told_when_it_lasts_and_the_rest_is_cared_for() 
 
 #[tokio::test]
 async fn a_specification_that_cannot_work_leaves_ready_as_it_is_and_the_rest_cared_for() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "wrong-beside").await;
     stage.until_ready(&with_image("api:good")).await;
     let mut wrong = with_image("api:good");
@@ -334,7 +334,7 @@ async fn a_specification_that_cannot_work_leaves_ready_as_it_is_and_the_rest_car
 
 #[tokio::test]
 async fn an_environment_that_is_being_deleted_is_not_ready() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "not-ready-deleted").await;
     stage.until_ready(&with_image("api:good")).await;
     let environments = stage.api::<RatesEnvironment>();

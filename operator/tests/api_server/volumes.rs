@@ -48,7 +48,7 @@ fn each_write_is_taken(stage: &Stage) {
 
 #[tokio::test]
 async fn a_kept_volume_that_is_larger_than_the_specification_freezes_nothing() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "kept-larger").await;
     let made = server.apply(&stage.namespace, &kept("10Gi").to_string());
     assert!(made.ok, "{}", made.text);
@@ -63,7 +63,7 @@ async fn a_kept_volume_that_is_larger_than_the_specification_freezes_nothing() {
 
 #[tokio::test]
 async fn a_volume_that_a_person_enlarged_stays_so_and_freezes_nothing() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "enlarged").await;
     let class = json!({
         "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "enlarged"},
@@ -135,7 +135,7 @@ async fn patroni_knows_of_a_cluster(stage: &Stage) {
 
 #[tokio::test]
 async fn a_lost_volume_is_a_new_database_with_nothing_of_the_old_and_said_so() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "lost-volume").await;
     stage.until_ready(&sized("1Gi")).await;
     stateful_set_has(&stage, 1).await;
@@ -197,7 +197,7 @@ async fn a_lost_volume_is_a_new_database_with_nothing_of_the_old_and_said_so() {
 
 #[tokio::test]
 async fn a_claim_that_is_only_away_or_leaving_forgets_nothing() {
-    let Some(server) = server::shared() else { return };
+    let server = server::shared();
     let stage = Stage::new(server, "claim-leaving").await;
     stage.until_ready(&sized("1Gi")).await;
     stateful_set_has(&stage, 1).await;

@@ -1,12 +1,13 @@
-//! The checks of the sources: format, lints, generated files, dependencies.
+//! The checks of the sources: format, lints, imports, generated files, dependencies.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::imports;
+use super::tally::{Outcome, Tally};
 use crate::generate;
-use crate::test::tally::{Outcome, Tally};
 use host::command::{self, output, run};
 use host::terminal::Step;
 use host::workspace;
@@ -18,6 +19,10 @@ const CARGO_DENY: &str = "0.20.2";
 pub fn sources(tally: &mut Tally) {
     tally.check("format", || passed(&mut cargo(&["fmt", "--all", "--check"])));
     tally.check("format of Go sources", go_format);
+    tally.check("no import cycles", || {
+        imports::are_acyclic()?;
+        Ok(Outcome::Passed)
+    });
     tally.check("dependencies: bans, licences, sources", || {
         passed(&mut deny(&["bans", "licenses", "sources"])?)
     });

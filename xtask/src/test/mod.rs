@@ -4,6 +4,7 @@
 //! dependency; the whole on a cluster of its own, which is taken down again.
 
 mod checks;
+mod imports;
 mod lifecycle;
 mod parts;
 mod programs;
@@ -37,7 +38,7 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Layer {
-    /// Format, lints, generated files, dependencies
+    /// Format, lints, imports, generated files, dependencies
     Checks,
     /// The tests of each part, with PostgreSQL, or etcd and kube-apiserver
     Parts,
