@@ -2,7 +2,7 @@
 //! has its own test beside the CRD; here is what a person at the keyboard meets.
 
 use anyhow::{Result, ensure};
-use e2e::environment::Environment;
+use client::environment::Environment;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::environment::Environment;
-use e2e::wait::{Look, until};
+use client::environment::Environment;
+use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::json;
 

@@ -1,8 +1,8 @@
 //! Replicas belong to the HPA where autoscaling is on.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::environment::{Environment, PATIENCE};
-use e2e::wait::{Look, until};
+use client::environment::{Environment, PATIENCE};
+use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

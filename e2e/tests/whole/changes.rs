@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Result, ensure};
-use e2e::environment::{Environment, PATIENCE, bundled_rate};
-use e2e::wait::{Look, until};
+use client::environment::{Environment, PATIENCE, bundled_rate};
+use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 //! NetworkPolicy stands before them.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::environment::{Environment, PATIENCE};
-use e2e::kubectl::Kubectl;
-use e2e::wait::{Look, until};
+use client::environment::{Environment, PATIENCE};
+use client::kubectl::Kubectl;
+use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::environment::{Environment, PATIENCE};
-use e2e::kubectl::Kubectl;
-use e2e::wait::{Look, until};
+use client::environment::{Environment, PATIENCE};
+use client::kubectl::Kubectl;
+use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ fn volumes(environment: &Environment) -> Result<Vec<String>> {
         .into_iter()
         .flatten()
         .filter(|volume| volume["spec"]["claimRef"]["namespace"] == environment.kubectl.namespace())
-        .map(e2e::environment::label)
+        .map(client::environment::label)
         .collect())
 }
 

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::environment::{Environment, PATIENCE, bundled_rate};
-use e2e::kubectl::Kubectl;
-use e2e::wait::{Look, until};
+use client::environment::{Environment, PATIENCE, bundled_rate};
+use client::kubectl::Kubectl;
+use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

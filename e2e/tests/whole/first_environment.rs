@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::environment::{Environment, PATIENCE, bundled_rate, condition};
-use e2e::kubectl::Kubectl;
-use e2e::wait::{Look, until, until_measured};
+use client::environment::{Environment, PATIENCE, bundled_rate, condition};
+use client::kubectl::Kubectl;
+use client::wait::{Look, until, until_measured};
 use libtest_mimic::Trial;
 use serde_json::json;
 
@@ -88,7 +88,7 @@ fn of_the_samples_answers() -> Result<()> {
         "--timeout=240s",
     ])?;
 
-    let rates = e2e::service::client(&kubectl, "development-api")?.rates(
+    let rates = client::service::client(&kubectl, "development-api")?.rates(
         "CNGGZ",
         "EETLL",
         "2021-01-01",
@@ -118,7 +118,7 @@ fn of_the_samples_answers() -> Result<()> {
             "statefulsets,deployments,jobs,pods,services,secrets,configmaps,persistentvolumeclaims",
             "app.kubernetes.io/instance=development",
         )?;
-        let left: Vec<String> = left.iter().map(e2e::environment::label).collect();
+        let left: Vec<String> = left.iter().map(client::environment::label).collect();
         if left.is_empty() {
             Ok(Look::Holds(()))
         } else {

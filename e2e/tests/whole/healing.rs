@@ -1,8 +1,8 @@
 //! What people and clusters do to an environment, and what becomes of it: it heals, or says what is wrong.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::environment::{Environment, PATIENCE, bundled_rate, condition};
-use e2e::wait::{Look, until};
+use client::environment::{Environment, PATIENCE, bundled_rate, condition};
+use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

@@ -1,9 +1,9 @@
 //! Both charts on the cluster: an operator of one namespace, beside the one of the whole cluster.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::environment::{Environment, condition, label};
-use e2e::helm::{chart, helm};
-use e2e::kubectl::Kubectl;
+use client::environment::{Environment, condition, label};
+use client::helm::{chart, helm};
+use client::kubectl::Kubectl;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Where pods may run and what they ask for, in a namespace that does not take everything.
 
 use anyhow::{Result, ensure};
-use e2e::environment::Environment;
+use client::environment::Environment;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

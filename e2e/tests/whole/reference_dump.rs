@@ -5,9 +5,9 @@ use std::fs;
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::dump::Dump;
-use e2e::environment::Environment;
-use e2e::http::Client;
+use client::dump::Dump;
+use client::environment::Environment;
+use client::http::Client;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use libtest_mimic::{Failed, Trial};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::rollouts::{Broken, Change, Kind, Play, Shape, Stage};
 use libtest_mimic::Trial;
+use load::rollouts::{Broken, Change, Kind, Play, Shape, Stage};
 use serde_json::json;
 
 use crate::trial;
@@ -42,7 +42,7 @@ fn lose_nothing() -> Result<()> {
     for step in &report.steps {
         ensure!(step.error.is_none(), "{}: {:?}", step.name, step.error);
         ensure!(
-            step.trouble.as_ref().is_none_or(e2e::rollouts::Trouble::in_time),
+            step.trouble.as_ref().is_none_or(load::rollouts::Trouble::in_time),
             "{}: {:?}",
             step.name,
             step.trouble

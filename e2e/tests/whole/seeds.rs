@@ -1,8 +1,8 @@
 //! Seeds that fail say why, leave nothing half-loaded, and are tried again when they change.
 
 use anyhow::{Result, ensure};
-use e2e::environment::{Environment, PATIENCE, bundled_rate, condition};
-use e2e::wait::{Look, until};
+use client::environment::{Environment, PATIENCE, bundled_rate, condition};
+use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::json;
 

@@ -1,10 +1,12 @@
 //! `cargo xtask bench`: what is measured, and printed with its goals. A folder a benchmark.
 
 mod api;
+pub mod figures;
+pub mod goal;
 mod on_cluster;
 mod operator;
 mod previews;
-mod rollout;
+pub mod rollout;
 
 use anyhow::Result;
 

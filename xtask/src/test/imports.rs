@@ -9,7 +9,7 @@ use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree, token_stream};
+use proc_macro2::{Ident, TokenStream, TokenTree, token_stream};
 use serde::Deserialize;
 
 use host::command;
@@ -234,16 +234,16 @@ impl Modules {
                 edges.entry(from).or_default().entry(to).or_insert(import.line);
             }
         }
-        let mut told = BTreeSet::new();
+        let mut told: BTreeSet<&Path> = BTreeSet::new();
         let mut cycles = BTreeSet::new();
         for start in edges.keys() {
             let Some(cycle) = shortest(&edges, start) else {
                 continue;
             };
-            if cycle.iter().any(|file| told.contains(file)) {
+            if cycle.iter().any(|file| told.contains(*file)) {
                 continue;
             }
-            told.extend(&cycle);
+            told.extend(cycle.iter().copied());
             let line = |(from, to): (&&Path, &&Path)| format!("{}:{}", shown(from), edges[from][to]);
             let steps = cycle.iter().zip(cycle.iter().cycle().skip(1)).map(line);
             cycles.insert(steps.chain([shown(start)]).collect::<Vec<_>>().join(" -> "));

@@ -16,8 +16,7 @@ use local_cluster::KubeBinaries;
 /// processors fill it. Those of the API count for themselves.
 const TEST_THREADS: &str = "4";
 
-/// Compiles the tests of every crate. Of e2e only its library: the tests of the whole are left out unless they are
-/// named.
+/// Compiles the tests of every crate. The tests of the whole are left out unless they are named.
 pub fn compile() -> Result<Vec<TestProgram>> {
     let step = Step::begin("compile the tests of the parts");
     let programs = programs::compile(&[])?;

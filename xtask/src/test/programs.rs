@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn programs_of_tests_are_found_among_what_cargo_made() {
         let messages = r#"{"reason":"compiler-artifact","manifest_path":"/r/anyhow/Cargo.toml","target":{"name":"anyhow"},"profile":{"test":false},"executable":null}
-{"reason":"compiler-artifact","manifest_path":"/c/e2e/Cargo.toml","target":{"name":"rollouts"},"profile":{"test":false},"executable":"/target/release/rollouts"}
+{"reason":"compiler-artifact","manifest_path":"/c/tools/bench/Cargo.toml","target":{"name":"rollouts"},"profile":{"test":false},"executable":"/target/release/rollouts"}
 {"reason":"compiler-artifact","manifest_path":"/c/e2e/Cargo.toml","target":{"name":"whole"},"profile":{"test":true},"executable":"/target/release/deps/whole-1"}
 {"reason":"build-finished","success":true}"#;
         assert_eq!(

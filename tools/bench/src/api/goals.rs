@@ -1,11 +1,10 @@
-//! What is wanted, held against what was found. Nothing fails by it: a benchmark is not a test.
-
-use serde::Serialize;
+//! What is wanted of the API.
 
 use super::batches;
 use super::mixed::Mixed;
 use super::reads;
 use super::regions::Regions;
+use crate::goal::Goal;
 
 /// What a figure that should be equal to another may be worse by: two runs of the same differ by as much.
 const NOISE: f64 = 0.1;
@@ -19,74 +18,33 @@ const SLOW_ENOUGH_MS: f64 = 25.0;
 /// Batches beyond this many rows are to be as fast as those before.
 const LARGE: usize = 2;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// What has to be reached.
-    Goal,
-    /// Where to go from there.
-    Aim,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Goal {
-    pub kind: Kind,
-    pub what: String,
-    pub wanted: String,
-    pub found: f64,
-    pub met: bool,
-}
-
-impl Goal {
-    fn at_least(kind: Kind, what: String, wanted: f64, found: f64) -> Self {
-        Self {
-            kind,
-            what,
-            wanted: format!("at least {wanted}"),
-            found,
-            met: found >= wanted,
-        }
-    }
-
-    fn at_most(what: String, wanted: f64, found: f64) -> Self {
-        Self {
-            kind: Kind::Goal,
-            what,
-            wanted: format!("at most {wanted:.1}"),
-            found,
-            met: found <= wanted,
-        }
-    }
-}
-
 pub fn of_reads(sizes: &[reads::Size]) -> Vec<Goal> {
     let [real, large @ ..] = sizes else {
         return Vec::new();
     };
-    let rate = |kind, wanted| {
+    let rate = |wanted| {
         Goal::at_least(
-            kind,
-            "GET /rates as a multiple of the original SQL with an index, prices as real ones".to_owned(),
+            "GET /rates as a multiple of the original SQL with an index, prices as real ones",
             wanted,
             real.api.http.per_second / real.original_indexed,
         )
     };
     vec![
-        rate(Kind::Goal, 1.0),
-        rate(Kind::Aim, 3.0),
+        rate(1.0),
+        rate(3.0).as_aim(),
         Goal::at_least(
-            Kind::Aim,
-            "GET /rates as a multiple of hyper alone with the same bytes".to_owned(),
+            "GET /rates as a multiple of hyper alone with the same bytes",
             0.5,
             real.api.http.per_second / real.bare.per_second,
-        ),
+        )
+        .as_aim(),
         Goal::at_most(
-            "p50 of GET /rates with many prices as a multiple of that with as many as real ones".to_owned(),
+            "p50 of GET /rates with many prices as a multiple of that with as many as real ones",
             1.0 + NOISE,
             highest(large.iter().map(|size| size.api.http.p50 / real.api.http.p50)),
         ),
         Goal::at_most(
-            "peak memory of reads in MiB".to_owned(),
+            "peak memory of reads in MiB",
             MOST_MEMORY_MIB,
             highest(sizes.iter().map(|size| size.api.peak_mib)),
         ),
@@ -101,19 +59,9 @@ pub fn of_batches(sizes: &[batches::Size]) -> Vec<Goal> {
         let rate = lowest(size.batches.iter().map(|batch| batch.rows_per_second));
         if index < LARGE {
             let what = format!("batches of {rows} rows as a multiple of COPY into the original table");
-            goals.push(Goal::at_least(
-                Kind::Goal,
-                what,
-                5.0,
-                rate / size.original.rows_per_second,
-            ));
+            goals.push(Goal::at_least(what, 5.0, rate / size.original.rows_per_second));
             let what = format!("batches of {rows} rows as a multiple of COPY into a bare table");
-            goals.push(Goal::at_least(
-                Kind::Aim,
-                what,
-                0.4,
-                rate / size.bare.rows_per_second,
-            ));
+            goals.push(Goal::at_least(what, 0.4, rate / size.bare.rows_per_second).as_aim());
         } else if let Some(before) = sizes.get(index - 1) {
             let what = format!(
                 "batches of {rows} rows: their speed as a multiple of that of {}",
@@ -123,12 +71,7 @@ pub fn of_batches(sizes: &[batches::Size]) -> Vec<Goal> {
                 let same = before.batches.iter().find(|other| other.format == batch.format)?;
                 Some(batch.rows_per_second / same.rows_per_second)
             });
-            goals.push(Goal::at_least(
-                Kind::Goal,
-                what,
-                1.0 - NOISE,
-                lowest(to_same_format),
-            ));
+            goals.push(Goal::at_least(what, 1.0 - NOISE, lowest(to_same_format)));
         }
         let what = format!("peak memory of batches of {rows} rows in MiB");
         let peak = highest(size.batches.iter().map(|batch| batch.peak_mib));
@@ -252,7 +195,7 @@ mod tests {
         let sizes = [size(50_000, &[(Format::Csv, 900.0), (Format::Json, 450.0)])];
         let goals = of_batches(&sizes);
         assert_eq!(met(&goals), [false, true, true]);
-        assert!((goals[0].found - 4.5).abs() < 1e-9);
+        assert_eq!(goals[0].found, "4.50");
     }
 
     #[test]

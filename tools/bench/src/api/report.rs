@@ -1,17 +1,17 @@
 //! Everything that was measured, for other programs.
 
-use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use super::goals::{self, Goal};
+use super::goals;
 use super::plan::Plan;
 use super::postgres::SETTINGS;
 use super::{batches, mixed, reads, regions};
-use host::workspace;
+use crate::figures;
+use crate::goal::Goal;
 
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
@@ -52,7 +52,6 @@ impl<'a> Report<'a> {
     /// Writes it where built things are. A quick or partial run does not replace the figures of
     /// a whole one.
     pub fn write(&self) -> Result<PathBuf> {
-        let folder = workspace::root().join("target/bench");
         let whole =
             self.reads.is_some() && self.batches.is_some() && self.mixed.is_some() && self.regions.is_some();
         let name = match (self.plan.quick, whole) {
@@ -60,12 +59,6 @@ impl<'a> Report<'a> {
             (false, false) => "api-part.json",
             (false, true) => "api.json",
         };
-        let path = folder.join(name);
-        let mut text = serde_json::to_string_pretty(self).context("cannot write the figures as JSON")?;
-        text.push('\n');
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&path, text))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
+        figures::write(name, self)
     }
 }

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use super::batches;
-use super::goals::{Goal, Kind};
 use super::latency::median;
 use super::mixed::Mixed;
 use super::reads;
 use super::regions::Regions;
 use super::report::Report;
+use crate::goal::figure;
 
 /// Prints it to standard output.
 pub fn print(report: &Report<'_>) {
@@ -29,7 +29,7 @@ fn text(report: &Report<'_>) -> String {
     lines.extend(report.mixed.iter().flat_map(of_mixed));
     lines.extend(report.regions.iter().flat_map(of_regions));
     lines.push(String::new());
-    lines.extend(report.goals.iter().map(of_goal));
+    lines.extend(report.goals.iter().map(ToString::to_string));
     lines.into_iter().fold(String::new(), |mut text, line| {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{}", line.trim_end());
@@ -42,7 +42,7 @@ fn of_reads(size: &reads::Size) -> Vec<String> {
         format!(
             "  {what:<38}{:>12}{:>9}x",
             grouped(rate),
-            ratio(rate / size.original_indexed)
+            figure(rate / size.original_indexed)
         )
     };
     vec![
@@ -71,7 +71,7 @@ fn of_reads(size: &reads::Size) -> Vec<String> {
         ),
         format!(
             "  GET /rates: {} times hyper alone; {:.1} us of a processor an answer, hyper alone {:.1}",
-            ratio(size.api.http.per_second / size.bare.per_second),
+            figure(size.api.http.per_second / size.bare.per_second),
             size.api.http.processor_us,
             size.bare.processor_us
         ),
@@ -95,8 +95,8 @@ fn of_batches(size: &batches::Size) -> Vec<String> {
         format!(
             "  {what:<30}{:>12}{:>12}x{:>9}x{runs:>8}{rest}",
             grouped(rate),
-            ratio(rate / size.original.rows_per_second),
-            ratio(rate / size.bare.rows_per_second)
+            figure(rate / size.original.rows_per_second),
+            figure(rate / size.bare.rows_per_second)
         )
     };
     for (what, copied) in [
@@ -177,35 +177,6 @@ fn of_regions(regions: &Regions) -> Vec<String> {
     ]
 }
 
-fn of_goal(goal: &Goal) -> String {
-    let mark = match (goal.met, goal.kind) {
-        (true, _) => '✓',
-        (false, Kind::Goal) => '✗',
-        (false, Kind::Aim) => '·',
-    };
-    let kind = match goal.kind {
-        Kind::Goal => "",
-        Kind::Aim => "to aim for: ",
-    };
-    format!(
-        "{mark} {kind}{}: {}, {} wanted",
-        goal.what,
-        ratio(goal.found),
-        goal.wanted
-    )
-}
-
-/// With as many digits as say something.
-fn ratio(value: f64) -> String {
-    if value >= 100.0 {
-        format!("{value:.0}")
-    } else if value >= 0.1 {
-        format!("{value:.2}")
-    } else {
-        format!("{value:.4}")
-    }
-}
-
 /// A number with commas between its thousands; small ones with a digit behind the point.
 fn grouped(value: f64) -> String {
     if value < 100.0 {
@@ -230,33 +201,5 @@ mod tests {
     fn thousands_are_grouped() {
         let texts = [3.71, 320.4, 10_931.6, 1_000_000.0].map(grouped);
         assert_eq!(texts, ["3.7", "320", "10,932", "1,000,000"]);
-    }
-
-    #[test]
-    fn ratios_have_as_many_digits_as_say_something() {
-        assert_eq!([0.000_34, 1.234, 123.4].map(ratio), ["0.0003", "1.23", "123"]);
-    }
-
-    #[test]
-    fn a_goal_that_is_missed_is_marked_otherwise_than_an_aim() {
-        let goal = |kind, met| Goal {
-            kind,
-            what: "speed".to_owned(),
-            wanted: "at least 3".to_owned(),
-            found: 2.5,
-            met,
-        };
-        assert_eq!(
-            of_goal(&goal(Kind::Goal, true)),
-            "✓ speed: 2.50, at least 3 wanted"
-        );
-        assert_eq!(
-            of_goal(&goal(Kind::Goal, false)),
-            "✗ speed: 2.50, at least 3 wanted"
-        );
-        assert_eq!(
-            of_goal(&goal(Kind::Aim, false)),
-            "· to aim for: speed: 2.50, at least 3 wanted"
-        );
     }
 }

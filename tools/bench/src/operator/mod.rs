@@ -53,6 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let children = operator(&machine, &namespaces, &mut report)?;
     report.children = children.count;
     kubectl(&machine, &namespaces, &children, &mut report)?;
+    report.judge();
     report.print();
     note(format_args!(
         "the figures are in {}",

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use host::workspace;
+use crate::figures;
+use crate::goal::Goal;
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
@@ -36,6 +37,7 @@ pub struct Report {
     pub restart_seconds: f64,
     pub restart_writes: usize,
     pub restart_requests: BTreeMap<String, usize>,
+    pub goals: Vec<Goal>,
 }
 
 impl Report {
@@ -49,8 +51,33 @@ impl Report {
         }
     }
 
-    pub fn ratio(&self) -> f64 {
-        self.operator_last_child_write_seconds / self.kubectl_last_child_write_seconds
+    /// Holds what was measured against what is wanted.
+    pub fn judge(&mut self) {
+        let ratio = self.operator_last_child_write_seconds / self.kubectl_last_child_write_seconds;
+        self.goals = vec![
+            Goal::at_most(
+                "the operator's last child write as a multiple of kubectl's",
+                1.5,
+                ratio,
+            ),
+            Goal::at_most(
+                "the operator's peak memory in MiB",
+                128.0,
+                self.peak_memory_mebibytes,
+            ),
+            Goal::at_most(
+                "its peak after a restart in MiB",
+                128.0,
+                self.restarted_peak_memory_mebibytes,
+            ),
+            Goal::none("writes in a resync of all", self.resync_writes),
+            Goal::none("writes after a restart", self.restart_writes),
+            Goal::at_most(
+                "seconds until it is settled after a restart",
+                10.0,
+                self.restart_seconds,
+            ),
+        ];
     }
 
     /// Prints a table on standard output.
@@ -59,67 +86,27 @@ impl Report {
             "{} environments, {} children, {} processors, load before {}",
             self.environments, self.children, self.processors, self.load_before
         );
-        let row = |what: &str, value: String, goal: &str, met: Option<bool>| {
-            let verdict = met.map_or("", |met| if met { "met" } else { "MISSED" });
-            println!("{what:<46} {value:>12}  {goal:<14} {verdict}");
-        };
-        let seconds = |seconds: f64| format!("{seconds:.1} s");
-        row(
-            "the operator's last child write",
-            seconds(self.operator_last_child_write_seconds),
-            "",
-            None,
-        );
-        row(
-            "kubectl's, with the same children",
-            seconds(self.kubectl_last_child_write_seconds),
-            "",
-            None,
-        );
-        let ratio = self.ratio();
-        row(
-            "the operator to kubectl",
-            format!("{ratio:.2}"),
-            "at most 1.5",
-            Some(ratio <= 1.5),
-        );
-        row("all Ready", seconds(self.operator_all_ready_seconds), "", None);
-        row(
-            "the operator's processor time until then",
-            seconds(self.operator_processor_seconds),
-            "",
-            None,
-        );
-        for (what, value) in [
-            ("the operator's peak memory", self.peak_memory_mebibytes),
-            ("its peak after a restart", self.restarted_peak_memory_mebibytes),
+        for (what, seconds) in [
+            (
+                "the operator's last child write",
+                self.operator_last_child_write_seconds,
+            ),
+            (
+                "kubectl's, with the same children",
+                self.kubectl_last_child_write_seconds,
+            ),
+            ("all Ready", self.operator_all_ready_seconds),
+            (
+                "the operator's processor time until then",
+                self.operator_processor_seconds,
+            ),
+            ("a resync of all", self.resync_seconds),
         ] {
-            row(
-                what,
-                format!("{value:.1} MiB"),
-                "under 128 MiB",
-                Some(value < 128.0),
-            );
+            println!("{what:<46} {seconds:>12.1} s");
         }
-        row(
-            "its memory when settled",
-            format!("{:.1} MiB", self.settled_memory_mebibytes),
-            "",
-            None,
-        );
-        let writes = |writes: usize| (writes.to_string(), Some(writes == 0));
-        let (value, met) = writes(self.resync_writes);
-        row("writes in a resync of all", value, "none", met);
-        row("that resync", seconds(self.resync_seconds), "", None);
-        row("requests in it", self.resync_requests.to_string(), "", None);
-        let (value, met) = writes(self.restart_writes);
-        row("writes after a restart", value, "none", met);
-        row(
-            "settled after a restart",
-            seconds(self.restart_seconds),
-            "under 10 s",
-            Some(self.restart_seconds < 10.0),
-        );
+        let settled = self.settled_memory_mebibytes;
+        println!("{:<46} {settled:>12.1} MiB", "its memory when settled");
+        println!("{:<46} {:>12}", "requests in the resync", self.resync_requests);
         println!("requests to the API server per environment, until all were Ready:");
         for (what, count) in &self.requests_per_environment {
             println!("  {what:<44} {count:>8.2}");
@@ -129,6 +116,9 @@ impl Report {
             "  {:<44} {total:>8.2}; {} refused in all",
             "together", self.refused_requests
         );
+        for goal in &self.goals {
+            println!("{goal}");
+        }
     }
 
     /// Writes it where built things are. A quick run does not replace the figures of a whole one.
@@ -138,14 +128,7 @@ impl Report {
         } else {
             "operator.json"
         };
-        let path = workspace::root().join("target/bench").join(name);
-        let mut text = serde_json::to_string_pretty(self).context("cannot write the figures as JSON")?;
-        text.push('\n');
-        path.parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&path, text))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
+        figures::write(name, self)
     }
 }
 

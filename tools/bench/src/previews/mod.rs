@@ -5,8 +5,6 @@ mod usage;
 mod watch;
 
 use std::fmt;
-use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,8 +15,10 @@ use serde_json::json;
 use self::usage::Usage;
 use self::watch::{PARTS, Watch};
 use super::on_cluster;
+use crate::figures;
+use crate::goal::Goal;
+use host::command;
 use host::terminal::note;
-use host::{command, workspace};
 use local_cluster::Running;
 
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -63,19 +63,12 @@ struct Together {
     usage: Usage,
 }
 
-#[derive(Debug, Serialize)]
-struct Goal {
-    what: &'static str,
-    wanted: String,
-    measured: String,
-    met: bool,
-}
-
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let report = on_cluster::measure(1, None, arguments.keep, |running, _| measure(running, arguments))?;
     println!("{report}");
-    note(format_args!("the figures are in {}", report.write()?.display()));
+    let file = figures::write("previews.json", &report)?;
+    note(format_args!("the figures are in {}", file.display()));
     Ok(())
 }
 
@@ -185,26 +178,10 @@ fn kubectl(running: &Running, arguments: &[&str]) -> Result<String> {
 fn goals(alone: &[Round], together: &Together) -> Vec<Goal> {
     let median = median(alone);
     let slowest = alone.iter().map(|round| round.ready).fold(0.0, f64::max);
-    let goal = |what, wanted: &str, measured: String, met| Goal {
-        what,
-        wanted: wanted.to_owned(),
-        measured,
-        met,
-    };
     vec![
-        goal(
-            "one Preview, apply to Ready, median",
-            "at most 10 s",
-            format!("{median:.1} s"),
-            median <= 10.0,
-        ),
-        goal(
-            "one Preview, apply to Ready, slowest",
-            "at most 15 s",
-            format!("{slowest:.1} s"),
-            slowest <= 15.0,
-        ),
-        goal(
+        Goal::at_most("one Preview, apply to Ready, median, in seconds", 10.0, median),
+        Goal::at_most("one Preview, apply to Ready, slowest, in seconds", 15.0, slowest),
+        Goal::new(
             "Previews Ready at once",
             "at least 30",
             format!("{} of {}", together.ready, together.applied),
@@ -217,18 +194,6 @@ fn median(rounds: &[Round]) -> f64 {
     let mut seconds: Vec<f64> = rounds.iter().map(|round| round.ready).collect();
     seconds.sort_by(f64::total_cmp);
     seconds.get(seconds.len() / 2).copied().unwrap_or_default()
-}
-
-impl Report {
-    fn write(&self) -> Result<PathBuf> {
-        let path = workspace::root().join("target/bench/previews.json");
-        let mut text = serde_json::to_string_pretty(self).context("cannot write the figures as JSON")?;
-        text.push('\n');
-        fs::create_dir_all(workspace::root().join("target/bench"))
-            .and_then(|()| fs::write(&path, text))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
-    }
 }
 
 impl fmt::Display for Report {
@@ -254,14 +219,8 @@ impl fmt::Display for Report {
             "{} of {} applied at once were Ready after {:.0} s; together they take {}.",
             self.together.ready, self.together.applied, self.together.seconds, self.together.usage
         )?;
-        for goal in &self.goals {
-            let verdict = if goal.met { "met" } else { "MISSED" };
-            writeln!(
-                formatter,
-                "{verdict:>8}  {}: {} (wanted: {})",
-                goal.what, goal.measured, goal.wanted
-            )?;
-        }
-        Ok(())
+        self.goals
+            .iter()
+            .try_for_each(|goal| writeln!(formatter, "{goal}"))
     }
 }

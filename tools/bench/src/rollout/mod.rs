@@ -1,16 +1,20 @@
 //! `cargo xtask bench rollout`: rollouts one after the other under load, and what was lost, on a cluster of its own with
-//! two nodes whose proxies are as slow as those of a large one. What is played is in `e2e/src/rollouts`; how it is
-//! measured, and a run, in docs/benchmarks-rollout.md.
+//! two nodes whose proxies are as slow as those of a large one. What is played is in `tools/load`, in which
+//! order in `bin/rollouts.rs`; how it is measured, and a run, in docs/benchmarks-rollout.md.
 
-use std::path::Path;
-use std::{env, fs};
+mod goals;
+
+use std::env;
 
 use anyhow::{Context as _, Result};
 
 use super::on_cluster;
+use crate::figures;
 use host::terminal::note;
 use host::{command, workspace};
 use local_cluster::{KubeBinaries, Running};
+
+pub use goals::goals;
 
 const NODES: u8 = 2;
 /// Well below the propagation time of the environment, which has to cover it.
@@ -39,17 +43,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn play(running: &Running, binaries: &KubeBinaries, arguments: &Arguments) -> Result<()> {
     let (stand_ins, built) = images::stand_ins()?;
     install::import(running, &built)?;
-    let folder = workspace::root().join("target/bench");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // A part of it does not replace the figures of the whole.
     let whole = !arguments.quick && arguments.only.is_empty();
-    let json = folder.join(if whole {
+    let name = if whole {
         "rollout.json"
     } else {
         "rollout-part.json"
-    });
-    command::run(&mut campaign(running, binaries, arguments, &stand_ins, &json)?)?;
-    note(format_args!("the figures are in {}", json.display()));
+    };
+    command::run(&mut campaign(running, binaries, arguments, &stand_ins, name)?)?;
+    note(format_args!(
+        "the figures are in {}",
+        figures::path(name).display()
+    ));
     Ok(())
 }
 
@@ -59,14 +64,14 @@ fn campaign(
     binaries: &KubeBinaries,
     arguments: &Arguments,
     stand_ins: &str,
-    json: &Path,
+    name: &str,
 ) -> Result<std::process::Command> {
     let mut path = vec![binaries.folder.clone()];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let mut campaign = std::process::Command::new(workspace::binaries().join("rollouts"));
     campaign
-        .arg("--json")
-        .arg(json)
+        .arg("--figures")
+        .arg(name)
         .args(arguments.quick.then_some("--quick"))
         .env("RATES_E2E_IMAGES", stand_ins)
         .env("KUBECONFIG", &running.kubeconfig)

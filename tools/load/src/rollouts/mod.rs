@@ -8,13 +8,11 @@ mod protection;
 mod report;
 mod stage;
 mod subject;
-mod verdict;
 
 pub use broken::{Broken, Trouble};
 pub use change::{Change, Expected};
 pub use images::Images;
 pub use protection::Protection;
 pub use report::{Kind, Report, Step};
-pub use stage::{Play, Stage};
-pub use subject::{Shape, Subject};
-pub use verdict::Goal;
+pub use stage::Stage;
+pub use subject::{Play, Shape, Subject};

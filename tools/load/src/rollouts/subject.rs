@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::environment::{Environment, condition};
-use crate::wait::{Look, until};
+use client::environment::{Environment, condition};
+use client::wait::{Look, until};
 
 /// How the environment is made.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,16 @@ pub struct Shape {
     /// Above the time that the nodes' proxies take to notice.
     pub propagation: Duration,
     pub max_batch: Duration,
+}
+
+/// How hard it is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Play {
+    pub shape: Shape,
+    /// Requests a second.
+    pub rate: f64,
+    /// A step lasts at least so long, whatever is quicker.
+    pub step: Duration,
 }
 
 pub struct Subject {

@@ -20,9 +20,10 @@ use super::connection::{Answer, Body, Connection, Lost, Protocol};
 use super::failure::{Failure, Kind};
 use super::kept::{Kept, Shared};
 use super::ledger::{BATCH_PATIENCE, Ledger, Outcome};
+use super::log::Log;
 use super::question::Question;
 use super::record::{Lane, Phase, Record, Summary, Verdict};
-use super::{Log, Settings};
+use super::settings::Settings;
 
 /// From the sending of a read to its whole answer.
 const LIMIT_SECONDS: u64 = 20;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::subject::Subject;
-use crate::kubectl::Kubectl;
+use client::kubectl::Kubectl;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Protection {
@@ -94,16 +94,16 @@ impl Protection {
         let target = format!("deployment/{}", subject.deployment());
         let kubectl = &subject.environment.kubectl;
         kubectl.run(["rollout", "status", &target, "--timeout=300s"])?;
-        crate::wait::until("the old pods have gone", super::subject::PATIENCE, || {
+        client::wait::until("the old pods have gone", super::subject::PATIENCE, || {
             let pods = subject.pods()?;
             let ending = pods
                 .iter()
                 .filter(|pod| pod["metadata"]["deletionTimestamp"].is_string())
                 .count();
             Ok(if ending == 0 {
-                crate::wait::Look::Holds(())
+                client::wait::Look::Holds(())
             } else {
-                crate::wait::Look::NotYet(format!("{ending} pods are ending"))
+                client::wait::Look::NotYet(format!("{ending} pods are ending"))
             })
         })
     }

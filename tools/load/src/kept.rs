@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::connection::{Connection, Protocol};
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 
 /// HTTP/1.1 connections, so many; the one that rested longest goes first.
 pub struct Kept {
@@ -36,7 +36,7 @@ impl Kept {
     /// Waits for its turn when all are in use. One that the server has closed while it rested is replaced.
     pub async fn take(&self) -> Result<Taken<'_>, Failure> {
         let turn = self.turn.acquire().await.map_err(|error| Failure {
-            kind: super::Kind::Other,
+            kind: Kind::Other,
             text: error.to_string(),
         })?;
         let rested = {
@@ -93,7 +93,7 @@ impl Shared {
         let shared = opened.share();
         *current = Some(opened);
         shared.ok_or_else(|| Failure {
-            kind: super::Kind::Other,
+            kind: Kind::Other,
             text: "a connection that cannot be shared".to_owned(),
         })
     }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::broken::Trouble;
-use super::stage::Play;
-use super::verdict::{self, Goal};
-use crate::load::{Lane, Log, Phase, Summary};
+use super::subject::Play;
+use crate::{Lane, Log, Phase, Summary};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,8 +64,6 @@ pub struct Report {
     pub differences: Vec<String>,
     /// Requests that went out on another connection, as theirs had ended before a byte of them was written.
     pub unsent: usize,
-    /// What the whole of a run has to come to; not shown with the table, as a few steps alone cannot.
-    pub goals: Vec<Goal>,
 }
 
 impl Step {
@@ -114,7 +111,7 @@ impl Report {
             !(expected || within(&apart))
         }));
         let (batches, batches_applied) = log.ledger.counts();
-        let mut report = Self {
+        Self {
             processors: std::thread::available_parallelism().map_or(0, usize::from),
             requests_a_second: play.rate,
             replicas: play.shape.replicas,
@@ -128,10 +125,7 @@ impl Report {
             batches_applied,
             differences,
             unsent: log.unsent,
-            goals: Vec::new(),
-        };
-        report.goals = verdict::goals(&report);
-        report
+        }
     }
 }
 

@@ -10,21 +10,11 @@ use super::change::{Change, Expected};
 use super::images::Images;
 use super::protection::{Protection, Rest};
 use super::report::{Kind, Report, Step};
-use super::subject::{Shape, Subject};
-use crate::dump::Dump;
-use crate::load::{Load, Outcome, Phase, Questions, STATEMENT, Settings, Size};
-use crate::service;
-use crate::wait::{Look, until};
-
-/// How hard it is played.
-#[derive(Clone, Copy, Debug)]
-pub struct Play {
-    pub shape: Shape,
-    /// Requests a second.
-    pub rate: f64,
-    /// A step lasts at least so long, whatever is quicker.
-    pub step: Duration,
-}
+use super::subject::{Play, Subject};
+use crate::{Load, Outcome, Phase, Questions, STATEMENT, Settings, Size};
+use client::dump::Dump;
+use client::service;
+use client::wait::{Look, until};
 
 pub struct Stage {
     pub images: Images,
@@ -53,7 +43,7 @@ impl Stage {
         let images = Images::of_environment()?;
         let subject = Subject::create(name, &play.shape)?;
         let target = service::address(&subject.environment.kubectl, &subject.deployment())?;
-        let dump = Dump::parse(include_str!("../../../db/rates.sql"))?;
+        let dump = Dump::parse(include_str!("../../../../db/rates.sql"))?;
         let load = Load::start(Settings {
             target,
             rate: play.rate,

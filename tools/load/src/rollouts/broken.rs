@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::subject::Subject;
-use crate::environment::condition;
-use crate::wait::{Look, until};
+use client::environment::condition;
+use client::wait::{Look, until};
 
 /// Status has to say why within this.
 const WANTED: Duration = Duration::from_secs(30);

@@ -1,50 +1,20 @@
-//! Load on an environment's Service, of which every request is counted and every answer checked.
-//!
-//! Requests are due at fixed times, whatever answers take, and their time counts from when they were due. Nothing is
-//! sent twice: a connection that is refused, reset, cut or silent is a failure. What an answer must be comes from the
-//! seed's text and from a ledger of the batches that were sent.
+//! A load under way, on a thread of its own.
 
-mod batch;
-mod connection;
-mod driver;
-mod failure;
-mod kept;
-mod ledger;
-mod question;
-mod record;
-#[cfg(test)]
-mod tests;
-
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use client::wait::{Look, until};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-pub use batch::{Batch, Size};
-pub use failure::{Failure, Kind};
-pub use ledger::{Ledger, Outcome, STATEMENT};
-pub use question::Questions;
-pub use record::{Lane, Phase, Record, Summary, Verdict};
-
-use self::driver::Driver;
-use crate::wait::{Look, until};
-
-/// What is asked, how often, and of whom.
-pub struct Settings {
-    /// The Service's address.
-    pub target: SocketAddr,
-    /// Requests a second, of all kinds but batches.
-    pub rate: f64,
-    /// Between two batches of the mix, which are sent at once; beside them there are those of [`Load::send`].
-    pub batch_every: Duration,
-    /// The token that batches come with.
-    pub token: String,
-    pub questions: Questions,
-}
+use super::batch::Size;
+use super::driver::Driver;
+use super::ledger::Outcome;
+use super::log::Log;
+use super::record::{Phase, Summary};
+use super::settings::Settings;
 
 /// A load that runs until it is stopped.
 pub struct Load {
@@ -52,14 +22,6 @@ pub struct Load {
     runtime: Handle,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
-}
-
-/// Everything that was sent, and what came of it.
-pub struct Log {
-    pub records: Vec<Record>,
-    pub ledger: Arc<Ledger>,
-    /// Requests that found their connection closed before a byte of them was sent, and went out on another.
-    pub unsent: usize,
 }
 
 impl Load {

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::connection::Answer;
-use crate::dump::Dump;
+use client::dump::Dump;
 
 /// One request and its only right answer.
 #[derive(Clone, Debug)]

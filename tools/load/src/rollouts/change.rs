@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::subject::{PATIENCE, Subject};
-use crate::load::Load;
-use crate::wait::{Look, until};
+use crate::Load;
+use client::wait::{Look, until};
 
 #[derive(Clone, Debug)]
 pub enum Change {

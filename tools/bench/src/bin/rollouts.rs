@@ -1,21 +1,23 @@
 //! The whole campaign of rollouts, for `cargo xtask bench rollout`, which provides the cluster: two nodes, their proxies
 //! slowed, and the images of the stand-ins.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use bench::goal::Goal;
+use bench::{figures, rollout};
 use clap::Parser;
-use e2e::kubectl::Kubectl;
-use e2e::rollouts::{Broken, Change, Play, Protection, Report, Shape, Stage};
+use client::kubectl::Kubectl;
+use load::rollouts::{Broken, Change, Play, Protection, Report, Shape, Stage};
+use serde::Serialize;
 use serde_json::json;
 
 /// Rolls an environment out again and again under load, and prints what was lost.
 #[derive(Parser)]
 struct Arguments {
-    /// The file for all figures
+    /// The name of the file for all figures
     #[arg(long)]
-    json: PathBuf,
+    figures: String,
     /// A few rollouts: shows that it works
     #[arg(long)]
     quick: bool,
@@ -39,12 +41,18 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let report = campaign(&arguments)?;
     println!("{report}");
-    for goal in &report.goals {
+    let goals = rollout::goals(&report);
+    for goal in &goals {
         println!("{goal}");
     }
-    let text = serde_json::to_string_pretty(&report).context("cannot write the figures as JSON")?;
-    std::fs::write(&arguments.json, text + "\n")
-        .with_context(|| format!("cannot write {}", arguments.json.display()))
+    figures::write(&arguments.figures, &Figures { report, goals }).map(drop)
+}
+
+#[derive(Serialize)]
+struct Figures {
+    #[serde(flatten)]
+    report: Report,
+    goals: Vec<Goal>,
 }
 
 fn campaign(arguments: &Arguments) -> Result<Report> {

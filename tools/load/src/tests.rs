@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::dump::Dump;
+use client::dump::Dump;
 
 /// One day of one pair, and so one right answer to every question about it.
 const DUMP: &str = "COPY public.prices (orig_code, dest_code, day, price) FROM stdin;\n\

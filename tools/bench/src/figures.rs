@@ -1,0 +1,26 @@
+//! The file with all that a benchmark measured, for other programs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use host::workspace;
+
+/// Where the figures are: beside what is built.
+pub fn path(name: &str) -> PathBuf {
+    workspace::root().join("target/bench").join(name)
+}
+
+/// Writes them, and gives the file's path.
+pub fn write(name: &str, figures: &impl Serialize) -> Result<PathBuf> {
+    let path = path(name);
+    let mut text = serde_json::to_string_pretty(figures).context("cannot write the figures as JSON")?;
+    text.push('\n');
+    path.parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(&path, text))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}

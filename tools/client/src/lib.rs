@@ -1,0 +1,10 @@
+//! An environment as its users know it: kubectl, Helm, HTTP, waiting for conditions, and reading a dump's text. Knows
+//! nothing of the operator's or the API's code.
+
+pub mod dump;
+pub mod environment;
+pub mod helm;
+pub mod http;
+pub mod kubectl;
+pub mod service;
+pub mod wait;

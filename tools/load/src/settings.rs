@@ -1,0 +1,19 @@
+//! What a load is told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::question::Questions;
+
+/// What is asked, how often, and of whom.
+pub struct Settings {
+    /// The Service's address.
+    pub target: SocketAddr,
+    /// Requests a second, of all kinds but batches.
+    pub rate: f64,
+    /// Between two batches of the mix, which are sent at once; beside them there are those of [`Load::send`].
+    pub batch_every: Duration,
+    /// The token that batches come with.
+    pub token: String,
+    pub questions: Questions,
+}
