@@ -10,7 +10,7 @@ use install::access_folder;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The cluster to end: `dev` (of `up`) or `test` (of a test run that was cut off)
-    #[arg(long, default_value = "dev")]
+    #[arg(long, default_value = local_cluster::DEV)]
     cluster: String,
     /// End every cluster, and remove the built programs and images, too
     #[arg(long, conflicts_with = "cluster")]
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return forget();
     }
     local_cluster::down(&arguments.cluster)?;
-    if arguments.cluster == "dev" {
+    if arguments.cluster == local_cluster::DEV {
         // What `up --context` started instead of a cluster.
         local_cluster::down_if_there(local_cluster::FORWARD_ONLY)?;
         forget()?;

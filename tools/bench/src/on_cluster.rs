@@ -3,10 +3,7 @@
 use anyhow::Result;
 
 use host::terminal::note;
-use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Running};
-
-/// The tests use it too: both at once would measure each other.
-const CLUSTER: &str = "test";
+use local_cluster::{ClusterSpec, Leftovers, Running, TEST};
 
 /// Measures on a new cluster of so many nodes, whose kube-proxies wait so long between two changes; with `keep` it is
 /// left running.
@@ -14,27 +11,27 @@ pub fn measure<T>(
     nodes: u8,
     proxy_seconds: Option<u8>,
     keep: bool,
-    measure: impl FnOnce(&Running, &KubeBinaries) -> Result<T>,
+    measure: impl FnOnce(&Running) -> Result<T>,
 ) -> Result<T> {
     install::prepare()?;
-    local_cluster::down_if_there(CLUSTER)?;
+    local_cluster::down_if_there(TEST)?;
     let spec = ClusterSpec {
-        name: CLUSTER.to_owned(),
+        name: TEST.to_owned(),
         nodes,
         pause_image: install::pause_image()?,
         forwarder: None,
         leftovers: Leftovers::Remove,
         proxy_seconds,
     };
-    let (running, binaries) = install::with_operator(&spec)?;
-    let measured = measure(&running, &binaries);
+    let (running, _) = install::with_operator(&spec)?;
+    let measured = measure(&running);
     if keep {
         note(format_args!(
-            "cluster {CLUSTER}: KUBECONFIG={}",
+            "cluster {TEST}: KUBECONFIG={}",
             running.kubeconfig.display()
         ));
     } else {
-        local_cluster::down(CLUSTER)?;
+        local_cluster::down(TEST)?;
     }
     measured
 }

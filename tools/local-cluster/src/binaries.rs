@@ -273,7 +273,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 
 /// Removes what was built and is in no use: neither by a cluster nor lately by a clone.
 fn prune(all: &Path) -> Result<()> {
-    let used: Vec<PathBuf> = ["dev", "test"]
+    let used: Vec<PathBuf> = state::CLUSTERS
         .iter()
         .filter_map(|name| Some(state::State::of(name).record()?.programs))
         .collect();

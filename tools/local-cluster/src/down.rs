@@ -12,7 +12,7 @@ use super::cgroup::Hierarchies;
 use super::mounts;
 use super::network::link_prefix;
 use super::process::Identity;
-use super::state::State;
+use super::state::{self, CLUSTERS, FORWARD_ONLY, State};
 use host::command;
 use host::terminal::{Step, note};
 
@@ -33,7 +33,7 @@ pub fn supervisor_of(name: &str) -> Option<Identity> {
 
 /// Ends the cluster and removes all of it; false when there is none.
 pub fn down_if_there(name: &str) -> Result<bool> {
-    if name != super::FORWARD_ONLY {
+    if name != FORWARD_ONLY {
         super::network::Network::of(name)?;
     }
     let state = State::of(name);
@@ -50,12 +50,12 @@ pub fn down_if_there(name: &str) -> Result<bool> {
 
 /// Ends every cluster, and removes what was built and all else that outlives a clone.
 pub fn purge() -> Result<()> {
-    for name in ["dev", "test", super::FORWARD_ONLY] {
+    for name in CLUSTERS.into_iter().chain([FORWARD_ONLY]) {
         down(name)?;
     }
     // Whoever builds, in this clone or another, is not to lose what it is building.
     let _programs = super::binaries::hold_builds()?;
-    let root = Path::new(super::state::ROOT);
+    let root = Path::new(state::ROOT);
     mounts::clear_below(root)?;
     remove_folder(root)
 }

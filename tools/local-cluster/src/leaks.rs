@@ -97,7 +97,7 @@ impl Snapshot {
                 lines.insert(format!("file {folder}"));
             }
         }
-        for name in ["dev", "test"] {
+        for name in state::CLUSTERS {
             let folder = state::State::of(name).folder;
             if folder.exists() {
                 lines.insert(format!("folder {}", folder.display()));

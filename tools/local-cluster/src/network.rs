@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::state::{DEV, TEST};
 use host::command;
 
 /// More nodes than a person needs on one machine; the address plan would hold 63.
@@ -55,8 +56,8 @@ impl Network {
     /// The plan of the cluster with this name.
     pub fn of(cluster: &str) -> Result<Self> {
         let second = match cluster {
-            "dev" => 18,
-            "test" => 19,
+            DEV => 18,
+            TEST => 19,
             other => bail!("there is no cluster named {other}: the local clusters are dev and test"),
         };
         Ok(Self {

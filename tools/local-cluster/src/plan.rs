@@ -9,10 +9,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::binaries::KubeBinaries;
-use super::components;
 use super::network::Network;
-use super::state::State;
 
 /// Everything the supervisor needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,24 +111,6 @@ pub struct Forwarder {
 }
 
 impl Planned {
-    pub fn new(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Self> {
-        let network = Network::of(&spec.name)?;
-        let state = State::of(&spec.name);
-        let nodes = (1..=spec.nodes)
-            .map(|index| NodePlan::new(&network, index))
-            .collect();
-        let mut planned = Self {
-            plan: Plan {
-                cluster: spec.name.clone(),
-                nodes,
-                steps: Vec::new(),
-            },
-            files: Vec::new(),
-        };
-        components::add(&mut planned, spec, &network, &state, binaries)?;
-        Ok(planned)
-    }
-
     /// Two clusters of the same version are interchangeable.
     pub fn version(&self) -> Result<String> {
         let mut hash = Sha256::new();
@@ -147,7 +126,7 @@ impl Planned {
 }
 
 impl NodePlan {
-    fn new(network: &Network, index: u8) -> Self {
+    pub fn new(network: &Network, index: u8) -> Self {
         let mut routes = vec![network.node_pods(index).to_string()];
         if index == 1 {
             routes.push(network.services().to_string());
@@ -185,103 +164,10 @@ pub fn short(hash: Sha256) -> String {
         })
 }
 
+/// The step that leads a port of the host to a Service.
+pub const FORWARDER: &str = "forwarder";
+
 /// The name of a node as Kubernetes knows it.
 pub fn node_name(index: u8) -> String {
     format!("node-{index}")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    fn planned(name: &str, nodes: u8) -> Planned {
-        let spec = ClusterSpec {
-            name: name.to_owned(),
-            nodes,
-            pause_image: "localhost/pause:1".to_owned(),
-            forwarder: Some(Forwarder {
-                listen: "127.0.0.1:3000".parse().unwrap(),
-                namespace: "default".to_owned(),
-                service: "development-api".to_owned(),
-                port: 80,
-            }),
-            leftovers: Leftovers::Remove,
-            proxy_seconds: None,
-        };
-        Planned::new(&spec, &KubeBinaries::in_folder(Path::new("/bin-folder"))).unwrap()
-    }
-
-    #[test]
-    fn every_step_waits_only_for_steps_before_it() {
-        let mut seen = BTreeSet::new();
-        for step in planned("dev", 3).plan.steps {
-            for name in &step.after {
-                assert!(
-                    seen.contains(name),
-                    "{} waits for {name}, which does not come before it",
-                    step.name
-                );
-            }
-            assert!(
-                seen.insert(step.name.clone()),
-                "two steps are named {}",
-                step.name
-            );
-        }
-    }
-
-    #[test]
-    fn each_node_has_the_agents_and_only_the_first_the_control_plane() {
-        let plan = planned("dev", 2).plan;
-        let count = |program: &str| {
-            plan.steps
-                .iter()
-                .filter(|step| step.name == program || step.name.starts_with(&format!("{program}-")))
-                .count()
-        };
-        for program in ["containerd", "kubelet", "kube-proxy"] {
-            assert_eq!(count(program), 2, "{program}");
-        }
-        for program in [
-            "etcd",
-            "kube-apiserver",
-            "kube-controller-manager",
-            "kube-scheduler",
-            "coredns",
-        ] {
-            assert_eq!(count(program), 1, "{program}");
-        }
-    }
-
-    #[test]
-    fn the_version_follows_the_configuration_and_nothing_random() {
-        assert_eq!(
-            planned("dev", 1).version().unwrap(),
-            planned("dev", 1).version().unwrap()
-        );
-        assert_ne!(
-            planned("dev", 1).version().unwrap(),
-            planned("dev", 2).version().unwrap()
-        );
-    }
-
-    #[test]
-    fn a_clusters_files_stay_below_its_state_folder() {
-        for (path, _) in planned("test", 2).files {
-            assert!(
-                path.starts_with("/var/lib/rates-local-cluster/test"),
-                "{}",
-                path.display()
-            );
-        }
-    }
-
-    #[test]
-    fn services_are_reached_through_the_first_node_only() {
-        let nodes = planned("dev", 2).plan.nodes;
-        assert_eq!(nodes[0].routes, ["198.18.64.0/24", "198.18.128.0/20"]);
-        assert_eq!(nodes[1].routes, ["198.18.65.0/24"]);
-    }
 }

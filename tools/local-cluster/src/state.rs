@@ -14,6 +14,15 @@ use super::process::Identity;
 /// The folder of everything that outlives one run: built programs, images, clusters.
 pub const ROOT: &str = "/var/lib/rates-local-cluster";
 
+/// The cluster of `cargo xtask up`.
+pub const DEV: &str = "dev";
+/// The cluster of the tests and the benchmarks, which would measure each other if they ran at once.
+pub const TEST: &str = "test";
+/// Both have networks of their own and run side by side.
+pub const CLUSTERS: [&str; 2] = [DEV, TEST];
+/// The name under which a forwarder to somebody else's cluster is supervised.
+pub const FORWARD_ONLY: &str = "forward";
+
 /// The folder of one cluster. A cluster that is down has none; one that ended by itself has all of it.
 #[derive(Clone, Debug)]
 pub struct State {

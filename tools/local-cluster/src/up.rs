@@ -3,40 +3,27 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::binaries::KubeBinaries;
 use super::cgroup::Hierarchies;
-use super::components::FORWARDER;
+use super::components;
 use super::down;
 use super::network::{MAX_NODES, Network};
-use super::plan::{Check, ClusterSpec, Leftovers, Plan, Planned, Program, Step as PlannedStep, node_name};
+use super::plan::{
+    Check, ClusterSpec, FORWARDER, Leftovers, Plan, Planned, Program, Step as PlannedStep, node_name,
+};
 use super::process::Identity;
+use super::running::{Node, Running};
 use super::secrets;
-use super::state::{Phase, Record, State, Status, tail, write_json, write_private};
+use super::state::{FORWARD_ONLY, Phase, Record, State, Status, tail, write_json, write_private};
 use host::terminal::{Step, note};
-use host::{command, workspace};
-
-/// A cluster that runs.
-#[derive(Clone, Debug)]
-pub struct Running {
-    pub kubeconfig: PathBuf,
-    pub kubectl: PathBuf,
-    pub nodes: Vec<Node>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Node {
-    pub name: String,
-    pub address: std::net::Ipv4Addr,
-    /// The socket of the node's containerd.
-    pub containerd: PathBuf,
-}
+use host::workspace;
 
 /// Starts the cluster and waits until all of it is ready. One that runs already is used as it is.
 pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
@@ -45,7 +32,7 @@ pub fn up(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Running> {
     }
     let network = Network::of(&spec.name)?;
     let state = State::of(&spec.name);
-    let planned = Planned::new(spec, binaries)?;
+    let planned = components::planned(spec, binaries)?;
     let version = planned.version()?;
     let _lock = state.lock()?;
     let supervisor = if let Some(supervisor) = running(&state, &version, spec.nodes)? {
@@ -265,9 +252,6 @@ pub fn forwarder(name: &str) -> Option<i32> {
     step.process.filter(Identity::is_alive).map(|process| process.pid)
 }
 
-/// The name under which a forwarder to somebody else's cluster is supervised.
-pub const FORWARD_ONLY: &str = "forward";
-
 /// Keeps kubectl running with these arguments, which make it listen on the address.
 pub fn forward_only(kubectl: &Path, arguments: &[String], listen: SocketAddr) -> Result<()> {
     let step = PlannedStep {
@@ -297,58 +281,6 @@ pub fn forward_only(kubectl: &Path, arguments: &[String], listen: SocketAddr) ->
         supervise(&state, Environment::Inherited)?
     };
     follow(&state, &supervisor)
-}
-
-impl Running {
-    /// A command of kubectl on this cluster.
-    #[must_use]
-    pub fn kubectl(&self) -> Command {
-        let mut command = Command::new(&self.kubectl);
-        // A proxy meant for the internet is not asked for the cluster's addresses.
-        command
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("NO_PROXY", "*")
-            .env("no_proxy", "*");
-        command
-    }
-
-    /// Brings images, each with the archive that holds it, to every node that does not have them yet.
-    pub fn import_images(&self, images: &[(&str, &Path)]) -> Result<()> {
-        thread::scope(|scope| {
-            let imports: Vec<_> = self
-                .nodes
-                .iter()
-                .map(|node| scope.spawn(|| import(node, images)))
-                .collect();
-            imports.into_iter().try_for_each(|import| {
-                import
-                    .join()
-                    .map_err(|_| anyhow!("an import of images ended unexpectedly"))?
-            })
-        })
-    }
-}
-
-fn import(node: &Node, images: &[(&str, &Path)]) -> Result<()> {
-    let present = command::output(ctr(node).args(["images", "list", "--quiet"]))?;
-    let present: BTreeSet<_> = present.lines().collect();
-    for (reference, archive) in images {
-        if !present.contains(reference) {
-            let step = Step::begin(format_args!("import {reference} to {}", node.name));
-            command::output(ctr(node).args(["images", "import"]).arg(archive))?;
-            step.done();
-        }
-    }
-    Ok(())
-}
-
-fn ctr(node: &Node) -> Command {
-    let mut command = Command::new("ctr");
-    command
-        .arg("--address")
-        .arg(&node.containerd)
-        .args(["--namespace", "k8s.io"]);
-    command
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Running, Snapshot};
 /// `up` on a running cluster, images and all else aside.
 const QUICK: Duration = Duration::from_secs(10);
 
-/// The cluster of `up`, which may go on running beside the tests.
-const OTHER: &str = "dev";
+/// It may go on running beside the tests.
+const OTHER: &str = local_cluster::DEV;
 
 /// A second `up` finds the cluster and changes nothing.
 pub fn second_up_is_quick(tally: &mut Tally, spec: &ClusterSpec, binaries: &KubeBinaries) {

@@ -1,18 +1,12 @@
 //! The tests of the whole, on a cluster of their own that is taken down again; and of that cluster itself.
 
-use std::env;
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 
 use super::lifecycle;
 use super::programs::{self, TestProgram};
 use super::tally::Tally;
 use host::terminal::{Step, note};
-use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Snapshot};
-
-/// The cluster's name; `up` has another, so both run side by side.
-const CLUSTER: &str = "test";
+use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Snapshot, TEST};
 
 /// The name of the tests' program.
 const PROGRAM: &str = "whole";
@@ -28,7 +22,7 @@ pub fn compile() -> Result<TestProgram> {
 /// Runs the tests of the whole; with a filter only those of environments. The programs are compiled already.
 pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestProgram) -> Result<()> {
     let spec = ClusterSpec {
-        name: CLUSTER.to_owned(),
+        name: TEST.to_owned(),
         nodes: 1,
         pause_image: install::pause_image()?,
         forwarder: None,
@@ -40,14 +34,14 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestPr
         return environments(tally, filter, &spec, &binaries, program);
     }
     // What an earlier run left, cut off, is not what this one is to be compared with.
-    local_cluster::down_if_there(CLUSTER)?;
+    local_cluster::down_if_there(TEST)?;
     let before = Snapshot::take()?;
     lifecycle::cut_off_starts_are_cleared(tally, &spec, &binaries, &before);
     lifecycle::dead_cluster_is_cleared(tally, &spec, &binaries);
     lifecycle::crashed_cluster_goes_on(tally, &spec, &binaries);
     lifecycle::second_up_is_quick(tally, &spec, &binaries);
     let tested = environments(tally, None, &spec, &binaries, program);
-    lifecycle::down_leaves_nothing(tally, CLUSTER, &before);
+    lifecycle::down_leaves_nothing(tally, TEST, &before);
     tested
 }
 
@@ -63,19 +57,15 @@ fn environments(
     let running = install::with_compiled_operator(spec, binaries)?;
     let (stand_ins, built) = images::stand_ins()?;
     install::import(&running, &built)?;
-    let mut path = vec![binaries.folder.clone()];
-    path.extend(helm.parent().map(Path::to_path_buf));
-    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let mut tests = program.command();
     tests
         .arg("--nocapture")
         .args(filter)
-        .env("RATES_E2E_IMAGES", stand_ins)
-        .env("KUBECONFIG", &running.kubeconfig)
-        .env("PATH", env::join_paths(path).context("PATH cannot be extended")?);
+        .env("RATES_E2E_IMAGES", stand_ins);
+    running.lead(&mut tests, &[&helm])?;
     tally.run(&mut tests)?;
     note(format_args!(
-        "cluster {CLUSTER}: KUBECONFIG={}",
+        "cluster {TEST}: KUBECONFIG={}",
         running.kubeconfig.display()
     ));
     Ok(())

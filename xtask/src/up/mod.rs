@@ -14,7 +14,7 @@ use install::access_folder;
 use local_cluster::{ClusterSpec, Forwarder, KubeBinaries, Leftovers, Running};
 
 /// The local cluster's name.
-const CLUSTER: &str = "dev";
+const CLUSTER: &str = local_cluster::DEV;
 
 /// What `up` leaves running: the sample environment and its Service.
 const ENVIRONMENT: &str = "development";

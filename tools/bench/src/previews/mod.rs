@@ -65,7 +65,7 @@ struct Together {
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let report = on_cluster::measure(1, None, arguments.keep, |running, _| measure(running, arguments))?;
+    let report = on_cluster::measure(1, None, arguments.keep, |running| measure(running, arguments))?;
     println!("{report}");
     let file = figures::write("previews.json", &report)?;
     note(format_args!("the figures are in {}", file.display()));

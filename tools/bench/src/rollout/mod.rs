@@ -4,15 +4,15 @@
 
 mod goals;
 
-use std::env;
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::on_cluster;
 use crate::figures;
 use host::terminal::note;
 use host::{command, workspace};
-use local_cluster::{KubeBinaries, Running};
+use local_cluster::Running;
 
 pub use goals::goals;
 
@@ -35,12 +35,12 @@ pub struct Arguments {
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    on_cluster::measure(NODES, Some(PROXY_SECONDS), arguments.keep, |running, binaries| {
-        play(running, binaries, arguments)
+    on_cluster::measure(NODES, Some(PROXY_SECONDS), arguments.keep, |running| {
+        play(running, arguments)
     })
 }
 
-fn play(running: &Running, binaries: &KubeBinaries, arguments: &Arguments) -> Result<()> {
+fn play(running: &Running, arguments: &Arguments) -> Result<()> {
     let (stand_ins, built) = images::stand_ins()?;
     install::import(running, &built)?;
     // A part of it does not replace the figures of the whole.
@@ -50,7 +50,7 @@ fn play(running: &Running, binaries: &KubeBinaries, arguments: &Arguments) -> Re
     } else {
         "rollout-part.json"
     };
-    command::run(&mut campaign(running, binaries, arguments, &stand_ins, name)?)?;
+    command::run(&mut campaign(running, arguments, &stand_ins, name)?)?;
     note(format_args!(
         "the figures are in {}",
         figures::path(name).display()
@@ -59,23 +59,14 @@ fn play(running: &Running, binaries: &KubeBinaries, arguments: &Arguments) -> Re
 }
 
 /// The program that plays, which `install::with_operator` has built.
-fn campaign(
-    running: &Running,
-    binaries: &KubeBinaries,
-    arguments: &Arguments,
-    stand_ins: &str,
-    name: &str,
-) -> Result<std::process::Command> {
-    let mut path = vec![binaries.folder.clone()];
-    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-    let mut campaign = std::process::Command::new(workspace::binaries().join("rollouts"));
+fn campaign(running: &Running, arguments: &Arguments, stand_ins: &str, name: &str) -> Result<Command> {
+    let mut campaign = Command::new(workspace::binaries().join("rollouts"));
     campaign
         .arg("--figures")
         .arg(name)
         .args(arguments.quick.then_some("--quick"))
-        .env("RATES_E2E_IMAGES", stand_ins)
-        .env("KUBECONFIG", &running.kubeconfig)
-        .env("PATH", env::join_paths(path).context("PATH cannot be extended")?);
+        .env("RATES_E2E_IMAGES", stand_ins);
+    running.lead(&mut campaign, &[])?;
     if !arguments.only.is_empty() {
         campaign.arg(format!("--only={}", arguments.only.join(",")));
     }
