@@ -15,8 +15,8 @@ use serde::Deserialize;
 use host::command;
 use host::workspace;
 
-/// Crates that have cycles still.
-const EXEMPT: &[&str] = &["rates-api", "rates-operator"];
+/// The crate that has cycles still.
+const EXEMPT: &[&str] = &["rates-operator"];
 
 #[derive(Deserialize)]
 struct Metadata {

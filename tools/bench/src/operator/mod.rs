@@ -165,7 +165,7 @@ fn settled(servers: &mut Servers, operator: &Operator, since: Timestamp) -> Resu
 fn all_logged(servers: &Servers, user: &str, since: Timestamp) -> Result<Requests> {
     // A batch is held back for a second at most.
     pause(4000)?;
-    audit::requests(&servers.folder().join("audit.log"), user, since)
+    audit::requests(&servers.audit_log(), user, since)
 }
 
 fn manifests(count: usize) -> Value {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::machine::{Machine, Process, free_ports};
+use super::machine::{Machine, Process};
 use super::servers::{OPERATOR, Servers};
+use control_plane::free_ports;
 
 pub struct Operator {
     pub process: Process,

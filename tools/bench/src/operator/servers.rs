@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
-use super::machine::{Machine, Process, free_ports, pause};
+use super::machine::{Machine, Process, pause};
+use control_plane::{ControlPlane, Settings, flag};
 use host::{command, workspace};
 
 /// Who asks, as the audit log names them.
@@ -47,7 +48,8 @@ profiles:
 
 /// Kubernetes without kubelets, in a folder; all of it ends when this is dropped.
 pub struct Servers {
-    processes: Vec<Process>,
+    control_plane: ControlPlane,
+    kwok: Option<Process>,
     folder: PathBuf,
     kubectl: PathBuf,
 }
@@ -57,55 +59,43 @@ impl Servers {
     pub fn start(machine: &Machine, name: &str, namespaces: &[String]) -> Result<Self> {
         let folder = machine.work().join(name);
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let [etcd, peer, port] = free_ports()?;
-        let (etcd, peer) = (
-            format!("http://127.0.0.1:{etcd}"),
-            format!("http://127.0.0.1:{peer}"),
-        );
-        let url = format!("https://127.0.0.1:{port}");
-        let key = rcgen::KeyPair::generate().context("cannot make a key")?;
-        write(&folder, "tokens.key", &key.serialize_pem())?;
-        write(&folder, "tokens.pub", &key.public_key_pem())?;
-        write(
-            &folder,
-            "tokens",
-            &format!(
-                "{ADMIN},{ADMIN},1,system:masters\n{APPLIER},{APPLIER},2,appliers\n{OPERATOR},{OPERATOR},3,system:serviceaccounts\n"
-            ),
-        )?;
-        write(&folder, "audit-policy.yaml", AUDIT_POLICY)?;
-        for user in [ADMIN, APPLIER, OPERATOR] {
-            write(&folder, &kubeconfig_of(user), &kubeconfig(&url, user).to_string())?;
-        }
-        let file = |name: &str| folder.join(name).display().to_string();
-        let admin = file(&kubeconfig_of(ADMIN));
+        let control_plane = ControlPlane::start(&Settings {
+            kube: &machine.kube,
+            folder: &folder,
+            users: &[
+                (ADMIN, "system:masters"),
+                (APPLIER, "appliers"),
+                (OPERATOR, "system:serviceaccounts"),
+            ],
+            audit_policy: AUDIT_POLICY,
+            flags: &[
+                flag("audit-log-mode", "batch"),
+                flag("audit-log-batch-max-wait", "1s"),
+                flag("audit-log-maxsize", 4096),
+            ],
+        })?;
+        let admin = control_plane.kubeconfig(ADMIN).display().to_string();
         write(
             &folder,
             "scheduler.yaml",
             &SCHEDULER.replace("KUBECONFIG", &admin),
         )?;
         write(&folder, "kwok.yaml", include_str!("kwok.yaml"))?;
+        let file = |name: &str| folder.join(name).display().to_string();
         let mut servers = Self {
-            processes: Vec::new(),
+            control_plane,
+            kwok: None,
             folder: folder.clone(),
             kubectl: machine.simulated.kubectl.clone(),
         };
-        let etcd_flags = [
-            flag("data-dir", file("etcd")),
-            "--unsafe-no-fsync".to_owned(),
-            flag("listen-client-urls", &etcd),
-            flag("advertise-client-urls", &etcd),
-            flag("listen-peer-urls", &peer),
-            flag("initial-advertise-peer-urls", &peer),
-            flag("initial-cluster", format!("default={peer}")),
-        ];
-        servers.component(machine, "etcd", &etcd_flags)?;
-        servers.component(machine, "kube-apiserver", &api_server(&file, &etcd, port))?;
         servers.install(namespaces)?;
-        servers.component(machine, "kube-controller-manager", &controllers(&file, &admin))?;
+        let controllers = controllers(&servers.control_plane, &admin);
+        servers
+            .control_plane
+            .component("kube-controller-manager", &controllers)?;
         let scheduler = [flag("config", file("scheduler.yaml")), flag("secure-port", 0)];
-        servers.component(machine, "kube-scheduler", &scheduler)?;
-        let kwok = Process::start(
+        servers.control_plane.component("kube-scheduler", &scheduler)?;
+        servers.kwok = Some(Process::start(
             "kwok",
             &machine.simulated.kwok,
             &[
@@ -115,21 +105,12 @@ impl Servers {
             ],
             &[("HOME", &file("home"))],
             &folder,
-        )?;
-        servers.processes.push(kwok);
+        )?);
         servers.until("the nodes are ready", |servers| {
             let ready = servers.kubectl(&["wait", "--for=condition=Ready", "--timeout=2s", "nodes", "--all"]);
             Ok(ready.is_ok())
         })?;
         Ok(servers)
-    }
-
-    fn component(&mut self, machine: &Machine, name: &str, flags: &[String]) -> Result<()> {
-        let mut arguments = vec![name.to_owned()];
-        arguments.extend_from_slice(flags);
-        let process = Process::start(name, &machine.kube, &arguments, &[], &self.folder)?;
-        self.processes.push(process);
-        Ok(())
     }
 
     fn install(&mut self, namespaces: &[String]) -> Result<()> {
@@ -178,9 +159,8 @@ impl Servers {
     pub fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> Result<bool>) -> Result<()> {
         let deadline = Instant::now() + Duration::from_mins(20);
         while !holds(self)? {
-            for process in &mut self.processes {
-                process.alive()?;
-            }
+            self.control_plane.alive()?;
+            self.kwok.as_mut().map_or(Ok(()), Process::alive)?;
             if Instant::now() > deadline {
                 bail!("not within 20 minutes: {what}");
             }
@@ -224,7 +204,11 @@ impl Servers {
     }
 
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
-        self.folder.join(kubeconfig_of(user))
+        self.control_plane.kubeconfig(user)
+    }
+
+    pub fn audit_log(&self) -> PathBuf {
+        self.control_plane.audit_log()
     }
 
     pub fn folder(&self) -> &Path {
@@ -232,31 +216,7 @@ impl Servers {
     }
 }
 
-fn api_server(file: &dyn Fn(&str) -> String, etcd: &str, port: u16) -> Vec<String> {
-    vec![
-        flag("etcd-servers", etcd),
-        flag("bind-address", "127.0.0.1"),
-        flag("advertise-address", "127.0.0.1"),
-        flag("secure-port", port),
-        flag("cert-dir", file("certs")),
-        flag("token-auth-file", file("tokens")),
-        flag("authorization-mode", "RBAC"),
-        flag("service-cluster-ip-range", "10.96.0.0/16"),
-        flag("service-account-issuer", "https://bench"),
-        flag("service-account-key-file", file("tokens.pub")),
-        flag("service-account-signing-key-file", file("tokens.key")),
-        flag("endpoint-reconciler-type", "none"),
-        // Pods need no token of an account here, as there is nothing in them.
-        flag("disable-admission-plugins", "ServiceAccount"),
-        flag("audit-policy-file", file("audit-policy.yaml")),
-        flag("audit-log-path", file("audit.log")),
-        flag("audit-log-mode", "batch"),
-        flag("audit-log-batch-max-wait", "1s"),
-        flag("audit-log-maxsize", 4096),
-    ]
-}
-
-fn controllers(file: &dyn Fn(&str) -> String, kubeconfig: &str) -> Vec<String> {
+fn controllers(control_plane: &ControlPlane, kubeconfig: &str) -> Vec<String> {
     // Volumes are bound by kwok.
     let without =
         ["binder", "attach-detach", "expander"].map(|name| format!("-persistentvolume-{name}-controller"));
@@ -264,31 +224,17 @@ fn controllers(file: &dyn Fn(&str) -> String, kubeconfig: &str) -> Vec<String> {
         flag("kubeconfig", kubeconfig),
         flag("secure-port", 0),
         flag("leader-elect", false),
-        flag("service-account-private-key-file", file("tokens.key")),
+        flag(
+            "service-account-private-key-file",
+            control_plane.token_key().display(),
+        ),
         flag("kube-api-qps", RATE),
         flag("kube-api-burst", RATE * 2),
         flag("controllers", format!("*,{}", without.join(","))),
     ]
 }
 
-fn kubeconfig_of(user: &str) -> String {
-    format!("{}.kubeconfig", user.replace(':', "-"))
-}
-
-fn kubeconfig(url: &str, user: &str) -> serde_json::Value {
-    json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "bench",
-        "clusters": [{"name": "bench", "cluster": {"server": url, "insecure-skip-tls-verify": true}}],
-        "users": [{"name": "bench", "user": {"token": user}}],
-        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
-    })
-}
-
 fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     let path = folder.join(name);
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn flag(name: &str, value: impl std::fmt::Display) -> String {
-    format!("--{name}={value}")
 }
