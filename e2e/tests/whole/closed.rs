@@ -8,7 +8,7 @@ use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::trial;
+use crate::trial::trial;
 
 /// What runs in the other namespace.
 const PROBE: &str = include_str!("closed.py");

@@ -13,7 +13,7 @@ use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::trial;
+use crate::trial::trial;
 
 /// How often something is ended.
 const ROUNDS: usize = 20;

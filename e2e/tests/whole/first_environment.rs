@@ -10,7 +10,7 @@ use client::wait::{Look, until, until_measured};
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::trial;
+use crate::trial::trial;
 
 pub fn trials() -> Vec<Trial> {
     vec![

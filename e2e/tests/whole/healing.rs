@@ -6,7 +6,7 @@ use client::wait::{Look, until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::trial;
+use crate::trial::trial;
 
 pub fn trials() -> Vec<Trial> {
     vec![

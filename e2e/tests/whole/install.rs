@@ -7,7 +7,7 @@ use client::kubectl::Kubectl;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::trial;
+use crate::trial::trial;
 
 const SYSTEM: &str = "rates-system";
 const OPERATOR: &str = "deployment/rates-operator";

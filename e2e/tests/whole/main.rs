@@ -19,18 +19,11 @@ mod placing;
 mod reference_dump;
 mod rollouts;
 mod seeds;
+mod trial;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
-use libtest_mimic::{Arguments, Failed, Trial};
-
-/// A test under its name, with its whole chain of causes when it fails.
-fn trial(name: &str, test: fn() -> Result<()>) -> Trial {
-    Trial::test(name, move || {
-        test().map_err(|error| Failed::from(format!("{error:?}")))
-    })
-}
+use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

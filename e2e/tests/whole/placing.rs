@@ -5,7 +5,7 @@ use client::environment::Environment;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::trial;
+use crate::trial::trial;
 
 pub fn trials() -> Vec<Trial> {
     vec![trial(

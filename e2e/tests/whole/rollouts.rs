@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use load::rollouts::{Broken, Change, Kind, Play, Shape, Stage};
 use serde_json::json;
 
-use crate::trial;
+use crate::trial::trial;
 
 pub fn trials() -> Vec<Trial> {
     vec![trial(

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::buildah::Storage;
+use super::cache;
 use super::debian::{self, Mirror};
 use super::digest::{self, Inputs};
+use super::reproducible::{SOURCE_DATE_EPOCH, with_usual_umask};
 use host::command;
 use host::terminal::Step;
 
@@ -42,16 +44,16 @@ impl Base {
     pub fn make(&self) -> Result<Made> {
         let family = format!("base-{}", self.name);
         let stem = format!("{family}-{}", self.key()?);
-        let cache = super::cache();
+        let cache = cache::cache();
         if let Some(made) = find(&cache, &stem)? {
-            super::mark_used(&made.archive)?;
+            cache::mark_used(&made.archive)?;
             return Ok(made);
         }
         let progress = Step::begin(format_args!(
             "base image {} from Debian's packages ({})",
             self.name, self.suite
         ));
-        let work = super::work_folder()?;
+        let work = cache::work_folder()?;
         let root = work.path().join("root.tar");
         self.bootstrap(&root)?;
         let identity = digest::of_file(&root)?;
@@ -61,7 +63,7 @@ impl Base {
         storage.export(&self.reference, &exported)?;
         let archive = cache.join(format!("{stem}.{identity}.tar"));
         fs::rename(&exported, &archive).with_context(|| format!("cannot write {}", archive.display()))?;
-        super::prune(&cache, &family)?;
+        cache::prune(&cache, &family)?;
         progress.done();
         Ok(Made { archive, identity })
     }
@@ -81,9 +83,9 @@ impl Base {
     }
 
     fn bootstrap(&self, archive: &Path) -> Result<()> {
-        let mut mmdebstrap = super::with_usual_umask("mmdebstrap");
+        let mut mmdebstrap = with_usual_umask("mmdebstrap");
         mmdebstrap
-            .env("SOURCE_DATE_EPOCH", super::SOURCE_DATE_EPOCH)
+            .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
             .args(["--quiet", "--mode=root", "--skip=output/dev,cleanup/mmdebstrap"])
             .arg(format!("--variant={}", self.variant))
             .arg(format!("--include={}", self.packages.join(",")));

@@ -7,6 +7,8 @@ use std::{fs, io};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
+use super::cache::work_folder;
+use super::reproducible::{SOURCE_DATE_EPOCH, with_usual_umask};
 use host::command;
 
 /// A storage that lives as long as this value. The user's own images are not touched.
@@ -14,7 +16,7 @@ pub struct Storage(TempDir);
 
 impl Storage {
     pub fn new() -> Result<Self> {
-        super::work_folder().map(Self)
+        work_folder().map(Self)
     }
 
     /// Makes an image of a root file system's archive.
@@ -33,7 +35,7 @@ impl Storage {
             "--rm",
             "--disable-compression",
             "--timestamp",
-            super::SOURCE_DATE_EPOCH,
+            SOURCE_DATE_EPOCH,
             container,
             reference,
         ]))?;
@@ -54,7 +56,7 @@ impl Storage {
     pub fn build(&self, context: &Path, reference: &str, arguments: &[(&str, String)]) -> Result<()> {
         let mut build = self.buildah();
         build.args(["build", "--pull=never", "--tag", reference]);
-        build.args(["--timestamp", super::SOURCE_DATE_EPOCH]);
+        build.args(["--timestamp", SOURCE_DATE_EPOCH]);
         for (name, value) in arguments {
             build.arg(format!("--build-arg={name}={value}"));
         }
@@ -81,7 +83,7 @@ impl Storage {
 
     /// `vfs` and `chroot` ask nothing of the kernel: no overlay, no namespaces.
     fn buildah(&self) -> Command {
-        let mut buildah = super::with_usual_umask("buildah");
+        let mut buildah = with_usual_umask("buildah");
         buildah
             .env("STORAGE_DRIVER", "vfs")
             .env("BUILDAH_ISOLATION", "chroot")

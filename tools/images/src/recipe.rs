@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::base::Base;
 use super::digest::Inputs;
-use super::{Image, server};
+use super::image::Image;
+use super::server;
 use host::{command, workspace};
 
 /// One file of a build's context.

@@ -6,7 +6,9 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::cache;
 use super::digest;
+use super::reproducible::with_usual_umask;
 use host::terminal::Step;
 use host::{command, workspace};
 
@@ -28,7 +30,7 @@ pub const POSTGRES_13_5: Exact = Exact {
 impl Exact {
     /// The archive, unpacked to a plain tar (buildah takes 13 s for the other kind), fetched where this machine does not have it yet.
     pub fn archive(&self) -> Result<PathBuf> {
-        let archive = super::cache().join(format!("postgres-{}-{}.tar", self.version, &self.sha256[..16]));
+        let archive = cache::cache().join(format!("postgres-{}-{}.tar", self.version, &self.sha256[..16]));
         if !archive.exists() {
             let step = Step::begin(format_args!("fetch PostgreSQL {}", self.version));
             self.fetch(&archive)?;
@@ -56,7 +58,7 @@ impl Exact {
         }
         fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
         command::output(
-            super::with_usual_umask("tar")
+            with_usual_umask("tar")
                 .args(["--extract", "--no-same-owner", "--file"])
                 .arg(&archive)
                 .arg("--directory")
@@ -72,7 +74,7 @@ impl Exact {
     }
 
     fn fetch(&self, archive: &Path) -> Result<()> {
-        let work = super::work_folder()?;
+        let work = cache::work_folder()?;
         command::output(
             Command::new("mvn")
                 .args(["--batch-mode", "--quiet", "dependency:copy"])

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{ENVIRONMENT, NAMESPACE, SERVICE, SERVICE_PORT, environment};
+use super::environment::{self, ENVIRONMENT, NAMESPACE, SERVICE, SERVICE_PORT};
 use host::terminal::Step;
 use host::{command, packages, preflight};
 use images::{Built, Image};

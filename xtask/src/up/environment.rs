@@ -10,9 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::NAMESPACE;
 use host::terminal::{Step, note};
 use host::{command, workspace};
+
+/// What `up` leaves running: the sample environment and its Service.
+pub const ENVIRONMENT: &str = "development";
+pub const NAMESPACE: &str = "default";
+pub const SERVICE: &str = "development-api";
+pub const SERVICE_PORT: u16 = 80;
 
 const READY: Duration = Duration::from_mins(5);
 const INTERVAL: Duration = Duration::from_millis(300);

@@ -9,18 +9,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use self::environment::{ENVIRONMENT, NAMESPACE, SERVICE, SERVICE_PORT};
 use host::preflight;
 use install::access_folder;
 use local_cluster::{ClusterSpec, Forwarder, KubeBinaries, Leftovers, Running};
 
 /// The local cluster's name.
 const CLUSTER: &str = local_cluster::DEV;
-
-/// What `up` leaves running: the sample environment and its Service.
-const ENVIRONMENT: &str = "development";
-const NAMESPACE: &str = "default";
-const SERVICE: &str = "development-api";
-const SERVICE_PORT: u16 = 80;
 
 #[derive(clap::Args)]
 pub struct Arguments {

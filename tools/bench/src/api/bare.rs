@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::http::{Connection, request};
 use super::processor;
-use super::service::{free_port, local};
+use super::service::local;
+use control_plane::free_ports;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -23,7 +24,8 @@ pub struct Bare {
 impl Bare {
     /// Starts it, and waits until it answers.
     pub async fn start(program: &Path, content: &[u8], work: &Path) -> Result<Self> {
-        let address = local(free_port()?);
+        let [port] = free_ports()?;
+        let address = local(port);
         let file = work.join(format!("content-{}", address.port()));
         fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
         let child = Command::new(program)

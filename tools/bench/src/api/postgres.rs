@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
-use super::service::free_port;
+use control_plane::free_ports;
 use host::command;
 
 /// The server refuses to run as root.
@@ -55,7 +55,7 @@ impl Server {
                 .arg(format!("--username={SUPERUSER}"))
                 .args(["--auth=trust", "--encoding=UTF8", "--locale=C"]),
         )?;
-        let port = free_port()?;
+        let [port] = free_ports()?;
         let log = folder.join("log");
         let mut postgres = program("postgres");
         postgres.arg("-D").arg(&data);

@@ -1,7 +1,7 @@
 //! The service as a process: started on a database, asked for its memory, and ended.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::http::Connection;
 use super::postgres::OWNER;
 use super::processor;
+use control_plane::free_ports;
 
 /// The token that batches are sent with.
 pub const TOKEN: &str = "benchmark";
@@ -31,7 +32,8 @@ impl Service {
         let digests = work.join("token-digests");
         fs::write(&digests, format!("{:x}\n", Sha256::digest(TOKEN)))
             .with_context(|| format!("cannot write {}", digests.display()))?;
-        let address = local(free_port()?);
+        let [port] = free_ports()?;
+        let address = local(port);
         let log = work.join(format!("service-{}.log", address.port()));
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = command(program)
@@ -145,14 +147,6 @@ fn command(program: &Path) -> Command {
 
 pub fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-/// A port of this machine that nobody listens on.
-pub fn free_port() -> Result<u16> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .context("no port is free")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use host::command;
 use local_cluster::Running;
 
 /// Memory and processor of the pods that run.
@@ -20,10 +21,8 @@ pub struct Usage {
 
 impl Usage {
     pub fn of(running: &Running, namespace: &str) -> Result<Self> {
-        let text = super::kubectl(
-            running,
-            &["get", "--raw", "/api/v1/nodes/node-1/proxy/stats/summary"],
-        )?;
+        let summary = ["get", "--raw", "/api/v1/nodes/node-1/proxy/stats/summary"];
+        let text = command::output(running.kubectl().args(summary))?;
         let summary: Value = serde_json::from_str(&text).context("the kubelet's summary is no JSON")?;
         let mut usage = Self {
             pods: 0,
