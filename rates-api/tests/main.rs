@@ -38,7 +38,7 @@ use support::postgres::{Installation, Postgres};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let tests: Vec<Test> = [
-        batches::tests(),
+        batches::all::tests(),
         database::tests(),
         drain::tests(),
         expensive::tests(),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use deadpool::managed::{self, BuildError, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 
-use super::{Address, AddressError, ConnectError, Session, connect};
+use super::address::{Address, AddressError};
+use super::connect::{ConnectError, Session, connect};
 
 /// A connection that goes back to the pool when it is dropped, and is thrown away if it has ended meanwhile.
 pub type Connection = Object<Maker>;

@@ -14,8 +14,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{NoTls, Row};
 
+use super::address::Address;
 use super::connections::{Connection, ConnectionError, Connections};
-use super::{Address, is_lost};
+use super::fault::is_lost;
 use crate::report::chain;
 
 /// How long a database that is away is left alone before it is asked again.

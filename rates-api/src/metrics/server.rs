@@ -12,7 +12,8 @@ use http::header::CONTENT_TYPE;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Metrics, MetricsAddress};
+use super::address::MetricsAddress;
+use super::registry::Metrics;
 use crate::server::{self, Drain, ServerSettings};
 
 /// Whoever asks for metrics is one or two; whoever holds more connections than this is up to something else.

@@ -1,5 +1,6 @@
 //! Batches: taken in as a whole or not at all, and visible to reads at once.
 
+pub mod all;
 mod asynchronous;
 mod content;
 mod faults;
@@ -19,27 +20,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::support::Test;
 use crate::support::http::{Response, rates};
 use crate::support::postgres::{Postgres, number};
 use crate::support::program::Service;
-
-pub fn tests() -> Vec<Test> {
-    [
-        asynchronous::tests(),
-        content::tests(),
-        faults::tests(),
-        idempotency::tests(),
-        interleavings::tests(),
-        refusals::tests(),
-        restarts::tests(),
-        slow::tests(),
-        writing::tests(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
 
 pub const TOKEN: &str = "Authorization: Bearer writer-1";
 pub const CSV: &str = "Content-Type: text/csv";
