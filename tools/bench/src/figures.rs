@@ -9,6 +9,7 @@ use serde::Serialize;
 use host::workspace;
 
 /// Where the figures are: beside what is built.
+#[must_use]
 pub fn path(name: &str) -> PathBuf {
     workspace::root().join("target/bench").join(name)
 }

@@ -93,6 +93,7 @@ impl fmt::Display for Goal {
 }
 
 /// A ratio or a time with as many digits as say something.
+#[must_use]
 pub fn figure(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")

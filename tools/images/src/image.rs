@@ -88,6 +88,7 @@ impl Image {
         }
     }
 
+    #[must_use]
     pub fn archive_stem(self) -> &'static str {
         self.name().trim_start_matches("localhost/")
     }

@@ -2,11 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::*;
 use client::dump::Dump;
+use client::wait::{Look, until};
 
 /// One day of one pair, and so one right answer to every question about it.
 const DUMP: &str = "COPY public.prices (orig_code, dest_code, day, price) FROM stdin;\n\

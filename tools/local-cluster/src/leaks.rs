@@ -160,7 +160,7 @@ fn processes() -> BTreeSet<String> {
             continue;
         };
         let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
-        let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+        let command = String::from_utf8_lossy(&read("cmdline")).replace(['\0', '\n'], " ");
         let groups = String::from_utf8_lossy(&read("cgroup")).into_owned();
         let group = groups
             .lines()

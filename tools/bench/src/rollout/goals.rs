@@ -11,6 +11,7 @@ const SLOW_MS: f64 = 100.0;
 /// And around a restart of the database.
 const LONGEST_MS: f64 = 15_000.0;
 
+#[must_use]
 pub fn goals(report: &Report) -> Vec<Goal> {
     let of = |kind: Kind| report.steps.iter().filter(move |step| step.kind == kind);
     let errors = |kind: Kind| of(kind).filter(|step| step.error.is_some()).count();

@@ -3,9 +3,8 @@
 use anyhow::Result;
 
 use super::builder::{Builder, agent, flag, local};
-use super::forwarder::FORWARDER;
 use crate::configuration::{Corefile, base, json};
-use crate::plan::{Check, Planned, Program, Step, node_name};
+use crate::plan::{Check, FORWARDER, Planned, Program, Step, node_name};
 use crate::secrets;
 
 impl Builder<'_> {

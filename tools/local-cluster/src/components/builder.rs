@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::binaries::KubeBinaries;
 use crate::network::Network;
-use crate::plan::{Check, ClusterSpec, Program};
+use crate::plan::{ClusterSpec, Program};
 use crate::state::State;
 
 pub struct Builder<'a> {
