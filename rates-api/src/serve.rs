@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::{AnswerSettings, Answers};
-use crate::batches::{BatchSettings, Lookup, Receiver, Tally, background, writers};
+use crate::batches::{self, BatchMetrics, BatchSettings, Ingest, Lookup, background};
 use crate::counters::Requests;
 use crate::database::{DatabaseArguments, ReadArguments};
 use crate::duration::seconds;
@@ -76,9 +76,9 @@ pub struct Settings {
 
 /// A batch has one connection from its claim to its end; on another one its lease is renewed, and what was given up is
 /// settled.
-const WRITERS_PER_BATCH: usize = 2;
-/// One for what follows on batches, and one for clearing.
-const WRITERS_IN_BACKGROUND: usize = 2;
+const CONNECTIONS_PER_BATCH: usize = 2;
+/// One for folding, and one for clearing.
+const CONNECTIONS_IN_BACKGROUND: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -138,42 +138,42 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     );
     let readers = Arc::new(readers.map_err(ServeError::Pool)?);
     let work = Arc::new(Notify::new());
-    let writers = writers(
+    let batch_connections = batches::connections(
         &settings.database.address(),
-        WRITERS_PER_BATCH * usize::from(settings.batches.max_batches) + WRITERS_IN_BACKGROUND,
+        CONNECTIONS_PER_BATCH * usize::from(settings.batches.max_batches) + CONNECTIONS_IN_BACKGROUND,
         settings.batches.max_batch_seconds,
     )
     .map_err(ServeError::Pool)?;
     let lookup = Lookup::new(&settings.database.address(), settings.request_timeout_seconds);
     let lookup = Arc::new(lookup.map_err(ServeError::Pool)?);
-    let tally = Tally::default();
+    let batch_metrics = BatchMetrics::default();
     let stopping = CancellationToken::new();
     let requests = Requests::new(router::paths());
     let background = tokio::spawn(background::run(
-        writers.clone(),
+        batch_connections.clone(),
         settings.batches.clone(),
         Arc::clone(&work),
-        tally.clone(),
+        batch_metrics.clone(),
         stopping.clone(),
     ));
-    let batches = Receiver::new(
-        writers.clone(),
+    let batches = Ingest::new(
+        batch_connections.clone(),
         &settings.batches,
         settings.request_timeout_seconds,
         Arc::clone(&work),
-        tally.clone(),
+        batch_metrics.clone(),
     );
     let sources = Sources {
         readers: Arc::clone(&readers),
         batches: batches.clone(),
-        writers,
+        batch_connections,
         lookup: Arc::clone(&lookup),
         readiness: Arc::clone(&readiness),
         drain: drain.clone(),
     };
     let _metrics = serve_metrics(
         metrics_server,
-        Metrics::new(&requests, &tally, sources),
+        Metrics::new(&requests, &batch_metrics, sources),
         &settings.server,
     );
     let service = Service::new(Parts {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answers::Answers;
-use crate::batches::{BatchSettings, Lookup, Receiver};
+use crate::batches::{BatchSettings, Ingest, Lookup};
 use crate::counters::Requests;
 use crate::readers::Readers;
 use crate::readiness::Readiness;
@@ -18,7 +18,7 @@ pub struct Service(Arc<Parts>);
 pub struct Parts {
     pub readers: Arc<Readers>,
     pub answers: Arc<Answers>,
-    pub batches: Receiver,
+    pub batches: Ingest,
     pub lookup: Arc<Lookup>,
     pub batch_settings: Arc<BatchSettings>,
     pub readiness: Arc<Readiness>,

@@ -7,8 +7,8 @@ use futures::SinkExt as _;
 use tokio::sync::mpsc::Receiver;
 use tokio_postgres::Client;
 
+use super::decoder::Piece;
 use super::grouping::COPY;
-use super::intake::Piece;
 use super::store::{self, StoreError};
 use crate::database::Session;
 

@@ -1,7 +1,7 @@
 //! The lease of a batch that is coming in.
 //!
 //! It is renewed beside the work, on another connection, from the claim to the end: neither a client that sends slowly nor
-//! a `COPY` that takes long is a reason to give the batch up. What bounds a batch is its deadline.
+//! a `COPY` that takes long is a reason to give the batch up. A batch whose lease runs out was left by a process that died: its key is free again. What bounds a batch is its deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::refusal::Refusal;
+use super::error::BatchError;
 use super::store::{self, StoreError};
 use crate::database::Connections;
 use crate::report::chain;
@@ -25,10 +25,16 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub fn keep(writers: Connections, batch: i64, length: Duration) -> Self {
+    pub fn keep(connections: Connections, batch: i64, length: Duration) -> Self {
         let progress = Arc::new(AtomicU64::new(0));
         let lost = CancellationToken::new();
-        let renewing = tokio::spawn(renew(writers, batch, length, Arc::clone(&progress), lost.clone()));
+        let renewing = tokio::spawn(renew(
+            connections,
+            batch,
+            length,
+            Arc::clone(&progress),
+            lost.clone(),
+        ));
         Self {
             progress,
             lost,
@@ -48,7 +54,7 @@ impl Lease {
 }
 
 async fn renew(
-    writers: Connections,
+    connections: Connections,
     batch: i64,
     length: Duration,
     progress: Arc<AtomicU64>,
@@ -58,11 +64,11 @@ async fn renew(
     loop {
         sleep(pace).await;
         let renewed = timeout(pace, async {
-            let writer = writers.get(pace).await?;
+            let connection = connections.get(pace).await?;
             let rows = progress.load(Ordering::Relaxed);
-            store::renew(&writer.client, batch, rows, length)
+            store::renew(&connection.client, batch, rows, length)
                 .await
-                .map_err(Refusal::from)
+                .map_err(BatchError::from)
         });
         match renewed.await {
             Ok(Ok(true)) => {}

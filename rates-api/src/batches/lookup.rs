@@ -9,7 +9,7 @@ use deadpool::managed::BuildError;
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
-use super::store::{Batch, COLUMNS, UnknownStatus};
+use super::batch::{Batch, COLUMNS, UnknownStatus};
 use crate::database::{Address, Connections, Exclusive, ExclusiveError};
 
 /// A look takes a millisecond.
@@ -23,7 +23,7 @@ pub struct Lookup {
 /// What is still to be done with batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Asynchronous batches that are not decided yet.
+    /// Batches that processes of the release before have stored and did not decide yet.
     pub queued: i64,
     /// Applied batches whose sums are not all folded yet.
     pub unfolded: i64,

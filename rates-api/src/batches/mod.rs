@@ -1,39 +1,40 @@
 //! Batches of prices: taken in beside what readers see, each then applied whole or not at all.
 //!
 //! The way of a batch: its token and key are checked ([`tokens`], [`key`]), a row of `batches` claims it ([`store`]),
-//! a thread divides its bytes into rows, checks and groups them ([`intake`], [`unpacking`], [`content`], [`grouping`]), and each
-//! hundred thousand go to `batch_prices`, where nothing sees them ([`copy`]). All of it goes over one connection, which
-//! holds a lock that an orderly stop of the server waits for ([`held`]); its lease is renewed beside that ([`lease`]). When
-//! all of it is there, one row changes, and the batch is visible. [`receive`] holds these together; [`lookup`] tells what
-//! became of a batch. What happens later, on whichever process comes by, is in [`background`]: asynchronous batches are
-//! finished, sums are folded, orphaned rows are cleared away.
+//! a thread divides its bytes into rows, validates and groups them ([`decoder`], [`unpacking`], [`content`], [`grouping`]),
+//! and each half a million go to `batch_prices`, where nothing sees them ([`copy`]). All of it goes over one connection,
+//! which holds a lock that an orderly stop of the server waits for ([`locked_connection`]); its lease is renewed beside
+//! that ([`lease`]). When all of it is there, one row changes, and the batch is visible. [`ingest`] holds these together;
+//! [`lookup`] tells what became of a batch. What happens later, on whichever process comes by, is in [`background`]: sums
+//! are folded, orphaned rows are cleared away.
 
 pub mod background;
+pub mod batch;
+mod connections;
 pub mod content;
 mod copy;
-mod findings;
+pub mod decoder;
+mod error;
 pub mod grouping;
-pub mod held;
-pub mod intake;
+mod ingest;
 pub mod key;
 mod lease;
+pub mod locked_connection;
 mod lookup;
+mod metrics;
 mod ports;
-mod receive;
-mod refusal;
 mod settings;
 pub mod store;
-mod tally;
 pub mod tokens;
 mod unpacking;
-mod writers;
+mod validation_errors;
 
-pub use findings::{Finding, FindingCount, Report};
+pub use batch::{Batch, Status};
+pub use connections::connections;
+pub use error::BatchError;
+pub use ingest::{BatchRequest, Ingest};
 pub use lookup::{Backlog, Lookup, LookupError};
+pub use metrics::BatchMetrics;
 pub use ports::Ports;
-pub use receive::{Incoming, Receiver};
-pub use refusal::Refusal;
 pub use settings::BatchSettings;
-pub use store::{Batch, Status, StoreError};
-pub use tally::Tally;
-pub use writers::writers;
+pub use validation_errors::{ErrorCount, ValidationError, ValidationReport};

@@ -31,7 +31,7 @@ pub struct BatchSettings {
     #[arg(long, env = "RATES_BODY_TIMEOUT_SECONDS", default_value = "30", value_parser = some_seconds, value_name = "SECONDS")]
     pub body_timeout_seconds: Duration,
 
-    /// Seconds after which the batch of a process that says nothing any more may be sent again, or goes on elsewhere
+    /// Seconds after which the batch of a process that says nothing any more may be sent again
     #[arg(long, env = "RATES_LEASE_SECONDS", default_value = "15", value_parser = some_seconds, value_name = "SECONDS")]
     pub lease_seconds: Duration,
 

@@ -4,7 +4,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::state::{Sources, State};
-use crate::batches::Tally;
+use crate::batches::BatchMetrics;
 use crate::counters::Requests;
 
 /// Every metric that there is.
@@ -16,7 +16,7 @@ pub struct Metrics {
 
 impl Metrics {
     #[must_use]
-    pub fn new(requests: &Requests, batches: &Tally, sources: Sources) -> Self {
+    pub fn new(requests: &Requests, batches: &BatchMetrics, sources: Sources) -> Self {
         let mut registry = Registry::with_prefix("rates");
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The program's version", Info::new(version));

@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::batches::{Backlog, Lookup, Receiver};
+use crate::batches::{Backlog, Ingest, Lookup};
 use crate::database;
 use crate::readers::Readers;
 use crate::readiness::{self, Readiness};
@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Where it is looked.
 pub struct Sources {
     pub readers: Arc<Readers>,
-    pub batches: Receiver,
-    pub writers: database::Connections,
+    pub batches: Ingest,
+    pub batch_connections: database::Connections,
     pub lookup: Arc<Lookup>,
     pub readiness: Arc<Readiness>,
     pub drain: Drain,
@@ -78,7 +78,7 @@ impl State {
         );
         registry.register(
             "batches_queued",
-            "Asynchronous batches in the database that are not decided yet; the same in every process",
+            "Batches in the database that the release before answered with 202 and that are not decided yet; the same in every process",
             self.queued.clone(),
         );
         registry.register(
@@ -104,7 +104,7 @@ impl State {
             self.set_connections(pool, "shared", live);
             self.set_limit(pool, slots);
         }
-        self.set_pool("batches", &sources.writers);
+        self.set_pool("batches", &sources.batch_connections);
         self.set_pool("lookup", sources.lookup.connections());
         self.set_pool("regions", sources.readers.expensive());
         let (in_flight, waiting) = sources.batches.under_way_and_waiting();

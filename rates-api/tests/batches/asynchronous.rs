@@ -1,22 +1,26 @@
-//! `Prefer: respond-async`: 202 once the content is stored, and then whichever process comes by decides it.
+//! `Prefer: respond-async`: 202 with what the batch was decided to, and `Location`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rates_api::batches::locked_connection::LockedConnection;
+use rates_api::batches::store::{self, BatchClaim, StoreError};
+use rates_api::batches::{Status, connections};
+use rates_api::database::Address;
 use serde_json::{Value, json};
 
-use super::{CSV, DESTINATION, Ingest, JSON, ORIGIN, csv};
-use crate::support::postgres::{Postgres, number};
+use super::{CSV, DESTINATION, Ingest, JSON, ORIGIN, anna, csv, empty};
+use crate::support::postgres::Postgres;
 use crate::support::{SOON, eventually, tests};
 
 tests![
     a_batch_is_answered_202_and_then_applied,
     a_wrong_batch_is_rejected_with_what_is_wrong,
     malformed_content_is_refused_at_once,
-    a_job_outlives_the_process_that_took_it,
+    what_the_release_before_left_is_decided,
     a_process_that_lost_its_lease_cannot_finish,
     the_same_key_gets_the_same_answer,
-    jobs_of_a_process_that_ends_are_decided_before_a_lease_runs_out,
+    what_was_answered_202_is_decided_whatever_becomes_of_the_process,
 ];
 
 const ASYNC: &str = "Prefer: respond-async";
@@ -62,35 +66,57 @@ async fn malformed_content_is_refused_at_once(postgres: Arc<Postgres>) {
     assert_eq!(ingest.post(&[JSON, ASYNC], "[").await.status, 400);
 }
 
-async fn a_job_outlives_the_process_that_took_it(postgres: Arc<Postgres>) {
-    let lease = ["--lease-seconds", "2"];
-    let mut ingest = Ingest::start(&postgres, &lease).await;
+async fn what_the_release_before_left_is_decided(postgres: Arc<Postgres>) {
+    let ingest = Ingest::start(&postgres, &[]).await;
     let owner = postgres.owner(&ingest.database).await;
-    let queue = "INSERT INTO rates_internal.batches (status, token, asynchronous, lease_until, attempt, ports, checksum)
-         VALUES ('running', '', true, now() + interval '2 seconds', 1, '{}', 'sha256:') RETURNING id";
-    let id: i64 = owner.query_one(queue, &[]).await.unwrap().get(0);
-    ingest.service.kill();
-
-    let second = Ingest::of(&postgres, ingest.database.clone(), &lease).await;
-    let batch = decided(&second, &format!("/batches/{id}")).await;
-    assert_eq!(batch["status"], "applied");
-    let attempt = format!("SELECT attempt::bigint FROM rates_internal.batches WHERE id = {id}");
-    assert_eq!(number(&owner, &attempt).await, 2);
+    let report = r#"{"errors": [], "errorCounts": []}"#;
+    for (status, findings, decided_to) in [
+        ("queued", None, "applied"),
+        ("queued", Some(report), "rejected"),
+        ("running", None, "applied"),
+        ("running", Some(report), "rejected"),
+    ] {
+        // A process that has taken a batch to decide it renews no lease.
+        let leave = "INSERT INTO rates_internal.batches
+                 (status, token, asynchronous, lease_until, attempt, ports, checksum, findings)
+             VALUES ($1, '', true, now() + interval '1 hour', 1, '{}', 'sha256:', $2::text::jsonb) RETURNING id";
+        let id: i64 = owner
+            .query_one(leave, &[&status, &findings])
+            .await
+            .unwrap()
+            .get(0);
+        let batch = decided(&ingest, &format!("/batches/{id}")).await;
+        assert_eq!(batch["status"], decided_to, "{status} {findings:?}");
+    }
 }
 
 async fn a_process_that_lost_its_lease_cannot_finish(postgres: Arc<Postgres>) {
-    let ingest = Ingest::start(&postgres, &["--lease-seconds", "1"]).await;
-    let answer = ingest.post(&[CSV, ASYNC], csv([("2022-05-01", 7)])).await;
-    let location = answer.header("location").unwrap();
-    decided(&ingest, location).await;
-    // What a process would do that was frozen after its first attempt, and wakes up.
-    let id: i64 = location.rsplit('/').next().unwrap().parse().unwrap();
-    let owner = postgres.owner(&ingest.database).await;
-    let late = format!(
-        "UPDATE rates_internal.batches SET status = 'rejected' WHERE id = {id} AND status = 'running' AND attempt = 1"
-    );
-    assert_eq!(owner.execute(&late, &[]).await.unwrap(), 0);
-    assert_eq!(ingest.batch(location).await["status"], "applied");
+    let database = postgres.seeded().await;
+    let address = Address::Uri(postgres.uri(&database));
+    let connections = connections(&address, 2, Duration::from_mins(1)).unwrap();
+    let mut first = LockedConnection::new(connections.get(SOON).await.unwrap());
+    let mut second = LockedConnection::new(connections.get(SOON).await.unwrap());
+    let lease = Duration::from_millis(100);
+    let claim = store::claim(&mut first, &anna(), Some("key"), true, lease).await;
+    let Ok(BatchClaim::New(lost)) = claim else {
+        panic!("{claim:?}")
+    };
+    // Its process says nothing any more: another one takes the key.
+    let mut taken = None;
+    while taken.is_none() {
+        let claim = store::claim(&mut second, &anna(), Some("key"), true, SOON).await;
+        match claim.unwrap() {
+            BatchClaim::New(id) => taken = Some(id),
+            BatchClaim::Known(batch) => assert_eq!((batch.id, batch.status), (lost, Status::Receiving)),
+        }
+    }
+    // Now it wakes up.
+    let client = first.client().unwrap();
+    assert!(!store::renew(client, lost, 1, SOON).await.unwrap());
+    let decided = store::decide(client, lost, &empty()).await;
+    assert!(matches!(decided, Err(StoreError::Lost)), "{decided:?}");
+    let decided = store::decide(second.client().unwrap(), taken.unwrap(), &empty()).await;
+    assert_eq!(decided.unwrap().status, Status::Applied);
 }
 
 async fn the_same_key_gets_the_same_answer(postgres: Arc<Postgres>) {
@@ -107,43 +133,25 @@ async fn the_same_key_gets_the_same_answer(postgres: Arc<Postgres>) {
     assert_eq!(other.status, 422);
 }
 
-async fn jobs_of_a_process_that_ends_are_decided_before_a_lease_runs_out(postgres: Arc<Postgres>) {
-    let lease = ["--lease-seconds", "60", "--drain-quiet-seconds", "0.1"];
-    let mut first = Ingest::start(&postgres, &lease).await;
-    let owner = postgres.owner(&first.database).await;
-    // Deciding is held up: the process is caught with one job taken and the others queued.
-    owner
-        .batch_execute(
-            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
-             CREATE TRIGGER wait BEFORE UPDATE ON rates_internal.batches
-                 FOR EACH ROW WHEN (NEW.status = 'applied') EXECUTE FUNCTION wait();
-             SELECT pg_advisory_lock(1)",
-        )
-        .await
-        .unwrap();
+async fn what_was_answered_202_is_decided_whatever_becomes_of_the_process(postgres: Arc<Postgres>) {
+    let mut first = Ingest::start(&postgres, &["--lease-seconds", "60"]).await;
     for day in 1..=20 {
         let body = format!("orig_code,dest_code,day,price\n{ORIGIN},{DESTINATION},2022-05-{day:02},7\n");
-        assert_eq!(first.post(&[CSV, ASYNC], body).await.status, 202);
+        let answer = first.post(&[CSV, ASYNC], body).await;
+        assert_eq!(
+            (answer.status, &answer.json()["status"]),
+            (202, &json!("applied"))
+        );
     }
-    let running = "SELECT count(*) FROM rates_internal.batches WHERE status = 'running'";
-    eventually("a job is half decided", SOON, async || {
-        (number(&owner, running).await == 1).then_some(())
-    })
-    .await;
-
-    let second = Ingest::of(&postgres, first.database.clone(), &lease).await;
-    first.service.terminate();
-    first.service.until_logged("the listener is closed").await;
-    owner.batch_execute("SELECT pg_advisory_unlock(1)").await.unwrap();
-    let began = Instant::now();
-    let applied = "SELECT count(*) FROM rates_internal.batches WHERE status = 'applied' AND attempt = 2";
-    eventually("all are decided at the first attempt", SOON, async || {
-        (number(&owner, applied).await == 20).then_some(())
-    })
-    .await;
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    assert!(first.service.ended(SOON).await.success());
-    assert!(first.service.log().contains("background work has stopped"));
-    assert_eq!(second.day(ORIGIN, DESTINATION, "2022-05-20").await.0, json!(1));
+    first.service.kill();
+    let second = Ingest::of(&postgres, first.database.clone(), &[]).await;
+    for day in 1..=20 {
+        assert_eq!(
+            second
+                .day(ORIGIN, DESTINATION, &format!("2022-05-{day:02}"))
+                .await
+                .0,
+            json!(1)
+        );
+    }
 }

@@ -16,6 +16,8 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rates_api::batches::decoder::DecodedBatch;
+use rates_api::batches::tokens::{Owner, TokenDigest, Writer};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
@@ -111,6 +113,28 @@ pub fn gzip(text: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_ref()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Who sends a batch, where no request says so.
+pub fn anna() -> Writer {
+    let token = TokenDigest([7; 32]);
+    Writer {
+        owner: Owner {
+            name: "anna".to_owned(),
+            tokens: vec![token],
+        },
+        token,
+    }
+}
+
+/// A batch without rows, read to its end.
+pub fn empty() -> DecodedBatch {
+    DecodedBatch {
+        rows: 0,
+        checksum: "sha256:".to_owned(),
+        ports: Vec::new(),
+        errors: None,
+    }
 }
 
 /// How many prices a database has.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use rates_api::batches::held::{Held, TAKING_IN};
-use rates_api::batches::store::{self, Claim, Next};
-use rates_api::batches::tokens::{Owner, TokenDigest, Writer};
-use rates_api::batches::{Ports, intake, writers};
+use rates_api::batches::locked_connection::{LockedConnection, TAKING_IN};
+use rates_api::batches::store::{self, BatchClaim};
+use rates_api::batches::{Ports, connections};
 use rates_api::database::{Address, Connections};
 
-use super::{CSV, Ingest, TOKEN, count_prices, csv};
+use super::{CSV, Ingest, TOKEN, anna, count_prices, csv, empty};
 use crate::support::postgres::{Open, Postgres, number};
 use crate::support::random::Random;
 use crate::support::{SOON, eventually, tests};
@@ -61,7 +60,8 @@ fn head(length: usize, more: &str) -> String {
 
 async fn a_batch_under_way_is_waited_for_and_the_next_goes_on_after_the_restart(postgres: Arc<Postgres>) {
     let postgres = Arc::new(postgres.another());
-    let ingest = Ingest::start(&postgres, &[]).await;
+    // The second batch waits as long as a request may, and the server's restart may take long where others work too.
+    let ingest = Ingest::start(&postgres, &["--request-timeout-seconds", "60"]).await;
     let before = count_prices(&postgres, &ingest.database).await;
     let admin = postgres.admin(&ingest.database).await;
     let body = csv([("2022-05-01", 7), ("2022-05-02", 7)]);
@@ -110,29 +110,17 @@ async fn the_lock_is_free_after_a_task_that_was_dropped_at_any_moment(postgres: 
     let database = postgres.seeded().await;
     let admin = postgres.admin(&database).await;
     let address = Address::Uri(postgres.uri(&database));
-    let writers = writers(&address, 2, Duration::from_mins(1)).unwrap();
-    let taking = |writers: Connections| async move {
-        let mut held = Held::new(writers.get(SOON).await.unwrap());
-        Ports::read(held.client().unwrap()).await.unwrap();
-        let token = TokenDigest([7; 32]);
-        let writer = Writer {
-            owner: Owner {
-                name: "anna".to_owned(),
-                tokens: vec![token],
-            },
-            token,
-        };
-        let claim = store::claim(&mut held, &writer, None, false, SOON).await.unwrap();
-        let Claim::New(id) = claim else {
+    let connections = connections(&address, 2, Duration::from_mins(1)).unwrap();
+    let taking = |connections: Connections| async move {
+        let mut connection = LockedConnection::new(connections.get(SOON).await.unwrap());
+        Ports::read(connection.client().unwrap()).await.unwrap();
+        let claim = store::claim(&mut connection, &anna(), None, false, SOON)
+            .await
+            .unwrap();
+        let BatchClaim::New(id) = claim else {
             panic!("{claim:?}")
         };
-        let content = intake::Taken {
-            rows: 0,
-            checksum: "sha256:".to_owned(),
-            ports: Vec::new(),
-            findings: None,
-        };
-        store::received(held.client().unwrap(), id, &content, Next::Decide)
+        store::decide(connection.client().unwrap(), id, &empty())
             .await
             .unwrap();
     };
@@ -140,18 +128,18 @@ async fn the_lock_is_free_after_a_task_that_was_dropped_at_any_moment(postgres: 
     for _ in 0..100 {
         let moment = Duration::from_micros(random.below(3000));
         // The moment itself is what is tested here.
-        let _ = tokio::time::timeout(moment, taking(writers.clone())).await;
+        let _ = tokio::time::timeout(moment, taking(connections.clone())).await;
     }
     until_locks(&admin, "free after every drop", true, 0).await;
 
     let stop = ask(&postgres, &database).await.await.unwrap();
-    let waiting = tokio::spawn(taking(writers.clone()));
+    let waiting = tokio::spawn(taking(connections.clone()));
     until_locks(&admin, "it waits for the lock", false, 1).await;
     waiting.abort();
     until_locks(&admin, "nobody waits any more", false, 0).await;
     drop(stop);
     until_locks(&admin, "nobody has the lock", true, 0).await;
-    taking(writers).await;
+    taking(connections).await;
 }
 
 async fn a_batch_that_waits_for_a_stop_in_vain_is_answered_in_time_and_can_be_sent_again(

@@ -32,10 +32,10 @@ struct Position {
 }
 
 /// Runs until it is told to stop.
-pub async fn run(writers: &Connections, idempotency_hours: u32, stopping: &CancellationToken) {
+pub async fn run(connections: &Connections, idempotency_hours: u32, stopping: &CancellationToken) {
     let mut position = Position::default();
     loop {
-        let pause = match clear(writers, idempotency_hours, &mut position, stopping).await {
+        let pause = match clear(connections, idempotency_hours, &mut position, stopping).await {
             Ok(()) => PACE,
             Err(error) => {
                 tracing::debug!(error = chain(&error), "clearing waits");
@@ -51,19 +51,19 @@ pub async fn run(writers: &Connections, idempotency_hours: u32, stopping: &Cance
 
 /// Clears all that there is.
 async fn clear(
-    writers: &Connections,
+    connections: &Connections,
     idempotency_hours: u32,
     position: &mut Position,
     stopping: &CancellationToken,
 ) -> Result<(), StepError> {
-    mark(&mut writers.get(PATIENCE).await?.client, idempotency_hours).await?;
+    mark(&mut connections.get(PATIENCE).await?.client, idempotency_hours).await?;
     while !stopping.is_cancelled() {
         let began = Instant::now();
-        let mut writer = writers.get(PATIENCE).await?;
-        if !slice(&mut writer.client, position).await? {
+        let mut connection = connections.get(PATIENCE).await?;
+        if !slice(&mut connection.client, position).await? {
             break;
         }
-        drop(writer);
+        drop(connection);
         tokio::select! {
             () = stopping.cancelled() => {}
             () = sleep(began.elapsed()) => {}

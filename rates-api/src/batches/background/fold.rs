@@ -3,16 +3,55 @@
 //! Reads add the sums of batches themselves as long as they are not folded; the batch's row says up to which pair they
 //! are. Both change in one transaction, so a read sees each price once, whenever it looks.
 
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
 
+use super::step::{PATIENCE, StepError};
 use crate::batches::store::StoreError;
+use crate::database::Connections;
+use crate::report::chain;
+
+/// How long nothing is looked for when there was nothing to fold and nobody said that there is.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How many groups are folded in one transaction: about a hundred thousand keys at most, some hundred milliseconds.
 const GROUPS: i64 = 2000;
 
+/// Runs until it is told to stop. `work` says that a batch was applied here.
+pub async fn run(connections: &Connections, work: &Notify, stopping: &CancellationToken) {
+    loop {
+        let connection = tokio::select! {
+            biased;
+            () = stopping.cancelled() => return,
+            connection = connections.get(PATIENCE) => connection,
+        };
+        let folded = match connection {
+            Ok(mut connection) => step(&mut connection.client).await.map_err(StepError::from),
+            Err(error) => Err(error.into()),
+        };
+        let idle = match folded {
+            Ok(true) => continue,
+            Ok(false) => timeout(IDLE, work.notified()).map(drop).left_future(),
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "folding waits");
+                sleep(IDLE).right_future()
+            }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = idle => {}
+        }
+    }
+}
+
 /// Folds the next part of the oldest batch that no other process is folding; false if there is none.
-pub async fn step(client: &mut Client) -> Result<bool, StoreError> {
+async fn step(client: &mut Client) -> Result<bool, StoreError> {
     let transaction = client.transaction().await?;
     let next = "SELECT id, folded_orig_code, folded_dest_code FROM rates_internal.batches
          WHERE status = 'applied' AND folded_at IS NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED";

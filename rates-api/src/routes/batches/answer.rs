@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::batches::{Batch, Finding, FindingCount, Status};
+use crate::batches::{Batch, ErrorCount, Status, ValidationError};
 use crate::problem::{Problem, ProblemType};
 
 /// A batch. The id is a text: it names a batch and is not to be counted with.
@@ -27,22 +27,22 @@ pub struct BatchAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Finding>,
+    errors: Vec<ValidationError>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    error_counts: Vec<FindingCount>,
+    error_counts: Vec<ErrorCount>,
 }
 
 impl From<Batch> for BatchAnswer {
     fn from(batch: Batch) -> Self {
         let finished = |status| batch.finished_at.filter(|_| batch.status == status);
         let (errors, error_counts) = batch
-            .findings
+            .errors
             .filter(|_| batch.status == Status::Rejected)
             .map_or_else(Default::default, |report| (report.errors, report.error_counts));
         Self {
             id: batch.id.to_string(),
             status: match batch.status {
-                Status::Receiving | Status::Running => "running",
+                Status::Receiving => "running",
                 Status::Queued => "queued",
                 Status::Applied => "applied",
                 Status::Rejected | Status::Abandoned => "rejected",
@@ -62,7 +62,7 @@ impl From<Batch> for BatchAnswer {
 pub fn of_post(batch: Batch) -> Response {
     let location = format!("/batches/{}", batch.id);
     let status = match (batch.asynchronous, batch.status) {
-        (true, Status::Queued | Status::Running | Status::Applied | Status::Rejected) => StatusCode::ACCEPTED,
+        (true, Status::Queued | Status::Applied | Status::Rejected) => StatusCode::ACCEPTED,
         (false, Status::Applied) => StatusCode::CREATED,
         (false, Status::Rejected) => return rejected(batch).into_response(),
         (_, status) => {
@@ -87,7 +87,7 @@ pub fn of_post(batch: Batch) -> Response {
 }
 
 fn rejected(batch: Batch) -> Problem {
-    let Some(report) = batch.findings else {
+    let Some(report) = batch.errors else {
         tracing::error!(batch = batch.id, "a batch is rejected, and nothing says why");
         return Problem::internal();
     };

@@ -5,7 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 
 use super::answer::BatchAnswer;
-use super::refusal::of_lookup;
+use super::problem::of_lookup;
 use crate::batches::Status;
 use crate::problem::{Problem, ProblemType};
 use crate::service::Service;

@@ -5,7 +5,7 @@ use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
 use super::answer::BatchAnswer;
-use super::refusal::of_lookup;
+use super::problem::of_lookup;
 use crate::problem::{FieldError, Problem, ProblemType};
 use crate::service::Service;
 

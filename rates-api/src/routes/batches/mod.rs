@@ -4,7 +4,7 @@ mod answer;
 mod get;
 mod list;
 mod post;
-mod refusal;
+mod problem;
 
 pub use get::get;
 pub use list::get as list;

@@ -6,9 +6,9 @@ use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
-use super::{answer, refusal};
+use super::{answer, problem};
 use crate::batches::content::Format;
-use crate::batches::{Incoming, key, tokens};
+use crate::batches::{BatchRequest, key, tokens};
 use crate::problem::{FieldError, Problem, ProblemType};
 use crate::service::Service;
 
@@ -17,21 +17,21 @@ pub async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let incoming = incoming(&service, &headers).await?;
-    match service.batches.receive(incoming, body).await {
+    let request = request(&service, &headers).await?;
+    match service.batches.ingest(request, body).await {
         Ok(batch) => Ok(answer::of_post(batch).into_response()),
-        Err(error) => Err(refusal::of_refusal(&error)),
+        Err(error) => Err(problem::of_batch(&error)),
     }
 }
 
-async fn incoming(service: &Service, headers: &HeaderMap) -> Result<Incoming, Problem> {
+async fn request(service: &Service, headers: &HeaderMap) -> Result<BatchRequest, Problem> {
     let settings = &service.batch_settings;
     let digests = settings.ingest_token_digests_file.as_deref();
     let writer = tokens::authorize(headers.get(AUTHORIZATION), digests)
         .await
-        .map_err(|error| refusal::unauthorized(&error))?;
-    let format = Format::of(headers.get(CONTENT_TYPE)).map_err(|error| refusal::unsupported_type(&error))?;
-    let gzip = is_gzip(headers).ok_or_else(refusal::unsupported_encoding)?;
+        .map_err(|error| problem::unauthorized(&error))?;
+    let format = Format::of(headers.get(CONTENT_TYPE)).map_err(|error| problem::unsupported_type(&error))?;
+    let gzip = is_gzip(headers).ok_or_else(problem::unsupported_encoding)?;
     let key = key::of(headers).map_err(|message| {
         let error = FieldError {
             field: "Idempotency-Key",
@@ -53,7 +53,7 @@ async fn incoming(service: &Service, headers: &HeaderMap) -> Result<Incoming, Pr
             format!("The content is larger than {limit} bytes. Nothing was written."),
         ));
     }
-    Ok(Incoming {
+    Ok(BatchRequest {
         writer,
         key,
         format,

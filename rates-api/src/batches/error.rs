@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::held::GivenBack;
-use super::intake::IntakeError;
+use super::decoder::DecodeError;
+use super::locked_connection::GivenBack;
 use super::ports::PortsError;
 use super::store::StoreError;
 use crate::database::{ConnectionError, is_lost};
 
 /// Why a batch was not taken in. Nothing of it was written, unless it is in doubt.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum BatchError {
     #[error(transparent)]
-    Content(#[from] IntakeError),
+    Content(#[from] DecodeError),
     #[error("the client went away before the content was complete")]
     Disconnected,
     #[error("no byte came for {} s", .0.as_secs_f64())]
@@ -42,7 +42,7 @@ pub enum Refusal {
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl From<StoreError> for Refusal {
+impl From<StoreError> for BatchError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Database(source) if is_lost(&source) => Self::DatabaseLost(source.into()),
@@ -56,7 +56,7 @@ impl From<StoreError> for Refusal {
     }
 }
 
-impl From<PortsError> for Refusal {
+impl From<PortsError> for BatchError {
     fn from(error: PortsError) -> Self {
         match error {
             PortsError::Database(source) => StoreError::Database(source).into(),
@@ -65,7 +65,7 @@ impl From<PortsError> for Refusal {
     }
 }
 
-impl From<ConnectionError> for Refusal {
+impl From<ConnectionError> for BatchError {
     fn from(error: ConnectionError) -> Self {
         match error {
             ConnectionError::Busy => Self::Busy,
@@ -74,7 +74,7 @@ impl From<ConnectionError> for Refusal {
     }
 }
 
-impl From<GivenBack> for Refusal {
+impl From<GivenBack> for BatchError {
     fn from(error: GivenBack) -> Self {
         Self::Failed(error.into())
     }

@@ -5,45 +5,45 @@ use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use crate::batches::content::{Format, UnsupportedType};
-use crate::batches::intake::IntakeError;
+use crate::batches::decoder::DecodeError;
 use crate::batches::tokens::Unauthorized;
-use crate::batches::{LookupError, Refusal};
+use crate::batches::{BatchError, LookupError};
 use crate::problem::{Problem, ProblemType};
 use crate::report::chain;
 use crate::routes::read_problem::{RETRY_AFTER, read_problem};
 
 const WRITTEN: &str = "Nothing was written.";
 
-pub fn of_refusal(refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::Content(error) => of_content(error),
+pub fn of_batch(error: &BatchError) -> Problem {
+    match error {
+        BatchError::Content(error) => of_content(error),
         // Nobody is there to read it.
-        Refusal::Disconnected => Problem::new(ProblemType::IncompleteContent, sentence(refusal)),
-        Refusal::Silent(_) => Problem::new(ProblemType::ContentTimeout, sentence(refusal)),
-        Refusal::InProgress => Problem::new(
+        BatchError::Disconnected => Problem::new(ProblemType::IncompleteContent, sentence(error)),
+        BatchError::Silent(_) => Problem::new(ProblemType::ContentTimeout, sentence(error)),
+        BatchError::InProgress => Problem::new(
             ProblemType::BatchInProgress,
             "A batch with this Idempotency-Key is being taken in; its answer can be had by sending it again later.",
         )
         .retry_after(RETRY_AFTER),
-        Refusal::KeyReused => Problem::new(
+        BatchError::KeyReused => Problem::new(
             ProblemType::IdempotencyKeyReused,
             "This Idempotency-Key was used for a batch with other content; a new batch needs a new key.",
         ),
-        Refusal::Busy => {
-            Problem::new(ProblemType::TooManyBatches, sentence(refusal)).retry_after(RETRY_AFTER)
+        BatchError::Busy => {
+            Problem::new(ProblemType::TooManyBatches, sentence(error)).retry_after(RETRY_AFTER)
         }
-        Refusal::TooLong(_) | Refusal::Stopping | Refusal::PortVanished => {
-            Problem::new(ProblemType::BatchInterrupted, sentence(refusal)).retry_after(RETRY_AFTER)
+        BatchError::TooLong(_) | BatchError::Stopping | BatchError::PortVanished => {
+            Problem::new(ProblemType::BatchInterrupted, sentence(error)).retry_after(RETRY_AFTER)
         }
-        Refusal::DatabaseLost(_) => {
-            tracing::warn!(error = chain(refusal), "a batch was interrupted");
+        BatchError::DatabaseLost(_) => {
+            tracing::warn!(error = chain(error), "a batch was interrupted");
             Problem::unavailable(
                 &format!("The database cannot be reached at the moment. {WRITTEN}"),
                 RETRY_AFTER,
             )
         }
-        Refusal::InDoubt { id, .. } => {
-            tracing::error!(error = chain(refusal), "a batch is in doubt");
+        BatchError::InDoubt { id, .. } => {
+            tracing::error!(error = chain(error), "a batch is in doubt");
             let detail = format!(
                 "The database was lost while the batch was being decided: it is applied or not, and /batches/{id} will \
                  tell. With an Idempotency-Key it can be sent again."
@@ -54,8 +54,8 @@ pub fn of_refusal(refusal: &Refusal) -> Problem {
                 Err(_) => problem,
             }
         }
-        Refusal::Failed(_) => {
-            tracing::error!(error = chain(refusal), "a batch failed");
+        BatchError::Failed(_) => {
+            tracing::error!(error = chain(error), "a batch failed");
             Problem::internal()
         }
     }
@@ -72,17 +72,17 @@ pub fn of_lookup(error: LookupError) -> Problem {
     }
 }
 
-fn of_content(error: &IntakeError) -> Problem {
+fn of_content(error: &DecodeError) -> Problem {
     match error {
-        IntakeError::Malformed(malformed) => {
+        DecodeError::Malformed(malformed) => {
             let errors = json!([{"row": malformed.row, "field": "", "message": malformed.message}]);
             Problem::new(ProblemType::MalformedContent, sentence(malformed)).with("errors", &errors)
         }
-        IntakeError::Gzip(_) => Problem::new(ProblemType::MalformedContent, sentence(error)),
-        IntakeError::TooManyBytes(_) | IntakeError::TooManyRows(_) => {
+        DecodeError::Gzip(_) => Problem::new(ProblemType::MalformedContent, sentence(error)),
+        DecodeError::TooManyBytes(_) | DecodeError::TooManyRows(_) => {
             Problem::new(ProblemType::ContentTooLarge, sentence(error))
         }
-        IntakeError::Encode(_) | IntakeError::GivenUp => {
+        DecodeError::Encode(_) | DecodeError::GivenUp => {
             tracing::error!(error = chain(error), "a batch failed");
             Problem::internal()
         }

@@ -13,7 +13,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// As the pool's builder does: with the settings made here, never.
-pub fn writers(
+pub fn connections(
     address: &Address,
     size: usize,
     statement_timeout: Duration,

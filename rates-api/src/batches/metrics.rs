@@ -3,8 +3,8 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-use super::refusal::Refusal;
-use super::store::Status;
+use super::batch::Status;
+use super::error::BatchError;
 use crate::counters::Outcomes;
 
 const OUTCOMES: [&str; 7] = [
@@ -12,12 +12,12 @@ const OUTCOMES: [&str; 7] = [
 ];
 
 #[derive(Clone)]
-pub struct Tally {
+pub struct BatchMetrics {
     batches: Outcomes,
     rows: Counter,
 }
 
-impl Default for Tally {
+impl Default for BatchMetrics {
     fn default() -> Self {
         Self {
             batches: Outcomes::of(&OUTCOMES),
@@ -26,13 +26,13 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
+impl BatchMetrics {
     pub fn register(&self, registry: &mut Registry) {
         self.batches.register(
             registry,
             "batches",
-            "Batches by what came of them here: applied or rejected, also of those queued before; queued; \
-             repeated, with the key of one before; refused for what they are; given up by their client; \
+            "Batches by what came of them here: applied or rejected; queued, which is answered 202 and counted as \
+             applied or rejected too; repeated, with the key of one before; refused for what they are; given up by their client; \
              failed for want of the database, a place or time",
         );
         registry.register(
@@ -42,7 +42,7 @@ impl Tally {
         );
     }
 
-    /// A batch was decided here, or queued.
+    /// A batch was decided here.
     pub fn decided(&self, status: Status, rows: i64) {
         match status {
             Status::Applied => {
@@ -50,10 +50,14 @@ impl Tally {
                 self.rows.inc_by(rows.unsigned_abs());
             }
             Status::Rejected => self.batches.count("rejected"),
-            Status::Queued | Status::Running => self.batches.count("queued"),
             // Nothing was decided.
-            Status::Receiving | Status::Abandoned => self.batches.count("failed"),
+            Status::Receiving | Status::Queued | Status::Abandoned => self.batches.count("failed"),
         }
+    }
+
+    /// A batch was answered 202, and counted as decided too.
+    pub fn accepted(&self) {
+        self.batches.count("queued");
     }
 
     /// A batch was answered as the one with its key was.
@@ -62,17 +66,17 @@ impl Tally {
     }
 
     /// A batch was not taken in.
-    pub fn refused(&self, refusal: &Refusal) {
-        self.batches.count(match refusal {
-            Refusal::Content(_) | Refusal::InProgress | Refusal::KeyReused => "refused",
-            Refusal::Disconnected | Refusal::Silent(_) => "given_up",
-            Refusal::Busy
-            | Refusal::TooLong(_)
-            | Refusal::Stopping
-            | Refusal::PortVanished
-            | Refusal::DatabaseLost(_)
-            | Refusal::InDoubt { .. }
-            | Refusal::Failed(_) => "failed",
+    pub fn failed(&self, error: &BatchError) {
+        self.batches.count(match error {
+            BatchError::Content(_) | BatchError::InProgress | BatchError::KeyReused => "refused",
+            BatchError::Disconnected | BatchError::Silent(_) => "given_up",
+            BatchError::Busy
+            | BatchError::TooLong(_)
+            | BatchError::Stopping
+            | BatchError::PortVanished
+            | BatchError::DatabaseLost(_)
+            | BatchError::InDoubt { .. }
+            | BatchError::Failed(_) => "failed",
         });
     }
 }
@@ -83,20 +87,20 @@ mod tests {
 
     #[test]
     fn only_rows_of_applied_batches_count_and_every_outcome_is_there_from_the_beginning() {
-        let tally = Tally::default();
-        tally.decided(Status::Applied, 7);
-        tally.decided(Status::Rejected, 5);
-        tally.decided(Status::Queued, 3);
-        tally.refused(&Refusal::Busy);
-        tally.repeated();
-        assert_eq!(tally.rows.get(), 7);
+        let metrics = BatchMetrics::default();
+        metrics.decided(Status::Applied, 7);
+        metrics.decided(Status::Rejected, 5);
+        metrics.accepted();
+        metrics.failed(&BatchError::Busy);
+        metrics.repeated();
+        assert_eq!(metrics.rows.get(), 7);
         let mut registry = Registry::default();
-        tally.register(&mut registry);
+        metrics.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         assert_eq!(text.matches("batches_total{").count(), OUTCOMES.len(), "{text}");
         for outcome in ["applied", "rejected", "queued", "repeated", "failed"] {
-            assert_eq!(tally.batches.get(outcome), 1, "{outcome}");
+            assert_eq!(metrics.batches.get(outcome), 1, "{outcome}");
         }
     }
 }

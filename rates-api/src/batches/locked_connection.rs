@@ -23,8 +23,8 @@ pub const TAKING_IN: i64 = 7_226_436_020_231_031;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A connection out of the pool. It goes back there without the lock, or not at all.
-pub struct Held {
-    writer: Option<Connection>,
+pub struct LockedConnection {
+    connection: Option<Connection>,
     locked: bool,
 }
 
@@ -33,11 +33,11 @@ pub struct Held {
 #[error("the connection was given back")]
 pub struct GivenBack;
 
-impl Held {
+impl LockedConnection {
     #[must_use]
-    pub fn new(writer: Connection) -> Self {
+    pub fn new(connection: Connection) -> Self {
         Self {
-            writer: Some(writer),
+            connection: Some(connection),
             locked: false,
         }
     }
@@ -55,7 +55,7 @@ impl Held {
     /// # Errors
     /// Never before this is dropped.
     pub fn session(&mut self) -> Result<&mut Session, GivenBack> {
-        self.writer.as_deref_mut().ok_or(GivenBack)
+        self.connection.as_deref_mut().ok_or(GivenBack)
     }
 
     /// To send a statement that takes the lock: from now on it counts as taken, whatever becomes of the statement.
@@ -68,25 +68,25 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for LockedConnection {
     fn drop(&mut self) {
-        let Some(writer) = self.writer.take().filter(|_| self.locked) else {
+        let Some(connection) = self.connection.take().filter(|_| self.locked) else {
             return;
         };
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(give_back(writer))),
+            Ok(runtime) => drop(runtime.spawn(give_back(connection))),
             // The end of the connection is the end of its locks.
-            Err(_) => drop(Object::take(writer)),
+            Err(_) => drop(Object::take(connection)),
         }
     }
 }
 
 /// Frees the lock. What was left in the middle rolls back before that; what does not end is cancelled; and a
 /// connection that does not say that it is free is closed.
-async fn give_back(writer: Connection) {
-    let cancel = writer.client.cancel_token();
+async fn give_back(connection: Connection) {
+    let cancel = connection.client.cancel_token();
     let free = {
-        let mut unlock = pin!(writer.client.batch_execute("SELECT pg_advisory_unlock_all()"));
+        let mut unlock = pin!(connection.client.batch_execute("SELECT pg_advisory_unlock_all()"));
         if let Ok(outcome) = timeout(GRACE, unlock.as_mut()).await {
             outcome.is_ok()
         } else {
@@ -95,6 +95,6 @@ async fn give_back(writer: Connection) {
         }
     };
     if !free {
-        drop(Object::take(writer));
+        drop(Object::take(connection));
     }
 }

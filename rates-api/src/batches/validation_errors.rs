@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{Field, Reason};
 
-/// How many findings are listed one by one.
+/// How many errors are listed one by one.
 const LISTED: usize = 100;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Findings {
-    listed: Vec<Finding>,
+pub struct ValidationErrors {
+    listed: Vec<ValidationError>,
     counts: BTreeMap<(Field, Reason), u64>,
 }
 
 /// One wrong field of one row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
+pub struct ValidationError {
     /// The row, counted from 1; the header line of CSV is none.
     pub row: u64,
     pub field: String,
@@ -26,28 +26,28 @@ pub struct Finding {
 
 /// How often a field was wrong in one way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FindingCount {
+pub struct ErrorCount {
     pub field: String,
     pub message: String,
     pub count: u64,
 }
 
-/// Findings as they are stored and answered.
+/// Errors as they are stored and answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
-    pub errors: Vec<Finding>,
-    pub error_counts: Vec<FindingCount>,
+pub struct ValidationReport {
+    pub errors: Vec<ValidationError>,
+    pub error_counts: Vec<ErrorCount>,
 }
 
-impl Findings {
+impl ValidationErrors {
     pub fn add(&mut self, row: u64, field: Field, reason: Reason, value: Option<&str>) {
         if self.listed.len() < LISTED {
             let message = match value {
                 Some(value) => format!("{} {reason}", quoted(value)),
                 None => reason.to_string(),
             };
-            self.listed.push(Finding {
+            self.listed.push(ValidationError {
                 row,
                 field: field.name().to_owned(),
                 message,
@@ -62,13 +62,13 @@ impl Findings {
     }
 
     #[must_use]
-    pub fn report(self) -> Report {
-        Report {
+    pub fn report(self) -> ValidationReport {
+        ValidationReport {
             errors: self.listed,
             error_counts: self
                 .counts
                 .into_iter()
-                .map(|((field, reason), count)| FindingCount {
+                .map(|((field, reason), count)| ErrorCount {
                     field: field.name().to_owned(),
                     message: reason.to_string(),
                     count,
@@ -78,8 +78,8 @@ impl Findings {
     }
 }
 
-impl Report {
-    /// How many findings there are in all.
+impl ValidationReport {
+    /// How many errors there are in all.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.error_counts.iter().map(|kind| kind.count).sum()
@@ -100,12 +100,12 @@ mod tests {
 
     #[test]
     fn all_are_counted_and_a_hundred_are_listed() {
-        let mut findings = Findings::default();
+        let mut errors = ValidationErrors::default();
         for row in 1..=150 {
-            findings.add(row, Field::Day, Reason::NotADay, Some("x"));
+            errors.add(row, Field::Day, Reason::NotADay, Some("x"));
         }
-        findings.add(150, Field::Origin, Reason::UnknownPort, Some(&"é".repeat(60)));
-        let report = findings.report();
+        errors.add(150, Field::Origin, Reason::UnknownPort, Some(&"é".repeat(60)));
+        let report = errors.report();
         assert_eq!(report.errors.len(), 100);
         assert_eq!(report.total(), 151);
         assert_eq!(
