@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Serve HTTP until SIGTERM, then drain
-    Serve(Box<serve::Settings>),
+    Serve(Box<serve::ServeSettings>),
     /// Bring the database's schema to this program's version
     Migrate(MigrateJob),
     /// Migrate an attempt's scratch database and give it the name of the served one

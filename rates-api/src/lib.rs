@@ -29,7 +29,7 @@ pub mod rates;
 pub mod problem;
 pub mod representation;
 
-pub mod answers;
+pub mod response_cache;
 pub mod server;
 
 pub mod metrics;

@@ -11,9 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::answers::{AnswerSettings, Answers};
 use crate::batches::{self, BatchMetrics, BatchSettings, Ingest, Lookup, background};
-use crate::counters::Requests;
+use crate::counters::RequestMetrics;
 use crate::database::{DatabaseArguments, ReadArguments};
 use crate::duration::seconds;
 use crate::metrics::{Metrics, MetricsAddress, MetricsServer, Sources, serve as serve_metrics};
@@ -21,12 +20,13 @@ use crate::places;
 use crate::rates;
 use crate::readers::{ReaderSettings, Readers};
 use crate::readiness::Readiness;
+use crate::response_cache::{ResponseCache, ResponseCacheSettings};
 use crate::router;
 use crate::server::{self, Drain, ServerSettings};
 use crate::service::{Parts, Service};
 
 #[derive(Args)]
-pub struct Settings {
+pub struct ServeSettings {
     /// The address to serve HTTP/1.1 and HTTP/2 (with prior knowledge) on
     #[arg(
         long,
@@ -65,7 +65,7 @@ pub struct Settings {
     pub readers: ReaderSettings,
 
     #[command(flatten)]
-    pub answers: AnswerSettings,
+    pub response_cache: ResponseCacheSettings,
 
     #[command(flatten)]
     pub batches: BatchSettings,
@@ -108,7 +108,7 @@ fn raise_open_files() {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn run(settings: Settings) -> Result<(), ServeError> {
+pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
     raise_open_files();
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
@@ -148,7 +148,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let lookup = Arc::new(lookup.map_err(ServeError::Pool)?);
     let batch_metrics = BatchMetrics::default();
     let stopping = CancellationToken::new();
-    let requests = Requests::new(router::paths());
+    let requests = RequestMetrics::new(router::paths());
     let background = tokio::spawn(background::run(
         batch_connections.clone(),
         settings.batches.clone(),
@@ -180,7 +180,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         batches: batches.clone(),
         lookup,
         batch_settings: Arc::new(settings.batches.clone()),
-        answers: Arc::new(Answers::start(&settings.answers, &readers)),
+        response_cache: Arc::new(ResponseCache::start(&settings.response_cache, &readers)),
         readers,
         readiness,
         request_timeout: settings.request_timeout_seconds,

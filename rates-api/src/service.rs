@@ -4,11 +4,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answers::Answers;
 use crate::batches::{BatchSettings, Ingest, Lookup};
-use crate::counters::Requests;
+use crate::counters::RequestMetrics;
 use crate::readers::Readers;
 use crate::readiness::Readiness;
+use crate::response_cache::ResponseCache;
 use crate::server::Drain;
 
 /// What handlers work with. Every request has a clone, so it is one reference.
@@ -17,14 +17,14 @@ pub struct Service(Arc<Parts>);
 
 pub struct Parts {
     pub readers: Arc<Readers>,
-    pub answers: Arc<Answers>,
+    pub response_cache: Arc<ResponseCache>,
     pub batches: Ingest,
     pub lookup: Arc<Lookup>,
     pub batch_settings: Arc<BatchSettings>,
     pub readiness: Arc<Readiness>,
     pub request_timeout: Duration,
     pub drain: Drain,
-    pub requests: Requests,
+    pub requests: RequestMetrics,
 }
 
 impl Service {

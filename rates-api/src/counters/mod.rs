@@ -1,7 +1,7 @@
 //! Counters, of which each is counted where it happens, at the cost of some atomics.
 
 mod outcomes;
-mod requests;
+mod request_metrics;
 
 pub use outcomes::Outcomes;
-pub use requests::Requests;
+pub use request_metrics::RequestMetrics;

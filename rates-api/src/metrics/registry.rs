@@ -5,7 +5,7 @@ use prometheus_client::registry::Registry;
 
 use super::state::{Sources, State};
 use crate::batches::BatchMetrics;
-use crate::counters::Requests;
+use crate::counters::RequestMetrics;
 
 /// Every metric that there is.
 pub struct Metrics {
@@ -16,7 +16,7 @@ pub struct Metrics {
 
 impl Metrics {
     #[must_use]
-    pub fn new(requests: &Requests, batches: &BatchMetrics, sources: Sources) -> Self {
+    pub fn new(requests: &RequestMetrics, batches: &BatchMetrics, sources: Sources) -> Self {
         let mut registry = Registry::with_prefix("rates");
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The program's version", Info::new(version));

@@ -12,8 +12,8 @@ mod pool;
 mod position;
 mod reader;
 mod settings;
-mod slot;
 mod standby;
+mod supervisor;
 
 use std::sync::Arc;
 use std::time::Duration;

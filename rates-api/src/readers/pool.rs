@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::error::ReadError;
 use super::reader::Reader;
 use super::settings::ReaderSettings;
-use super::slot::{Live, Slot};
+use super::supervisor::{ConnectionSupervisor, Live};
 use crate::database::{Address, Server, is_lost};
 use crate::readiness::Readiness;
 use crate::report::chain;
@@ -24,7 +24,7 @@ pub struct Pool {
     live: watch::Receiver<Live>,
     next: AtomicUsize,
     query_timeout: Duration,
-    _slots: Vec<AbortOnDropHandle<()>>,
+    _supervisors: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Pool {
@@ -53,9 +53,9 @@ impl Pool {
         let count = usize::from(settings.read_connections);
         let sender = Arc::new(watch::Sender::new(vec![None; count]));
         let live = sender.subscribe();
-        let slots = (0..count)
+        let supervisors = (0..count)
             .map(|index| {
-                let slot = Slot {
+                let supervisor = ConnectionSupervisor {
                     index,
                     server,
                     address: address.clone(),
@@ -64,7 +64,7 @@ impl Pool {
                     readiness: Arc::clone(readiness),
                     live: Arc::clone(&sender),
                 };
-                AbortOnDropHandle::new(tokio::spawn(slot.keep_connected()))
+                AbortOnDropHandle::new(tokio::spawn(supervisor.keep_connected()))
             })
             .collect();
         let query_timeout = settings.query_timeout_seconds;
@@ -72,7 +72,7 @@ impl Pool {
             live,
             next: AtomicUsize::new(0),
             query_timeout,
-            _slots: slots,
+            _supervisors: supervisors,
         }
     }
 

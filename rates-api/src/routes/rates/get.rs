@@ -21,7 +21,7 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
     // What was answered before is valid, and need not be read again to be answered from memory.
-    let arguments = if service.answers.know(&query) {
+    let arguments = if service.response_cache.contains(&query) {
         None
     } else {
         Some(Arguments::parse(&query)?)
@@ -38,6 +38,6 @@ pub async fn get(
         let content = Answer::new(arguments.days, totals).into_json();
         Ok(Representation::new(JSON, content))
     };
-    let answer = service.answers.get(&query, deadline, make).await?;
-    Ok(answer.answer_to(&headers))
+    let response = service.response_cache.get(&query, deadline, make).await?;
+    Ok(response.answer_to(&headers))
 }

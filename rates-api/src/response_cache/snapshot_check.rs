@@ -32,12 +32,12 @@ struct Waiter {
     answer: oneshot::Sender<Arc<Now>>,
 }
 
-pub struct Freshness {
+pub struct SnapshotCheck {
     ask: mpsc::UnboundedSender<Waiter>,
     _asking: AbortOnDropHandle<()>,
 }
 
-impl Freshness {
+impl SnapshotCheck {
     pub fn start(readers: &Arc<Readers>) -> Self {
         let (ask, waiters) = mpsc::unbounded_channel();
         let asking = tokio::spawn(ask_for_all(Arc::clone(readers), waiters));

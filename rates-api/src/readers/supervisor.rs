@@ -24,7 +24,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The connections that are up, by slot.
 pub type Live = Vec<Option<Arc<Reader>>>;
 
-pub struct Slot {
+pub struct ConnectionSupervisor {
     pub index: usize,
     pub server: Server,
     pub address: Address,
@@ -35,7 +35,7 @@ pub struct Slot {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum SlotError {
+enum SupervisorError {
     #[error(transparent)]
     Address(#[from] AddressError),
     #[error(transparent)]
@@ -55,7 +55,7 @@ struct Connected {
     version: i32,
 }
 
-impl Slot {
+impl ConnectionSupervisor {
     /// Runs for the life of the process.
     pub async fn keep_connected(self) {
         let mut backoff = BACKOFF.0;
@@ -77,19 +77,19 @@ impl Slot {
         }
     }
 
-    fn note(&self, error: &SlotError) {
+    fn note(&self, error: &SupervisorError) {
         let reason = chain(error);
         tracing::warn!(server = ?self.server, slot = self.index, error = reason, "no connection to the database");
         match error {
-            SlotError::Schema(SchemaError::TooOld { .. } | SchemaError::TooNew { .. }) => {
+            SupervisorError::Schema(SchemaError::TooOld { .. } | SchemaError::TooNew { .. }) => {
                 self.readiness.unservable(reason);
             }
-            SlotError::Prepare(error) if !is_lost(error) => self.readiness.unservable(reason),
+            SupervisorError::Prepare(error) if !is_lost(error) => self.readiness.unservable(reason),
             _ => self.readiness.unreachable(reason),
         }
     }
 
-    async fn connect(&self) -> Result<Connected, SlotError> {
+    async fn connect(&self) -> Result<Connected, SupervisorError> {
         let mut config = self.address.config()?;
         let within = self.settings.connect_timeout_seconds;
         let options = self.options(&config);
@@ -98,7 +98,7 @@ impl Slot {
         let prepared = prepare(session, self.server, &self.statements);
         timeout(self.settings.query_timeout_seconds, prepared)
             .await
-            .map_err(|_| SlotError::Slow(self.settings.query_timeout_seconds))?
+            .map_err(|_| SupervisorError::Slow(self.settings.query_timeout_seconds))?
     }
 
     /// The server gives up a query that takes too long, and writes nothing for a read. Every read is of few rows by an
@@ -149,7 +149,7 @@ impl Slot {
     }
 
     /// Returns when the connection does not answer in time, or its schema cannot be served any longer.
-    async fn watch(&self, reader: &Reader) -> SlotError {
+    async fn watch(&self, reader: &Reader) -> SupervisorError {
         loop {
             sleep(HEARTBEAT).await;
             let within = self.settings.query_timeout_seconds;
@@ -159,7 +159,7 @@ impl Slot {
                     Err(error) => return error.into(),
                 },
                 Ok(Err(error)) => return SchemaError::Read(error).into(),
-                Err(_) if reader.is_silent_for(within) => return SlotError::Slow(within),
+                Err(_) if reader.is_silent_for(within) => return SupervisorError::Slow(within),
                 // Queries before it take long, and are answered.
                 Err(_) => {}
             }
@@ -171,14 +171,14 @@ async fn prepare(
     session: Session,
     server: Server,
     statements: &[&'static str],
-) -> Result<Connected, SlotError> {
+) -> Result<Connected, SupervisorError> {
     let schema = Schema::read(&session.client).await?;
     let version = schema.servable(server)?;
     let (client, driver) = session.split();
     let reader = Arc::new(
         Reader::prepare(client, schema.system, statements)
             .await
-            .map_err(SlotError::Prepare)?,
+            .map_err(SupervisorError::Prepare)?,
     );
     Ok(Connected {
         reader,

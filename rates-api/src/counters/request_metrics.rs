@@ -34,7 +34,7 @@ struct Answered {
 }
 
 #[derive(Clone)]
-pub struct Requests(Arc<Inner>);
+pub struct RequestMetrics(Arc<Inner>);
 
 struct Inner {
     routes: Vec<&'static str>,
@@ -45,11 +45,11 @@ struct Inner {
 
 /// A request that is in flight until this is dropped, answered or not.
 pub struct InFlight {
-    requests: Requests,
+    requests: RequestMetrics,
     operation: Operation,
 }
 
-impl Requests {
+impl RequestMetrics {
     #[must_use]
     pub fn new(routes: impl IntoIterator<Item = &'static str>) -> Self {
         Self(Arc::new(Inner {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn unknown_paths_and_methods_make_no_new_labels() {
-        let requests = Requests::new(["/rates"]);
+        let requests = RequestMetrics::new(["/rates"]);
         for path in [None, Some("/a"), Some("/b")] {
             for method in ["PUT", "BREW", "DELETE"] {
                 let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_never_answered_is_no_longer_in_flight_and_not_counted() {
-        let requests = Requests::new(["/rates"]);
+        let requests = RequestMetrics::new(["/rates"]);
         let first = requests.begin(&Method::GET, Some("/rates"));
         let second = requests.begin(&Method::GET, Some("/rates"));
         assert_eq!(requests.0.in_flight.get(), 2);
