@@ -1,8 +1,8 @@
 //! `GET /docs`: `/openapi.json` as a page to read. It loads nothing and runs nothing, and its policy says so.
 
-mod html;
 mod page;
 mod schema;
+mod text;
 
 use std::sync::LazyLock;
 
@@ -23,7 +23,10 @@ const STYLE: &str = include_str!("style.css");
 /// The page; none if the document is not one, which a test excludes.
 static PAGE: LazyLock<Option<Representation>> = LazyLock::new(|| {
     let document = serde_json::from_str(DOCUMENT).ok()?;
-    Some(Representation::new(HTML, page::render(&document, STYLE)))
+    Some(Representation::new(
+        HTML,
+        page::render(&document, STYLE).into_string(),
+    ))
 });
 
 /// Nothing is allowed but the style that is in the page, known by its digest.

@@ -1,174 +1,166 @@
 //! The page: what the service is, each operation, each schema.
 
-use std::fmt::Write as _;
-
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
-use super::html::{escape, inline, paragraphs};
-use super::schema::{properties, row, summary};
+use super::schema::{description, properties, row, summary};
+use super::text::{inline, paragraphs};
 
 /// The schema whose forms have sections of their own.
 const PROBLEM_TYPE: &str = "ProblemType";
 
 /// The whole page.
-pub fn render(document: &Value, style: &str) -> String {
-    let title = escape(text(&document["info"]["title"]));
-    let mut body = format!(
-        "<h1>{title} <small>{}</small></h1>\n{}<p>The same as a document of OpenAPI: <a href=\"/openapi.json\">/openapi.json</a></p>\n",
-        escape(text(&document["info"]["version"])),
-        paragraphs(text(&document["info"]["description"])),
-    );
-    for tag in list(&document["tags"]) {
-        let _ = write!(
-            body,
-            "<h2>{}</h2>\n{}",
-            escape(text(&tag["name"])),
-            paragraphs(text(&tag["description"]))
-        );
-        for (path, item) in members(&document["paths"]) {
-            for (method, operation) in members(item) {
-                if list(&operation["tags"]).contains(&tag["name"]) {
-                    body.push_str(&self::operation(document, path, method, operation, item));
+pub fn render(document: &Value, style: &str) -> Markup {
+    let info = &document["info"];
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (text(&info["title"])) }
+                style { (PreEscaped(style)) }
+            }
+            body {
+                main {
+                    h1 { (text(&info["title"])) " " small { (text(&info["version"])) } }
+                    (paragraphs(text(&info["description"])))
+                    p { "The same as a document of OpenAPI: " a href="/openapi.json" { "/openapi.json" } }
+                    @for tag in list(&document["tags"]) { (operations(document, tag)) }
+                    (problems(&document["components"]["schemas"][PROBLEM_TYPE]))
+                    h2 { "Schemas" }
+                    @for (name, schema) in members(&document["components"]["schemas"]) {
+                        @if name != PROBLEM_TYPE {
+                            section id={ "schema-" (name) } {
+                                h3 { (name) }
+                                (paragraphs(text(&schema["description"])))
+                                p { (summary(schema)) }
+                                (properties(schema))
+                            }
+                        }
+                    }
                 }
             }
         }
     }
-    body.push_str(&problems(document));
-    body.push_str("<h2>Schemas</h2>\n");
-    for (name, schema) in members(&document["components"]["schemas"]) {
-        if name == PROBLEM_TYPE {
-            continue;
+}
+
+/// The operations that have a tag.
+fn operations(document: &Value, tag: &Value) -> Markup {
+    html! {
+        h2 { (text(&tag["name"])) }
+        (paragraphs(text(&tag["description"])))
+        @for (path, item) in members(&document["paths"]) {
+            @for (method, operation) in members(item) {
+                @if list(&operation["tags"]).contains(&tag["name"]) {
+                    (self::operation(document, path, method, operation, item))
+                }
+            }
         }
-        let _ = write!(
-            body,
-            "<section id=\"schema-{0}\">\n<h3>{0}</h3>\n{1}<p>{2}</p>\n{3}</section>\n",
-            escape(name),
-            paragraphs(text(&schema["description"])),
-            summary(schema),
-            properties(schema)
-        );
     }
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
-    )
 }
 
 /// The types of problems, each where its own URI refers to.
-fn problems(document: &Value) -> String {
-    let schema = &document["components"]["schemas"][PROBLEM_TYPE];
-    let mut html = format!(
-        "<section id=\"schema-{PROBLEM_TYPE}\">\n<h2>Problems</h2>\n{}</section>\n",
-        paragraphs(text(&schema["description"]))
-    );
-    for kind in list(&schema["oneOf"]) {
-        let uri = text(&kind["const"]);
-        let _ = write!(
-            html,
-            "<section id=\"{}\">\n<h3>{}</h3>\n<p><code>{}</code></p>\n<p>{}</p>\n</section>\n",
-            escape(uri.split_once('#').map_or(uri, |(_, fragment)| fragment)),
-            escape(text(&kind["title"])),
-            escape(uri),
-            inline(text(&kind["description"]))
-        );
+fn problems(schema: &Value) -> Markup {
+    html! {
+        section id={ "schema-" (PROBLEM_TYPE) } {
+            h2 { "Problems" }
+            (paragraphs(text(&schema["description"])))
+        }
+        @for kind in list(&schema["oneOf"]) {
+            @let uri = text(&kind["const"]);
+            section id=(uri.split_once('#').map_or(uri, |(_, fragment)| fragment)) {
+                h3 { (text(&kind["title"])) }
+                p { code { (uri) } }
+                p { (description(kind)) }
+            }
+        }
     }
-    html
 }
 
-fn operation(document: &Value, path: &str, method: &str, operation: &Value, item: &Value) -> String {
-    let mut html = format!(
-        "<section id=\"{}\">\n<h3><span class=\"method\">{}</span> <code>{}</code></h3>\n<p class=\"summary\">{}</p>\n{}",
-        escape(text(&operation["operationId"])),
-        escape(&method.to_uppercase()),
-        escape(path),
-        inline(text(&operation["summary"])),
-        paragraphs(text(&operation["description"])),
-    );
-    if !list(&operation["security"]).is_empty() {
-        html.push_str("<p>It needs a token: <code>Authorization: Bearer TOKEN</code>.</p>\n");
-    }
-    let parameters: String = list(&operation["parameters"])
+fn operation(document: &Value, path: &str, method: &str, operation: &Value, item: &Value) -> Markup {
+    let parameters = list(&operation["parameters"])
         .iter()
-        .chain(list(&item["parameters"]))
-        .map(|given| parameter(resolve(document, given)))
-        .collect();
-    let _ = write!(html, "<h4>Parameters</h4>\n<table>\n{parameters}</table>\n");
+        .chain(list(&item["parameters"]));
     let body = &operation["requestBody"];
-    if !body.is_null() {
-        let _ = write!(
-            html,
-            "<h4>Content</h4>\n<p>{}</p>\n{}",
-            inline(text(&body["description"])),
-            content(body)
-        );
+    html! {
+        section id=(text(&operation["operationId"])) {
+            h3 { span.method { (method.to_uppercase()) } " " code { (path) } }
+            p.summary { (inline(text(&operation["summary"]))) }
+            (paragraphs(text(&operation["description"])))
+            @if !list(&operation["security"]).is_empty() {
+                p { "It needs a token: " code { "Authorization: Bearer TOKEN" } "." }
+            }
+            h4 { "Parameters" }
+            table {
+                @for given in parameters { (parameter(resolve(document, given))) }
+            }
+            @if !body.is_null() {
+                h4 { "Content" }
+                p { (description(body)) }
+                (content(body))
+            }
+            h4 { "Answers" }
+            @for (status, response) in members(&operation["responses"]) {
+                @let response = resolve(document, response);
+                details open[status.starts_with('2')] {
+                    summary { code { (status) } " " (description(response)) }
+                    (headers(document, response))
+                    (content(response))
+                }
+            }
+        }
     }
-    html.push_str("<h4>Answers</h4>\n");
-    for (status, response) in members(&operation["responses"]) {
-        let response = resolve(document, response);
-        let _ = write!(
-            html,
-            "<details{}>\n<summary><code>{}</code> {}</summary>\n{}{}</details>\n",
-            if status.starts_with('2') { " open" } else { "" },
-            escape(status),
-            inline(text(&response["description"])),
-            headers(document, response),
-            content(response)
-        );
-    }
-    html.push_str("</section>\n");
-    html
 }
 
-fn parameter(parameter: &Value) -> String {
+fn parameter(parameter: &Value) -> Markup {
     let place = match text(&parameter["in"]) {
         "header" => "header: ",
         "path" => "in the path: ",
         _ => "",
     };
-    let required = parameter["required"] == Value::Bool(true);
-    let mut description = inline(text(&parameter["description"]));
-    if let Some(example) = parameter["example"].as_str() {
-        let _ = write!(description, " Such as <code>{}</code>.", escape(example));
-    }
-    let what = format!("{place}{}", summary(&parameter["schema"]));
-    row(text(&parameter["name"]), required, &what, &description)
+    let what = html! { (place) (summary(&parameter["schema"])) };
+    let description = html! {
+        (description(parameter))
+        @if let Some(example) = parameter["example"].as_str() { " Such as " code { (example) } "." }
+    };
+    row(
+        text(&parameter["name"]),
+        is_required(parameter),
+        &what,
+        &description,
+    )
 }
 
-fn headers(document: &Value, response: &Value) -> String {
-    let rows: String = members(&response["headers"])
-        .map(|(name, header)| {
-            let header = resolve(document, header);
-            let required = header["required"] == Value::Bool(true);
-            let description = inline(text(&header["description"]));
-            row(name, required, &summary(&header["schema"]), &description)
-        })
-        .collect();
-    if rows.is_empty() {
-        return rows;
+fn headers(document: &Value, response: &Value) -> Markup {
+    html! {
+        @if !response["headers"].is_null() {
+            table {
+                @for (name, header) in members(&response["headers"]) {
+                    @let header = resolve(document, header);
+                    (row(name, is_required(header), &summary(&header["schema"]), &description(header)))
+                }
+            }
+        }
     }
-    format!("<table>\n{rows}</table>\n")
 }
 
 /// The forms that content may have, each with its example.
-fn content(holder: &Value) -> String {
-    members(&holder["content"])
-        .map(|(media_type, form)| {
-            let description = inline(text(&form["schema"]["description"]));
-            let mut html = format!(
-                "<p><code>{}</code>: {}. {description}</p>\n",
-                escape(media_type),
-                summary(&form["schema"])
-            );
-            let example = match &form["example"] {
-                Value::Null => return html,
-                Value::String(example) => example.clone(),
-                example => serde_json::to_string_pretty(example).unwrap_or_default(),
-            };
-            let _ = writeln!(html, "<pre>{}</pre>", escape(example.trim_end()));
-            html
-        })
-        .collect()
+fn content(holder: &Value) -> Markup {
+    html! {
+        @for (media_type, form) in members(&holder["content"]) {
+            p { code { (media_type) } ": " (summary(&form["schema"])) ". " (description(&form["schema"])) }
+            @match &form["example"] {
+                Value::Null => {}
+                Value::String(example) => { pre { (example.trim_end()) } }
+                example => { pre { (serde_json::to_string_pretty(example).unwrap_or_default()) } }
+            }
+        }
+    }
+}
+
+fn is_required(value: &Value) -> bool {
+    value["required"] == Value::Bool(true)
 }
 
 /// What a reference refers to.

@@ -1,96 +1,103 @@
 //! Schemas in a few words.
 
-use std::fmt::Write as _;
-
+use maud::{Markup, html};
 use serde_json::Value;
 
-use super::html::{escape, inline};
+use super::text::inline;
 
 const SCHEMAS: &str = "#/components/schemas/";
 
+/// What limits a value, and the words for it.
+const LIMITS: [(&str, &str); 7] = [
+    ("format", "as"),
+    ("minimum", "at least"),
+    ("maximum", "at most"),
+    ("minLength", "length at least"),
+    ("maxLength", "length at most"),
+    ("maxItems", "number at most"),
+    ("default", "by default"),
+];
+
 /// What a value is, in one line: `integer or null, at least 1`.
-pub fn summary(schema: &Value) -> String {
-    if let Some(name) = reference(schema) {
-        return format!("<a href=\"#schema-{0}\">{0}</a>", escape(name));
-    }
-    if let Some(value) = schema.get("const") {
-        return format!("<code>{}</code>", escape(&value.to_string()));
-    }
-    if let Some(values) = schema["enum"].as_array() {
-        let values: Vec<String> = values
-            .iter()
-            .map(|value| format!("<code>{}</code>", escape(value.as_str().unwrap_or_default())))
-            .collect();
-        return values.join(" or ");
-    }
-    if let Some(forms) = schema["oneOf"].as_array() {
-        return forms.iter().map(summary).collect::<Vec<_>>().join(", or ");
-    }
-    let mut text = match &schema["type"] {
-        Value::String(one) if one == "array" => format!("array of {}", summary(&schema["items"])),
-        Value::String(one) => escape(one),
-        Value::Array(several) => {
-            let names: Vec<&str> = several.iter().filter_map(Value::as_str).collect();
-            escape(&names.join(" or "))
-        }
-        _ => "anything".to_owned(),
-    };
-    for (key, words) in [
-        ("format", ", as"),
-        ("minimum", ", at least"),
-        ("maximum", ", at most"),
-        ("minLength", ", length at least"),
-        ("maxLength", ", length at most"),
-        ("maxItems", ", number at most"),
-        ("default", ", by default"),
-    ] {
-        match &schema[key] {
-            Value::Null => {}
-            Value::String(value) => {
-                let _ = write!(text, "{words} {}", escape(value));
+pub fn summary(schema: &Value) -> Markup {
+    html! {
+        @if let Some(name) = reference(schema) {
+            a href={ "#schema-" (name) } { (name) }
+        } @else if let Some(value) = schema.get("const") {
+            code { (value) }
+        } @else if let Some(values) = schema["enum"].as_array() {
+            @for (number, value) in values.iter().enumerate() {
+                @if number > 0 { " or " }
+                code { (plain(value)) }
             }
-            value => {
-                let _ = write!(text, "{words} {value}");
+        } @else if let Some(forms) = schema["oneOf"].as_array() {
+            @for (number, form) in forms.iter().enumerate() {
+                @if number > 0 { ", or " }
+                (summary(form))
             }
+        } @else {
+            (type_of(schema))
+            @for (key, words) in LIMITS {
+                @if let Some(limit) = schema.get(key) { ", " (words) " " (plain(limit)) }
+            }
+            @if let Some(pattern) = schema["pattern"].as_str() { ", matching " code { (pattern) } }
         }
     }
-    if let Some(pattern) = schema["pattern"].as_str() {
-        let _ = write!(text, ", matching <code>{}</code>", escape(pattern));
-    }
-    text
 }
 
-/// The rows of an object's table: name, whether it is always there, what it is.
-pub fn properties(schema: &Value) -> String {
-    let required = |name: &str| {
+fn type_of(schema: &Value) -> Markup {
+    html! {
+        @match &schema["type"] {
+            Value::String(one) if one == "array" => { "array of " (summary(&schema["items"])) }
+            Value::Array(several) => {
+                (several.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "))
+            }
+            Value::String(one) => { (one) }
+            _ => { "anything" }
+        }
+    }
+}
+
+/// A text without its quotes, anything else as JSON.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// An object's table: name, whether it is always there, what it is.
+pub fn properties(schema: &Value) -> Markup {
+    let required = |name: &String| {
         schema["required"]
             .as_array()
             .is_some_and(|names| names.iter().any(|required| required == name))
     };
-    let Some(properties) = schema["properties"].as_object() else {
-        return String::new();
-    };
-    let rows: String = properties
-        .iter()
-        .map(|(name, property)| {
-            let description = property["description"].as_str().map(inline).unwrap_or_default();
-            row(name, required(name), &summary(property), &description)
-        })
-        .collect();
-    format!("<table>\n{rows}</table>\n")
+    html! {
+        @if let Some(properties) = schema["properties"].as_object() {
+            table {
+                @for (name, property) in properties {
+                    (row(name, required(name), &summary(property), &description(property)))
+                }
+            }
+        }
+    }
 }
 
-/// One row about something that has a name; `what` and `description` are HTML.
-pub fn row(name: &str, required: bool, what: &str, description: &str) -> String {
-    let optional = if required {
-        ""
-    } else {
-        " <span class=\"optional\">optional</span>"
-    };
-    format!(
-        "<tr><th scope=\"row\"><code>{}</code>{optional}</th><td>{what}</td><td>{description}</td></tr>\n",
-        escape(name)
-    )
+/// One row about something that has a name.
+pub fn row(name: &str, required: bool, what: &Markup, description: &Markup) -> Markup {
+    html! {
+        tr {
+            th scope="row" {
+                code { (name) }
+                @if !required { " " span.optional { "optional" } }
+            }
+            td { (what) }
+            td { (description) }
+        }
+    }
+}
+
+/// The description of something that may have one.
+pub fn description(of: &Value) -> Markup {
+    inline(of["description"].as_str().unwrap_or_default())
 }
 
 /// The name of the schema that this refers to.
@@ -119,7 +126,7 @@ mod tests {
             (json!({"const": "ready"}), "<code>&quot;ready&quot;</code>"),
             (json!({"enum": ["a", "b"]}), "<code>a</code> or <code>b</code>"),
         ] {
-            assert_eq!(summary(&schema), expected);
+            assert_eq!(summary(&schema).into_string(), expected);
         }
     }
 }
