@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use deadpool::managed::{self, BuildError, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
+use deadpool::managed::{
+    self, BuildError, Manager as _, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult,
+};
 
 use super::address::{Address, AddressError};
 use super::connect::{ConnectError, Session, connect};
@@ -64,6 +66,14 @@ impl Connections {
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(_)) | Err(_) => Err(ConnectionError::Busy),
         }
+    }
+
+    /// Makes a connection and ends it again: a server that is stopping takes none.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn probe(&self) -> Result<(), ConnectionError> {
+        self.0.manager().create().await.map(drop)
     }
 
     /// Connections in use, and connections there are.

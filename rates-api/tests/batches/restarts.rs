@@ -17,6 +17,7 @@ use crate::support::{SOON, eventually, tests};
 
 tests![
     a_batch_under_way_is_waited_for_and_the_next_goes_on_after_the_restart,
+    a_batch_that_gets_the_lock_from_the_stop_itself_goes_on_after_the_restart,
     the_lock_is_free_after_success_refusal_and_disconnect,
     the_lock_is_free_after_a_task_that_was_dropped_at_any_moment,
     a_batch_that_waits_for_a_stop_in_vain_is_answered_in_time_and_can_be_sent_again,
@@ -87,6 +88,46 @@ async fn a_batch_under_way_is_waited_for_and_the_next_goes_on_after_the_restart(
     let answer = second.receive(false).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(count_prices(&postgres, &ingest.database).await, before + 4);
+}
+
+/// The stop ends the session that has the lock, and has not yet ended that of the batch. It takes no connection.
+async fn a_batch_that_gets_the_lock_from_the_stop_itself_goes_on_after_the_restart(postgres: Arc<Postgres>) {
+    let ingest = Ingest::start(&postgres, &["--request-timeout-seconds", "60"]).await;
+    let admin = postgres.admin(&ingest.database).await;
+    let elsewhere = postgres.admin("postgres").await;
+    let stop = ask(&postgres, &ingest.database).await.await.unwrap();
+    let body = csv([("2022-05-01", 7)]);
+    let mut batch = ingest.service.connect().await;
+    batch
+        .send_post("/batches", &[TOKEN, CSV, "Idempotency-Key: once"], &body)
+        .await;
+    until_locks(&admin, "the batch waits", false, 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+
+    let connections = async |allowed: bool| {
+        let allow = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", ingest.database);
+        elsewhere.batch_execute(&allow).await.unwrap();
+    };
+    connections(false).await;
+    drop(stop);
+    let claimed = "SELECT count(*) FROM rates_internal.batches WHERE status = 'receiving'";
+    eventually("the batch has its row", SOON, async || {
+        (number(&admin, claimed).await == 1).then_some(())
+    })
+    .await;
+    until_locks(&admin, "the batch gave the lock back", true, 0).await;
+    assert_eq!(number(&admin, claimed).await, 1, "it has read nothing");
+
+    connections(true).await;
+    let answer = batch.receive(false).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(
+        ingest
+            .day(super::ORIGIN, super::DESTINATION, "2022-05-01")
+            .await
+            .0,
+        1
+    );
 }
 
 async fn the_lock_is_free_after_success_refusal_and_disconnect(postgres: Arc<Postgres>) {

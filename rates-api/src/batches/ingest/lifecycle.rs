@@ -29,6 +29,9 @@ pub struct Lifecycle {
     pub process_end: ProcessEnd,
 }
 
+/// A claim that took longer has waited for a stop of the server.
+const WAITED: Duration = Duration::from_millis(50);
+
 /// The pause before the database is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,8 +85,10 @@ impl Lifecycle {
         request: &BatchRequest,
         deadline: Instant,
     ) -> Result<(BatchClaim, Ports, LockedConnection), BatchError> {
+        let mut orphan = None;
         loop {
-            let error = match timeout_at(deadline, self.try_claim(request, deadline)).await {
+            let claiming = self.try_claim(request, deadline, &mut orphan);
+            let error = match timeout_at(deadline, claiming).await {
                 Ok(Err(BatchError::DatabaseLost(error))) => error,
                 Ok(outcome) => return outcome,
                 Err(elapsed) => return Err(BatchError::DatabaseLost(elapsed.into())),
@@ -96,15 +101,26 @@ impl Lifecycle {
         }
     }
 
+    /// `orphan` is a batch that was claimed before and not begun.
+    ///
+    /// A stop ends all sessions, one after the other. Where it ends the one first that holds the lock for itself, the
+    /// batches that wait get the lock, and are cut off a moment later. By then the server takes no new connection, so one
+    /// is tried before anything of the body is read.
     async fn try_claim(
         &self,
         request: &BatchRequest,
         deadline: Instant,
+        orphan: &mut Option<i64>,
     ) -> Result<(BatchClaim, Ports, LockedConnection), BatchError> {
         let within = deadline.saturating_duration_since(Instant::now());
         let mut connection = LockedConnection::new(self.connections.get(within).await?);
         let (writer, key) = (&request.writer, request.key.as_deref());
         let client = connection.client()?;
+        if let Some(id) = *orphan {
+            self.connections.probe().await?;
+            store::give_up(client, id).await?;
+            *orphan = None;
+        }
         // Both are sent at once.
         let ports = async { Ports::read(client).await.map_err(BatchError::from) };
         let known = async { store::known(client, writer, key).await.map_err(BatchError::from) };
@@ -113,7 +129,16 @@ impl Lifecycle {
             BatchClaim::Known(batch)
         } else {
             let lease = self.settings.lease_seconds;
-            store::claim(&mut connection, writer, key, request.asynchronous, lease).await?
+            let began = Instant::now();
+            let claim = store::claim(&mut connection, writer, key, request.asynchronous, lease).await?;
+            if let BatchClaim::New(id) = claim
+                && began.elapsed() > WAITED
+            {
+                *orphan = Some(id);
+                self.connections.probe().await?;
+                *orphan = None;
+            }
+            claim
         };
         Ok((claim, ports, connection))
     }
