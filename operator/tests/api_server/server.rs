@@ -73,7 +73,7 @@ impl Server {
             "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
             "rules": [{"level": "Metadata", "users": [NAMESPACED_OPERATOR]}, {"level": "None"}],
         });
-        let mut control_plane = ControlPlane::start(&Settings {
+        let control_plane = ControlPlane::start(&Settings {
             kube: &kube,
             folder: &dir,
             users: &[
@@ -86,22 +86,7 @@ impl Server {
         })
         .unwrap();
         let kubeconfig = control_plane.kubeconfig(ADMIN);
-        let controllers = [
-            "garbage-collector-controller",
-            "namespace-controller",
-            "persistentvolumeclaim-protection-controller",
-        ];
-        let controllers = [
-            flag("kubeconfig", kubeconfig.display()),
-            flag("secure-port", 0),
-            flag("leader-elect", false),
-            flag("controllers", controllers.join(",")),
-            flag("concurrent-gc-syncs", 4),
-        ];
-        control_plane
-            .component("kube-controller-manager", &controllers)
-            .unwrap();
-        let server = Self {
+        let mut server = Self {
             kubeconfig,
             kubectl,
             control_plane,
@@ -109,6 +94,23 @@ impl Server {
             dir,
         };
         server.wait_until_ready(installed);
+        // It ends where the API server takes longer than 10 s to be ready, as on a busy machine.
+        let controllers = [
+            "garbage-collector-controller",
+            "namespace-controller",
+            "persistentvolumeclaim-protection-controller",
+        ];
+        let controllers = [
+            flag("kubeconfig", server.kubeconfig.display()),
+            flag("secure-port", 0),
+            flag("leader-elect", false),
+            flag("controllers", controllers.join(",")),
+            flag("concurrent-gc-syncs", 4),
+        ];
+        server
+            .control_plane
+            .component("kube-controller-manager", &controllers)
+            .unwrap();
         server
     }
 

@@ -63,7 +63,15 @@ impl Environment {
     /// Waits until Ready is True for the newest generation; gives how long that took.
     pub fn wait_ready(&self) -> Result<Duration> {
         let started = Instant::now();
-        until(format_args!("{} is Ready", self.name), PATIENCE, || {
+        // A watch costs less than looking again and again. What it missed, as when it was cut off, is looked for.
+        let _ = self.kubectl.run([
+            "wait",
+            &format!("ratesenvironment/{}", self.name),
+            "--for=condition=Ready",
+            &format!("--timeout={}s", PATIENCE.as_secs()),
+        ]);
+        let rest = PATIENCE.saturating_sub(started.elapsed());
+        until(format_args!("{} is Ready", self.name), rest, || {
             let object = self.object()?;
             let ready = condition(&object, "Ready");
             let current = object["metadata"]["generation"] == object["status"]["observedGeneration"];

@@ -222,3 +222,54 @@ fn tail(folder: &Path, name: &str) -> String {
     let lines: Vec<&str> = text.lines().rev().take(20).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Stands for every component: notes its process, and goes on, but as `fails`.
+    const COMPONENT: &str = "#!/bin/sh\necho $$ >\"$0.$1\"\n[ $1 != fails ] || exit 3\nexec sleep 1000\n";
+
+    fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "not within 20 s");
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn one_that_ends_is_named_and_all_end_with_the_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let kube = folder.path().join("kube");
+        fs::write(&kube, COMPONENT).unwrap();
+        fs::set_permissions(&kube, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut servers = ControlPlane::start(&Settings {
+            kube: &kube,
+            folder: folder.path(),
+            users: &[("admin", "system:masters")],
+            audit_policy: "",
+            flags: &[],
+        })
+        .unwrap();
+        let process = |name: &str| {
+            let pid = fs::read_to_string(folder.path().join(format!("kube.{name}"))).ok()?;
+            Some(format!("/proc/{}", pid.strip_suffix('\n')?))
+        };
+        let processes = ["etcd", "kube-apiserver"].map(|name| eventually(|| process(name)));
+        servers.alive().unwrap();
+        servers.component("fails", &[]).unwrap();
+        let ended = eventually(|| servers.alive().err()).to_string();
+        assert!(ended.contains("fails ended with exit status: 3"), "{ended}");
+        assert!(processes.iter().all(|process| Path::new(process).exists()));
+        drop(servers);
+        assert!(!processes.iter().any(|process| Path::new(process).exists()));
+    }
+}
