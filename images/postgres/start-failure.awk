@@ -17,7 +17,7 @@
 }
 
 {
-    before = said()
+    before = (/ (DETAIL|HINT):  / ? before "; " : "") said()
 }
 
 END {

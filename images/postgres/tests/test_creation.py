@@ -71,12 +71,17 @@ class CreationTests:
 
     def test_why_a_server_does_not_start_is_told_until_it_does(self):
         config = {"ttl": 20, "loop_wait": 2, "retry_timeout": 5, "failsafe_mode": True}
-        config["postgresql"] = {"parameters": {"shared_buffers": "4000GB"}}
-        self.write_config(config)
-        pod = self.pod()
-        pod.start(self.kubernetes)
         told = lambda: self.annotation("rates.internal/start-failure")
-        self.assertIn("could not map anonymous shared memory", wait_until(told, READY_SECONDS, "the reason is told"))
+        pod = self.pod()
+        for parameters, words in (
+            ({"max_stack_depth": 2147483647}, '"max_stack_depth" must not exceed'),
+            ({"shared_buffers": "4000GB"}, "could not map anonymous shared memory"),
+        ):
+            config["postgresql"] = {"parameters": parameters}
+            self.write_config(config)
+            if not pod.containers:
+                pod.start(self.kubernetes)
+            wait_until(lambda words=words: words in (told() or ""), READY_SECONDS, words)
         self.assertIn("FATAL:  could not map anonymous shared memory", pod.postgres.log())
         config["postgresql"]["parameters"]["shared_buffers"] = "24MB"
         self.write_config(config)

@@ -9,7 +9,7 @@ from pathlib import Path
 from sandbox import READY_SECONDS, say, wait_until
 
 # The aim is 6 s, on a machine that does nothing else; the kubelet takes 87 s for the fifth time.
-BACK_SECONDS = 20
+BACK_SECONDS = 30
 EVERYTHING = ("/bin/sh", "-c", "kill -KILL -1")
 
 

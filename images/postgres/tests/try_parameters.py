@@ -5,8 +5,8 @@ machine RATES_TRIAL_SECONDS, the patience with a pod's start, has to be longer.
 A trial is a new pod, its roles, a dump, `publish`, `migrate`, and `serve` with a read and a batch. Many values are tried
 at once, and divided only where such a trial fails.
 
-"NO START" says that a server alone does not start with a value; Patroni replaces some of those by its own. "FAILS" says
-what else does not work.
+"NO START" says that a server alone does not start with a value, and what its pod tells of that; Patroni replaces some of
+those by its own. "FAILS" says what else does not work.
 
 Usage, with the environment of test_pod.py, as root:
   unshare --net --mount sh -c 'ip link set lo up && python3 try_parameters.py VERSION RATES_API [NAME=VALUE…]'
@@ -35,6 +35,8 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 # Values that are words, and what is odd about them is no bound.
 TEXTS = {
     "application_name": ["x"],
+    "backtrace_functions": ["x"],
+    "createrole_self_grant": ["set, inherit"],
     "client_encoding": ["SQL_ASCII", "LATIN1", "SJIS"],
     "datestyle": ["SQL, DMY", "German"],
     "default_table_access_method": ["none"],
@@ -46,9 +48,11 @@ TEXTS = {
     "lc_time": ["C"],
     "log_line_prefix": ["", "%m %p %q%u@%d %a"],
     "log_timezone": ["Asia/Kathmandu"],
+    "restrict_nonsystem_relation_kind": ["view, foreign-table"],
     "search_path": ["", "nowhere"],
     "timezone": ["Asia/Kathmandu"],
     "timezone_abbreviations": ["India"],
+    "wal_consistency_checking": ["all"],
 }
 
 
@@ -61,6 +65,10 @@ def denied():
 def is_denied(name, patterns):
     name = name.lower()
     return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in patterns)
+
+
+class NotStarted(Exception):
+    """A server that says why it does not start."""
 
 
 class Trials:
@@ -134,12 +142,20 @@ class Trials:
         pod.folder.chmod(0o755)
         pod.start(self.kubernetes)
         try:
-            wait_until(pod.is_ready, READY_SECONDS, "the pod is ready")
+            reason = wait_until(lambda: "ready" if pod.is_ready() else self.told(), READY_SECONDS, "the pod is ready")
+            if reason != "ready":
+                self.remove(pod)
+                raise NotStarted(reason)
         except AssertionError:
             logs = pod.roles.log()[-300:] + pod.postgres.log()[-700:]
             self.remove(pod)
             raise AssertionError("not ready: " + logs) from None
         return pod
+
+    def told(self):
+        """Why the server does not start, as the operator is told."""
+        pod = json.loads(self.kubernetes.kubectl("get", "pod", "x-postgres-0", "-o", "json"))
+        return pod["metadata"].get("annotations", {}).get("rates.internal/start-failure")
 
     def remove(self, pod):
         pod.kill()
@@ -203,6 +219,8 @@ class Trials:
             self.job(pod, "publish", "--attempt", uid, "--termination-log=/dev/null")
             self.job(pod, "migrate", "--termination-log=/dev/null")
             self.serve(pod)
+        except NotStarted as error:
+            return "the pod tells: {}".format(error)
         except (AssertionError, subprocess.TimeoutExpired) as error:
             return str(error)
         finally:
@@ -244,7 +262,7 @@ def main():
         for group in groups:
             alone = trials.unstartable(group)
             for name, value in alone:
-                print("NO START {} = {}".format(name, value), flush=True)
+                print("NO START {} = {}: {}".format(name, value, trials.trial({name: value}) or "a pod does"), flush=True)
             trials.find([pair for pair in group if pair not in alone])
         print("{} trials".format(trials.count), flush=True)
     finally:
