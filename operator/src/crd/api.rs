@@ -39,8 +39,8 @@ pub struct Api {
     pub rollout: Rollout,
 
     /// The API's own settings. Each has the name of its variable: requestTimeoutSeconds is
-    /// `RATES_REQUEST_TIMEOUT_SECONDS`. What is not set is left to the image; its default is given
-    /// below. A change replaces the pods, one after the other and without a failed request.
+    /// `RATES_REQUEST_TIMEOUT_SECONDS`. A field that is not set keeps the image's default, which is
+    /// given below. A change replaces the pods, one after the other and without a failed request.
     /// Example: {maxBatches: 6, log: debug}.
     #[serde(default)]
     pub config: Config,
@@ -77,16 +77,17 @@ pub struct Api {
 #[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// Seconds that a pod which is to end goes on serving as before, until every proxy and
-    /// load balancer has noticed that it left; 0 to 600. Default: 5, enough inside a
-    /// cluster; outside load balancers may need 30.
+    /// Seconds that a pod goes on serving as before after it was told to end, so that every proxy
+    /// and load balancer can notice that it left; 0 to 600. Default: 5, enough inside a cluster;
+    /// outside load balancers may need 30.
     #[serde(default = "five")]
     #[schemars(range(min = 0, max = 600))]
     pub propagation_seconds: i32,
 
-    /// Seconds that a batch may take, from its first byte, 1 to 86400 (a day). One that takes
-    /// longer is undone and refused, and can be sent again. A pod that is to end is given this
-    /// time, so that it finishes the batches it has begun. Default: by profile: Preview 60, the others 300.
+    /// Seconds that a batch may take, from its first byte, 1 to 86400 (a day). A batch that takes
+    /// longer is undone and refused, and can be sent again. A pod that is told to end gets this
+    /// time to finish the batches that it has begun. Default: by profile: Preview 60, the others
+    /// 300.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub max_batch_seconds: Option<i32>,
@@ -98,10 +99,10 @@ pub struct Rollout {
         .message("api.rollout.maxSurge must be a number of pods from 1 to 100, or a percentage from \"1%\" to \"100%\""))]
     pub max_surge: IntOrString,
 
-    /// What happens when the pods of a new image, config, env or resources do not work. Hold: the old ones
-    /// go on serving, the new ones are tried on, and the status says why. `RollBack`: the old
-    /// image, config, env and resources are put back, and stay until these fields change.
-    /// Default: Hold.
+    /// What happens when the pods of a new image, config, env or resources do not work. Hold: the
+    /// old pods go on serving, Kubernetes keeps trying the new ones, and the status says why.
+    /// `RollBack`: the old image, config, env and resources are put back, and stay until these
+    /// fields change. Default: Hold.
     #[serde(default)]
     pub on_failure: OnFailure,
 }

@@ -26,7 +26,7 @@ pub struct Autoscaling {
     pub max_replicas: i32,
 
     /// The CPU use to aim at, in percent of what the pods request, 1 to 1000. Default: 80 where
-    /// metrics is not set. With metrics, it is one more of them.
+    /// metrics is not set. With metrics, it counts as one more metric.
     #[serde(
         rename = "targetCPUUtilizationPercentage",
         default,
@@ -43,8 +43,9 @@ pub struct Autoscaling {
     #[schemars(length(min = 1, max = 8))]
     pub metrics: Option<Vec<Metric>>,
 
-    /// How fast pods are added and removed, as autoscaling/v2 has it. Default: growing looks
-    /// back 30 seconds and shrinking 300, as the pods that a rollout adds look like load for a while.
+    /// How fast pods are added and removed, as autoscaling/v2 has it. Default: growing looks back
+    /// 30 seconds and shrinking 300, because the pods that a rollout adds look like load for a
+    /// while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<Behavior>,
 }
@@ -210,7 +211,7 @@ pub struct DescribedObject {
     pub name: String,
 }
 
-/// A metric's name, and which of its series are meant.
+/// A metric's name, and labels that select its series.
 #[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricIdentifier {
@@ -218,7 +219,7 @@ pub struct MetricIdentifier {
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 
-    /// The labels of the series that are meant. Default: all.
+    /// Labels that select the series. Default: all series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
 }
@@ -305,8 +306,8 @@ pub struct Behavior {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
-    /// Seconds to look back, 0 to 3600: what the least change of that time asks for is done.
-    /// Default: 30 for growing, 300 for shrinking.
+    /// Seconds to look back, 0 to 3600: of all recommendations in that time, the one with the
+    /// smallest change is followed. Default: 30 for growing, 300 for shrinking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,

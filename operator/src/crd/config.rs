@@ -25,15 +25,15 @@ pub struct Config {
     pub connect_timeout_seconds: Option<i32>,
 
     /// Connections to the database that all reads of a pod share, 1 to 64; each has many queries
-    /// under way at once. Default: 3. All pods' connections have to fit into the database's
-    /// `max_connections`: these, two for each of maxBatches, and six more for each pod.
+    /// under way at once. Default: 3. The database's `max_connections` must be enough for all pods.
+    /// Each pod uses these, two for each of maxBatches, and six more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub read_connections: Option<i32>,
 
-    /// Bytes of answers to GET /rates that a pod keeps in memory, 0 to 17179869183 (16Gi); 0
-    /// keeps none. They are given again only while they are exact. Default: 16777216 (16Mi).
-    /// Leave room for them in api.resources.limits.memory.
+    /// Bytes of each pod's cache of responses to GET /rates, 0 to 17179869183 (16Gi); 0: no cache.
+    /// A cached response is used only while it is exact. Default: 16777216 (16Mi). Leave room for
+    /// the cache in api.resources.limits.memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 17_179_869_183_i64))]
     pub answer_cache_bytes: Option<i64>,
@@ -44,8 +44,8 @@ pub struct Config {
     #[schemars(range(min = 1, max = 64))]
     pub max_batches: Option<i32>,
 
-    /// Bytes that a batch may have, unpacked, 1 to 1099511627776 (1Ti). Default: 4294967296
-    /// (4Gi).
+    /// Bytes that a batch may have after decompression, 1 to 1099511627776 (1Ti). Default:
+    /// 4294967296 (4Gi).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_099_511_627_776_i64))]
     pub max_batch_bytes: Option<i64>,
@@ -60,14 +60,14 @@ pub struct Config {
     #[schemars(range(min = 1, max = 3600))]
     pub body_timeout_seconds: Option<i32>,
 
-    /// Seconds after which the batch of a pod that says nothing any more may be sent again, or
-    /// goes on in another, 1 to 3600. Default: 15.
+    /// Seconds without a sign of life after which a pod's batch counts as abandoned and may be sent
+    /// again, 1 to 3600. Default: 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub lease_seconds: Option<i32>,
 
-    /// Hours for which the Idempotency-Key of a batch is remembered, from its beginning, 1 to
-    /// 8760 (a year). Default: 24.
+    /// Hours for which the API remembers the Idempotency-Key of a batch, from the batch's
+    /// beginning, 1 to 8760 (a year). Default: 24.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 8760))]
     pub idempotency_hours: Option<i32>,
@@ -78,8 +78,8 @@ pub struct Config {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: Option<i32>,
 
-    /// Seconds that a caller's connection may be idle, or take to send the head of a request, 1
-    /// to 3600. Default: 75. A proxy in front has to give up its idle connections earlier.
+    /// Seconds that a caller's connection may be idle, or take to send the head of a request, 1 to
+    /// 3600. Default: 75. A proxy in front must close its idle connections earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub idle_timeout_seconds: Option<i32>,
@@ -100,8 +100,8 @@ pub struct Config {
 #[x_kube(validation = Rule::new("has(self.value) != has(self.valueFrom)")
     .message("a variable of api.env has exactly one of value and valueFrom"))]
 pub struct EnvVar {
-    /// Its name: letters, digits and '_', not a digit first. Not `RATES_…`, which are the API's
-    /// settings: those are in api.config. Example: TZ.
+    /// The name: letters, digits and '_', and no digit first. Names that begin with `RATES_` are
+    /// refused: they are the API's settings, which belong in api.config. Example: TZ.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
     #[x_kube(validation = Rule::new("!self.startsWith('RATES_')")
         .message("api.env cannot set variables that begin with RATES_: set the API's settings in api.config"))]
@@ -133,7 +133,7 @@ pub struct EnvVarSource {
     pub config_map_key_ref: Option<KeyRef>,
 }
 
-/// An entry of a Secret or ConfigMap. Pods wait until it is there.
+/// An entry of a Secret or ConfigMap. Pods start only once it is there.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyRef {

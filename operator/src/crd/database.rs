@@ -30,7 +30,7 @@ pub struct Database {
         .message("database.instances must be 1: this release runs one PostgreSQL instance"))]
     pub instances: i32,
 
-    /// The volume that holds the data: the claim data-NAME-postgres-0.
+    /// The volume that holds the data: the PersistentVolumeClaim data-NAME-postgres-0.
     #[serde(default)]
     pub storage: Storage,
 
@@ -53,10 +53,11 @@ pub struct Database {
     pub service_metadata: Option<EmbeddedMetadata>,
 
     /// Settings of the server, as in postgresql.conf, over those of the profile; at most 64, each a
-    /// number or a text. What a running server can take, it takes within seconds; for the rest it
-    /// is restarted, and status.database.pendingRestart says for what. What runs commands, opens
-    /// doors or gives up data is refused. Of a value that the server does not take, the log of the
-    /// container postgres tells, and the default stays. Example: {work_mem: 8MB, max_connections: 50}.
+    /// number or a text. The server reloads most of them within seconds. For the others the
+    /// operator restarts it, and status.database.pendingRestart names them. Parameters that run
+    /// commands, load code, let others in or risk data are refused. If the server does not accept a
+    /// value, the log of the container postgres says so, and the default stays in force. Example:
+    /// {work_mem: 8MB, max_connections: 50}.
     #[serde(
         default,
         deserialize_with = "super::schema::null_is_absent",
@@ -98,17 +99,17 @@ impl Default for Database {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sidecars {
-    /// The container that keeps the database's roles as the Secrets say.
+    /// The role manager: the container that sets the database's roles as the Secrets say.
     #[serde(default)]
     pub roles: RolesSidecar,
 }
 
-/// The container that keeps the database's roles.
+/// The role manager.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolesSidecar {
-    /// What the container asks for and may use. Default: 1m and 16Mi, at most 128Mi; where
-    /// database.resources is set, 50m and 64Mi, but no more than PostgreSQL asks for.
+    /// What the container asks for and may use. Default: 1m and 16Mi, at most 128Mi. Where
+    /// database.resources is set: 50m and 64Mi, or as much as PostgreSQL asks for if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 }
@@ -136,8 +137,8 @@ pub struct Storage {
     pub storage_class_name: Option<String>,
 
     /// Keep the volume, and the Secrets that open it, when the environment is deleted. An
-    /// environment created later under the same name takes them up again and is not seeded
-    /// anew. Default: false, everything is deleted.
+    /// environment that is created later under the same name uses them again and is not seeded.
+    /// Default: false, everything is deleted.
     #[serde(default)]
     pub retain: bool,
 }

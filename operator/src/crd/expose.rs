@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("has(self.gateway) != has(self.ingress)")
     .message("expose has exactly one of gateway and ingress: set gateway where the cluster has a Gateway (Gateway API), ingress where it has an ingress controller; leave expose out to be reached inside the cluster alone"))]
 pub struct Expose {
-    /// The host name, in lower case and without a wildcard; its DNS is not the operator's.
-    /// Example: pr-42.rates.example.
+    /// The host name, in lower case and without a wildcard. The operator makes no DNS record for
+    /// it. Example: pr-42.rates.example.
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$")
     )]
     pub host: String,
 
-    /// A Gateway that an HTTPRoute (gateway.networking.k8s.io/v1) named NAME-api is attached to.
-    /// Example: {name: public, namespace: gateways, sectionName: https}.
+    /// The Gateway to which the operator attaches an HTTPRoute (gateway.networking.k8s.io/v1) named
+    /// NAME-api. Example: {name: public, namespace: gateways, sectionName: https}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
 
@@ -28,8 +28,8 @@ pub struct Expose {
     pub ingress: Option<Ingress>,
 }
 
-/// A Gateway of the Gateway API. Whether its listener has TLS is not looked at: status.url says
-/// http.
+/// A Gateway of the Gateway API. The operator does not read it, so status.url says http, whether or
+/// not its listener uses TLS.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gateway {
@@ -49,7 +49,7 @@ pub struct Gateway {
     )]
     pub namespace: Option<String>,
 
-    /// The name of the Gateway's listener. Default: all that fit the host.
+    /// The name of the Gateway's listener. Default: all listeners that match the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
@@ -58,7 +58,7 @@ pub struct Gateway {
     pub section_name: Option<String>,
 }
 
-/// What an Ingress needs to know.
+/// The settings of the Ingress.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
@@ -71,7 +71,7 @@ pub struct Ingress {
     pub class_name: Option<String>,
 
     /// The Secret with the host's certificate (kubernetes.io/tls), in the environment's namespace;
-    /// it may appear later. With it status.url says https. Default: no TLS.
+    /// it may be created later. With it status.url says https. Default: no TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),

@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{EmbeddedMetadata, Resources};
 
-/// The Jobs that seed the database and migrate its tables. A change of these fields, of scheduling or
-/// of imagePullSecrets starts a Job that has not ended anew.
+/// The Jobs that seed the database and migrate its tables. If these fields, scheduling or
+/// imagePullSecrets change, the operator replaces a Job that has not ended.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Jobs {
     /// What each container of the Jobs (dump, load, publish, migrate) asks for and may use.
     /// Default: load 20m and 64Mi, at most 512Mi; the others 10m and 32Mi, at most 256Mi. Where
-    /// api.resources is set, dump, publish and migrate ask for 50m and 64Mi, but for no more
-    /// than the API's container; likewise load, where database.resources is set.
+    /// api.resources is set, dump, publish and migrate ask for 50m and 64Mi, or for as much as the
+    /// API's container if that is less. Where database.resources is set, the same holds for load
+    /// and PostgreSQL's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 

@@ -46,8 +46,8 @@ pub use status::{
 /// The PostgreSQL version of an environment that names none: the one the company runs.
 pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
 
-/// What the environment is to be. Everything has a default; a useful beginning is
-/// "database: {seed: {bundled: {}}}", which brings data.
+/// What the environment should be. Everything has a default; a useful beginning is "database:
+/// {seed: {bundled: {}}}", which brings data.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[kube(
     group = "rates.internal",
@@ -119,9 +119,8 @@ pub struct RatesEnvironmentSpec {
     #[serde(default)]
     pub database: Database,
 
-    /// The rates API of this environment: the Deployment NAME-api behind the Service
-    /// NAME-api, port 80. Its batches come with the token in the Secret NAME-api, key
-    /// ingest-token.
+    /// The rates API of this environment: the Deployment NAME-api behind the Service NAME-api, port
+    /// 80. Writing batches needs the token in the Secret NAME-api, key ingest-token.
     #[serde(default)]
     pub api: Api,
 
@@ -153,10 +152,9 @@ pub struct RatesEnvironmentSpec {
     )]
     pub image_pull_secrets: Vec<ImagePullSecret>,
 
-    /// Whether NetworkPolicies are made: the database is reached by this environment's API and
-    /// Jobs alone, and pods reach only what they need. Others can be allowed with policies of
-    /// one's own beside these. false: none, for a cluster whose rules are made elsewhere.
-    /// Default: true.
+    /// Whether the operator makes NetworkPolicies. With them only this environment's API and Jobs
+    /// reach the database, and pods reach only what they need. Your own policies beside these can
+    /// allow more. false: none, for a cluster whose policies come from elsewhere. Default: true.
     #[serde(default = "yes")]
     pub network_policies: bool,
 

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("!has(self.requests) || !has(self.limits) || !has(self.requests.memory) || !has(self.limits.memory) || !isQuantity(self.requests.memory) || !isQuantity(self.limits.memory) || quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0")
     .message("resources.requests.memory must not exceed resources.limits.memory: lower the one or raise the other"))]
 pub struct Resources {
-    /// What is set aside on the node. Default: by profile.
+    /// What is reserved on the node. Default: by profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<Amounts>,
 
-    /// What is not to be exceeded. Default: by profile, of memory alone, and never below what
-    /// is requested; the processor is not limited unless a limit is set.
+    /// What the container may use at most. Default: by profile, for memory only, and never below
+    /// the request. The processor has no limit unless one is set here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Amounts>,
 }

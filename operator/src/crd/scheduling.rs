@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::LabelValue;
 
-/// Where the pods of the database, of the API and of the Jobs may run, and which of them goes first.
-/// A change replaces the pods.
+/// Where the pods of the database, of the API and of the Jobs may run, and with which priority. A
+/// change replaces the pods.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scheduling {
@@ -44,8 +44,8 @@ pub struct Scheduling {
     pub tolerations: Vec<Toleration>,
 
     /// Which nodes and which neighbours the pods want or avoid, as in a pod's specification; see
-    /// kubectl explain pod.spec.affinity. It comes beside the operator's own spreading of the API's
-    /// pods over nodes and zones. Default: none. Example: {nodeAffinity:
+    /// kubectl explain pod.spec.affinity. It applies beside the operator's own spreading of the
+    /// API's pods over nodes and zones. Default: none. Example: {nodeAffinity:
     /// {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions:
     /// [{key: disk, operator: In, values: [ssd]}]}]}}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,22 +14,21 @@ pub struct Seed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundled: Option<Bundled>,
 
-    /// A dump in a ConfigMap of the environment's namespace, plain SQL or gzip, as
-    /// `pg_dump --no-owner --no-privileges` writes it. It may hold no command of psql (a line that
-    /// begins with a backslash), and no CREATE DATABASE. To make one:
-    /// gzip -9 rates.sql; kubectl create configmap rates-dump --from-file=rates.sql.gz.
-    /// A ConfigMap holds at most 1 MiB.
+    /// A dump in a ConfigMap of the environment's namespace, plain SQL or gzip, as `pg_dump
+    /// --no-owner --no-privileges` writes it. It must not contain psql commands (lines that begin
+    /// with a backslash) or CREATE DATABASE. To make one: gzip -9 rates.sql; kubectl create
+    /// configmap rates-dump --from-file=rates.sql.gz. A ConfigMap holds at most 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapSource>,
 
-    /// A dump that is fetched over https, plain SQL or gzip, once its checksum was verified. It is
-    /// fetched from public addresses only, also after redirects, and is at most as large as the
-    /// database's volume.
+    /// A dump to fetch over https, plain SQL or gzip. The seed Job loads it only after it verified
+    /// the checksum. It fetches from public addresses only, also after redirects, and at most as
+    /// much as the database's volume holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<UrlSource>,
 
-    /// A dump in a volume of the environment's namespace, plain SQL or gzip, which is mounted
-    /// read-only while it is loaded.
+    /// A dump in a PersistentVolumeClaim of the environment's namespace, plain SQL or gzip. The
+    /// seed Job mounts it read-only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<ClaimSource>,
 }
@@ -59,7 +58,7 @@ pub struct ConfigMapSource {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UrlSource {
-    /// Where it is, by https and without a user name; a redirect may lead to another public place.
+    /// The https URL of the dump, without a user name. It may redirect to another public host.
     /// Example: `https://dumps.example/rates.sql.gz`.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("self.matches('^https://([A-Za-z0-9.-]+|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?(/[!-~]*)?$')")
@@ -75,7 +74,7 @@ pub struct UrlSource {
     pub sha256: String,
 }
 
-/// A dump in a volume.
+/// A dump in a PersistentVolumeClaim.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimSource {

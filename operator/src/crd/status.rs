@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, EnvVar, Profile, Resources};
 
-/// What is, as the operator last saw it.
+/// The state of the environment, as the operator last saw it.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RatesEnvironmentStatus {
@@ -45,9 +45,8 @@ pub struct RatesEnvironmentStatus {
 
     /// Ready: the environment serves requests. Progressing: a change is on its way. Reconciled:
     /// every object is as specified; false says what is wrong, also while Ready is true. The others
-    /// tell of the database, its data, its tables, the API, and, with spec.expose, the way in
-    /// from outside. To wait for one:
-    /// kubectl wait --for=condition=Ready renv/NAME.
+    /// are about the database, its data, its tables, the API, and, with spec.expose, the way in
+    /// from outside. To wait for one: kubectl wait --for=condition=Ready renv/NAME.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -91,7 +90,7 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
-    /// The operator's image for that version at the time when the environment was created.
+    /// The operator's image for that version when the environment was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image: Option<String>,
 
@@ -103,7 +102,7 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<SeedStatus>,
 
-    /// The parameters that the server takes at its next start, which the operator brings about.
+    /// The parameters for which the operator restarts the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending_restart: Vec<String>,
 
@@ -128,11 +127,12 @@ pub struct StorageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
 
-    /// The uid of the volume's claim: another claim is another, empty, database.
+    /// The uid of the volume's PersistentVolumeClaim. A claim with another uid is another, empty
+    /// database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_uid: Option<String>,
 
-    /// When the volume took the place of one that was lost; absent where that never happened.
+    /// When the volume replaced one that was lost; absent if that never happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_at: Option<Time>,
 }
@@ -182,16 +182,16 @@ pub struct SchemaStatus {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiStatus {
-    /// The image that is to run: the spec's, or the operator's default of the time when the
-    /// environment was created.
+    /// The image that should run: the spec's, or the operator's default when the environment was
+    /// created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
-    /// The operator's default image at the time when the environment was created.
+    /// The operator's default image when the environment was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image: Option<String>,
 
-    /// How many pods there are; how many there are to be is in message while it differs.
+    /// How many pods there are. While another number is wanted, message says so.
     #[serde(default)]
     pub replicas: i32,
 
@@ -221,17 +221,17 @@ pub struct ApiStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_budget_seconds: Option<i32>,
 
-    /// What the pods are made of, or are being replaced for.
+    /// The revision that the pods have, or that a rollout brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
 
-    /// What the pods of the last complete rollout are made of, where that is not revision: what
-    /// rollout.onFailure goes back to.
+    /// The revision of the last complete rollout, if it is not the one above. With
+    /// rollout.onFailure: `RollBack` the operator goes back to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_complete_revision: Option<Revision>,
 
-    /// The rollout that was taken back; absent where none was, and once the specification says
-    /// something else.
+    /// The rollout that was rolled back; absent if there was none, and once the specification has
+    /// changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_rollout: Option<FailedRollout>,
 }
@@ -260,11 +260,11 @@ pub struct Revision {
     pub resources: Option<Resources>,
 }
 
-/// A rollout that was taken back.
+/// A rollout that was rolled back.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailedRollout {
-    /// What tells the revision that failed from others.
+    /// The digest of the revision that failed.
     pub revision: String,
 
     /// Why, in a word.

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::documents;
 use super::imports;
 use super::tally::{Outcome, Tally};
 use crate::generate;
@@ -27,6 +28,7 @@ pub fn sources(tally: &mut Tally) {
         passed(&mut deny(&["bans", "licenses", "sources"])?)
     });
     tally.check("dependencies: advisories", advisories);
+    tally.check("documents: files, links and diagrams", documents::check);
 }
 
 /// Whether the files that are made from the code are current; compiles the programs.

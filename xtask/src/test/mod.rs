@@ -4,6 +4,7 @@
 //! dependency; the whole on a cluster of its own, which is taken down again.
 
 mod checks;
+mod documents;
 mod imports;
 mod lifecycle;
 mod parts;
