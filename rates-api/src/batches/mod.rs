@@ -1,7 +1,7 @@
 //! Batches of prices: taken in beside what readers see, each then applied whole or not at all.
 //!
 //! The way of a batch: its token and key are checked ([`tokens`], [`key`]), a row of `batches` claims it ([`store`]),
-//! a thread divides its bytes into rows, validates and groups them ([`decoder`], [`unpacking`], [`content`], [`grouping`]),
+//! a thread divides its bytes into rows, validates and groups them ([`decoder`], [`content`], [`grouping`]),
 //! and each half a million go to `batch_prices`, where nothing sees them ([`copy`]). All of it goes over one connection,
 //! which holds a lock that an orderly stop of the server waits for ([`locked_connection`]); its lease is renewed beside
 //! that ([`lease`]). When all of it is there, one row changes, and the batch is visible. [`ingest`] holds these together;
@@ -26,7 +26,6 @@ mod ports;
 mod settings;
 pub mod store;
 pub mod tokens;
-mod unpacking;
 mod validation_errors;
 
 pub use batch::{Batch, Status};

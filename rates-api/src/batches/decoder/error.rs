@@ -1,7 +1,18 @@
 //! Why the content of a batch could not be read to its end.
 
+use std::io;
+
 use crate::batches::content::Malformed;
-use crate::batches::unpacking::GzipError;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GzipError {
+    #[error("the content is not gzip: {0}")]
+    Wrong(String),
+    #[error("the content ends before the gzip stream is complete")]
+    Cut,
+    #[error("the zero bytes behind the gzip stream are followed by others")]
+    BehindPadding,
+}
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
@@ -18,4 +29,15 @@ pub enum DecodeError {
     /// Whoever sent the content, or whoever took the rows, is gone and knows why.
     #[error("the batch was given up")]
     GivenUp,
+}
+
+/// From reading and unpacking the body.
+impl From<io::Error> for DecodeError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionAborted => Self::GivenUp,
+            io::ErrorKind::UnexpectedEof => GzipError::Cut.into(),
+            _ => GzipError::Wrong(error.to_string()).into(),
+        }
+    }
 }

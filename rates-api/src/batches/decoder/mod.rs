@@ -2,7 +2,9 @@
 //!
 //! It holds no connection and no lock, so a client may take its time. At most one chunk of prices is in memory.
 
+mod body;
 mod error;
+mod unpack;
 mod validator;
 
 use std::io;
@@ -10,25 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 
-use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::content::{Content, Format};
 use super::ports::Ports;
-use super::unpacking::{Sink, UnpackError, Unpacking};
 use super::validation_errors::ValidationReport;
+use body::Body;
+pub use body::Frame;
 pub use error::DecodeError;
+use unpack::unpack;
 pub use validator::Piece;
 use validator::{Validated, Validator};
-
-/// What comes in.
-pub enum Frame {
-    Data(Bytes),
-    /// The body is complete. Without it, the client went away.
-    End,
-}
 
 /// A read takes microseconds and somebody waits for it; a batch takes as long as it takes.
 const NICENESS: i32 = 10;
@@ -84,25 +80,11 @@ impl Decoder {
     }
 
     /// Runs to the end of the content.
-    fn run(self, mut frames: Receiver<Frame>, pieces: Sender<Piece>) -> Result<DecodedBatch, DecodeError> {
+    fn run(self, frames: Receiver<Frame>, pieces: Sender<Piece>) -> Result<DecodedBatch, DecodeError> {
         let gzip = self.gzip;
-        let mut unpacking = Unpacking::new(Unpacked::new(self, pieces), gzip);
-        loop {
-            match frames.blocking_recv() {
-                Some(Frame::Data(bytes)) => unpacking = unpacking.push(&bytes)?,
-                Some(Frame::End) => return unpacking.finish()?.finish(),
-                None => return Err(DecodeError::GivenUp),
-            }
-        }
-    }
-}
-
-impl From<UnpackError<Self>> for DecodeError {
-    fn from(error: UnpackError<Self>) -> Self {
-        match error {
-            UnpackError::Refused(error) => error,
-            UnpackError::Gzip(error) => error.into(),
-        }
+        let mut unpacked = Unpacked::new(self, pieces);
+        unpack(&mut Body::new(frames), gzip, |piece| unpacked.push(piece))?;
+        unpacked.finish()
     }
 }
 
@@ -134,6 +116,18 @@ impl Unpacked {
         }
     }
 
+    fn push(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.max_bytes {
+            return Err(DecodeError::TooManyBytes(self.max_bytes));
+        }
+        self.digest.update(bytes);
+        if let Some(content) = &mut self.content {
+            content.push(bytes, &mut self.validator)?;
+        }
+        self.validator.outcome()
+    }
+
     fn finish(mut self) -> Result<DecodedBatch, DecodeError> {
         if let Some(content) = &mut self.content {
             content.finish(&mut self.validator)?;
@@ -148,26 +142,11 @@ impl Unpacked {
     }
 }
 
-impl Sink for Unpacked {
-    type Error = DecodeError;
-
-    fn push(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        self.bytes += bytes.len() as u64;
-        if self.bytes > self.max_bytes {
-            return Err(DecodeError::TooManyBytes(self.max_bytes));
-        }
-        self.digest.update(bytes);
-        if let Some(content) = &mut self.content {
-            content.push(bytes, &mut self.validator)?;
-        }
-        self.validator.outcome()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
+    use bytes::Bytes;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use tokio::sync::mpsc;
