@@ -6,7 +6,8 @@ import random
 import shutil
 import time
 
-from sandbox import READY_SECONDS, say, wait_until
+from control_plane import wait_until
+from sandbox import READY_SECONDS, say
 from test_roles import RIGHT_ROLES, ROLES
 
 KILLS = int(os.environ.get("RATES_TEST_KILLS", "5"))
@@ -145,3 +146,7 @@ class CreationTests:
                 self.kubernetes.remove_environment()
                 self.kubernetes.make_environment()
         say("{}: {} kills, ready again after at most {:.1f} s".format(self.version, KILLS, slowest))
+
+    def identity(self, pod):
+        """The system identifier: the first 8 bytes of the control file."""
+        return (pod.data / "pgdata/global/pg_control").read_bytes()[:8]

@@ -3,7 +3,8 @@
 import os
 import shutil
 
-from sandbox import READY_SECONDS, wait_until
+from control_plane import wait_until
+from sandbox import READY_SECONDS
 
 
 class DataTests:

@@ -7,8 +7,9 @@ import shutil
 import uuid
 from pathlib import Path
 
+from control_plane import wait_until
 from dumps import HEAD, PRIMARY_KEY, TABLES
-from sandbox import READY_SECONDS, wait_until
+from sandbox import READY_SECONDS
 
 DUMP = (HEAD + TABLES + PRIMARY_KEY).encode()
 # After it the loader waits while it counts the prices.

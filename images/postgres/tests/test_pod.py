@@ -18,7 +18,8 @@ import time
 import unittest
 from pathlib import Path
 
-from sandbox import READY_SECONDS, Image, Kubernetes, Pod, say, wait_until
+from control_plane import Kubernetes, wait_until
+from sandbox import READY_SECONDS, Image, Pod, say
 from test_creation import CreationTests
 from test_data import DataTests
 from test_load import LoadTests

@@ -2,7 +2,8 @@
 
 import threading
 
-from sandbox import READY_SECONDS, wait_until
+from control_plane import wait_until
+from sandbox import READY_SECONDS
 
 ADMIN = {"superuser-password": "super-1", "replication-password": "replica-1", "patroni-password": "patroni-1"}
 TABLES = (

@@ -5,7 +5,8 @@ import json
 import urllib.error
 import urllib.request
 
-from sandbox import READY_SECONDS, wait_until
+from control_plane import wait_until
+from sandbox import READY_SECONDS
 
 PATRONI = "http://127.0.0.1:8008/"
 # All that Patroni's REST API changes by, and what its members say to each other.

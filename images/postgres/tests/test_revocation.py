@@ -3,7 +3,8 @@ of the database pod's tests (test_pod.py)."""
 
 import subprocess
 
-from sandbox import READY_SECONDS, wait_until
+from control_plane import wait_until
+from sandbox import READY_SECONDS
 
 ADMIN = {"superuser-password": "super-1", "replication-password": "replica-1", "patroni-password": "patroni-1"}
 

@@ -2,7 +2,8 @@
 
 import uuid
 
-from sandbox import READY_SECONDS, wait_until
+from control_plane import wait_until
+from sandbox import READY_SECONDS
 
 ROLES = """
 SELECT string_agg(concat_ws(' ', rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication), ', ' ORDER BY rolname)

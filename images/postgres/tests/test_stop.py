@@ -5,7 +5,8 @@ import subprocess
 import time
 from threading import Thread
 
-from sandbox import READY_SECONDS, wait_until
+from control_plane import wait_until
+from sandbox import READY_SECONDS
 
 
 class StopTests:

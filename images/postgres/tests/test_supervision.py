@@ -6,7 +6,8 @@ import signal
 import time
 from pathlib import Path
 
-from sandbox import READY_SECONDS, say, wait_until
+from control_plane import wait_until
+from sandbox import READY_SECONDS, say
 
 # The aim is 6 s, on a machine that does nothing else; the kubelet takes 87 s for the fifth time.
 BACK_SECONDS = 30

@@ -24,8 +24,9 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from control_plane import Kubernetes, wait_until
 from dumps import HEAD, PRIMARY_KEY, TABLES
-from sandbox import Image, Kubernetes, Pod, wait_until
+from sandbox import Image, Pod
 
 ROOT = Path(__file__).resolve().parents[3]
 READY_SECONDS = int(os.environ.get("RATES_TRIAL_SECONDS", "60"))

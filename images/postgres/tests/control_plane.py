@@ -1,0 +1,165 @@
+"""etcd and a kube-apiserver for the database pod's tests."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+NAMESPACE = "default"
+TOKEN = "database-pod"
+
+
+def wait_until(condition, seconds, what):
+    """Asks until the answer is true, and gives it; less often the longer it takes, as a question may cost a process."""
+    started = time.monotonic()
+    deadline = started + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError("after {} s still not: {}".format(seconds, what))
+        time.sleep(min(max((time.monotonic() - started) / 20, 0.02), 0.25))
+
+
+def run(*command, **options):
+    return subprocess.run(
+        [str(part) for part in command], check=True, text=True, stdout=subprocess.PIPE, **options
+    ).stdout
+
+
+class Kubernetes:
+    """etcd and kube-apiserver with the objects that the operator makes for an environment `x`."""
+
+    def __init__(self, folder, kube, kubectl):
+        self.folder, self.kube, self.kubectl_path = Path(folder), kube, kubectl
+        self.processes = []
+
+    def start(self):
+        pki = self.folder / "pki"
+        pki.mkdir()
+        quiet = {"stderr": subprocess.DEVNULL}
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        run(
+            *["openssl", "req", "-x509", *new_key, "-keyout", pki / "server.key", "-out", pki / "server.crt"],
+            *["-subj", "/CN=localhost", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"],
+            **quiet,
+        )
+        run("openssl", "genrsa", "-out", pki / "account.key", "2048", **quiet)
+        (pki / "tokens.csv").write_text(
+            "admin,admin,1,system:masters\n{},database-pod,2\n".format(TOKEN)
+        )
+        self.spawn("etcd", "etcd", "--data-dir", self.folder / "etcd", "--unsafe-no-fsync")
+        self.start_api_server()
+        self.kubectl("create", "serviceaccount", "default", check=False)
+        self.apply(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "Role",
+                "metadata": {"name": "x-postgres"},
+                "rules": [
+                    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "patch", "update"]},
+                    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch", "update"]},
+                ],
+            },
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "x-postgres"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "x-postgres"},
+                "subjects": [{"kind": "User", "name": "database-pod"}],
+            },
+        )
+
+    def start_api_server(self):
+        pki = self.folder / "pki"
+        self.api_server = self.spawn(
+            "api-server",
+            "kube-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--bind-address=127.0.0.1",
+            "--secure-port=6443",
+            "--advertise-address=127.0.0.1",
+            "--service-cluster-ip-range=198.19.240.0/24",
+            "--tls-cert-file={}".format(pki / "server.crt"),
+            "--tls-private-key-file={}".format(pki / "server.key"),
+            "--token-auth-file={}".format(pki / "tokens.csv"),
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-account-key-file={}".format(pki / "account.key"),
+            "--service-account-signing-key-file={}".format(pki / "account.key"),
+            "--authorization-mode=RBAC",
+            "--disable-admission-plugins=ServiceAccount",
+            "--endpoint-reconciler-type=none",
+            "--shutdown-delay-duration=0s",
+        )
+        wait_until(
+            lambda: self.kubectl("get", "--raw=/readyz", check=False) == "ok", 60, "kube-apiserver is ready"
+        )
+
+    def spawn(self, name, *arguments):
+        with open(self.folder / (name + ".log"), "ab") as log:
+            process = subprocess.Popen(
+                [str(part) for part in (self.kube, *arguments)], stdout=log, stderr=log, cwd=self.folder
+            )
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+    def kubectl(self, *arguments, check=True, stdin=None):
+        done = subprocess.run(
+            [
+                *[str(self.kubectl_path), "--server=https://127.0.0.1:6443", "--token=admin"],
+                *["--certificate-authority={}".format(self.folder / "pki/server.crt"), "-n", NAMESPACE],
+                *arguments,
+            ],
+            check=False,
+            input=stdin,
+            text=True,
+            capture_output=True,
+        )
+        if check and done.returncode:
+            raise AssertionError("kubectl {}: {}".format(" ".join(arguments), done.stderr))
+        return done.stdout
+
+    def apply(self, *objects):
+        self.kubectl(
+            *["apply", "--server-side", "--force-conflicts", "-f", "-"],
+            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}),
+        )
+
+    def make_environment(self):
+        """What the operator creates before the database pod: four empty ConfigMaps; and the pod itself."""
+        labels = {
+            "app.kubernetes.io/name": "rates",
+            "app.kubernetes.io/instance": "x",
+            "app.kubernetes.io/component": "postgres",
+            "rates.internal/cluster": "x-postgres",
+        }
+        self.apply(
+            *[
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": "x-postgres-" + part, "labels": labels},
+                }
+                for part in ("config", "leader", "failover", "sync")
+            ],
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "x-postgres-0", "labels": labels},
+                "spec": {"containers": [{"name": "postgres", "image": "none"}], "nodeName": "nowhere"},
+            },
+        )
+
+    def remove_environment(self):
+        self.kubectl("delete", "pod", "--all", "--grace-period=0", "--force")
+        self.kubectl("delete", "configmap", "-l", "rates.internal/cluster=x-postgres")
+
+    def config_maps(self):
+        listed = json.loads(self.kubectl("get", "configmap", "-o", "json"))["items"]
+        return {item["metadata"]["name"]: item["metadata"] for item in listed}
