@@ -1,13 +1,11 @@
 //! The database's passwords: made once, kept as they are found, made again only where one is
 //! missing or malformed.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
+use crate::annotations::LOGIN;
 use crate::ingest_token::IngestToken;
-use crate::password::Password;
+use crate::password::{Password, value};
 
 /// What the application and Patroni log in with.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,8 +64,6 @@ pub const NEXT_ID: &str = "next-id";
 pub const ROTATION: &str = "rotation";
 /// While no password is rotated: the login that is out of use. The role manager shuts it.
 pub const RETIRED_USERNAME: &str = "retired-username";
-/// An annotation of the application's Secret and of the API's pods: the id of the login.
-pub const LOGIN: &str = "rates.internal/login";
 const LOGINS: [&str; 2] = ["rates_a", "rates_b"];
 
 /// The login that takes turns with this one.
@@ -90,11 +86,12 @@ impl Credentials {
             .or_else(|| login(admin, RETIRED_USERNAME).map(|retired| other_login(&retired).to_owned()));
         Self {
             username: username.unwrap_or_else(|| LOGINS[0].to_owned()),
-            password: password(app, "password").unwrap_or(fresh.password),
-            superuser_password: password(admin, SUPERUSER_PASSWORD).unwrap_or(fresh.superuser_password),
-            replication_password: password(admin, REPLICATION_PASSWORD).unwrap_or(fresh.replication_password),
-            patroni_password: password(admin, PATRONI_PASSWORD).unwrap_or(fresh.patroni_password),
-            migrator_password: password(migrator, "password").unwrap_or(fresh.migrator_password),
+            password: Password::of(app, "password").unwrap_or(fresh.password),
+            superuser_password: Password::of(admin, SUPERUSER_PASSWORD).unwrap_or(fresh.superuser_password),
+            replication_password: Password::of(admin, REPLICATION_PASSWORD)
+                .unwrap_or(fresh.replication_password),
+            patroni_password: Password::of(admin, PATRONI_PASSWORD).unwrap_or(fresh.patroni_password),
+            migrator_password: Password::of(migrator, "password").unwrap_or(fresh.migrator_password),
             id: app.and_then(|app| app.metadata.annotations.as_ref()?.get(LOGIN).cloned()),
         }
     }
@@ -106,17 +103,6 @@ pub(crate) fn uri(username: &str, password: &Password, host: &str, port: u16, da
         "postgresql://{username}:{}@{host}:{port}/{database}",
         encode(password.reveal())
     )
-}
-
-/// A Secret's value, unless it is empty or holds what no password may: control characters.
-pub(crate) fn value(secret: Option<&Secret>, key: &str) -> Option<String> {
-    let data: &BTreeMap<String, ByteString> = secret?.data.as_ref()?;
-    let text = String::from_utf8(data.get(key)?.0.clone()).ok()?;
-    (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
-}
-
-pub(crate) fn password(secret: Option<&Secret>, key: &str) -> Option<Password> {
-    value(secret, key).map(Password::from)
 }
 
 /// Percent-encodes what RFC 3986 does not leave unreserved.
@@ -135,6 +121,8 @@ fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::ByteString;
+
     use super::*;
 
     fn secret(entries: &[(&str, &str)]) -> Secret {

@@ -1,21 +1,14 @@
 //! All that a reconcile reads: from the store, and by name what the store cannot hold.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use kube::{Api, Client, ResourceExt};
-use sha2::{Digest, Sha256};
 
-use crate::build::HTTPRoute;
 use crate::crd::{ConfigMapSource, RatesEnvironment, Seed};
+use crate::digest::short_digest;
+use crate::http_route::HTTPRoute;
 use crate::identity::Identity;
+use crate::observed::{Dump, Observed, Routes};
 use crate::refusals::Refusals;
 use crate::store::{self, Held, Store};
 
@@ -25,89 +18,6 @@ pub enum Error {
     Read { what: String, source: kube::Error },
     #[error("cannot read the {what} that are held")]
     Stored { what: String, source: store::Error },
-}
-
-/// An environment and everything that exists under its labels. Not `Debug`: it holds Secrets.
-#[derive(Clone)]
-pub struct Observed {
-    pub identity: Identity,
-    pub environment: RatesEnvironment,
-    pub app_secret: Option<Secret>,
-    pub admin_secret: Option<Secret>,
-    pub migrator_secret: Option<Secret>,
-    pub token_secret: Option<Secret>,
-    pub config_maps: Vec<ConfigMap>,
-    pub service_accounts: Vec<ServiceAccount>,
-    pub roles: Vec<Role>,
-    pub role_bindings: Vec<RoleBinding>,
-    pub claims: Vec<PersistentVolumeClaim>,
-    pub services: Vec<Service>,
-    pub stateful_sets: Vec<StatefulSet>,
-    pub jobs: Vec<Job>,
-    pub deployments: Vec<Deployment>,
-    pub autoscalers: Vec<HorizontalPodAutoscaler>,
-    pub disruption_budgets: Vec<PodDisruptionBudget>,
-    pub network_policies: Vec<NetworkPolicy>,
-    pub ingresses: Vec<Ingress>,
-    pub routes: Routes,
-    pub pods: Vec<Pod>,
-    pub refusals: Refusals,
-    pub dump: Dump,
-}
-
-impl Observed {
-    /// An environment of which nothing exists yet.
-    #[must_use]
-    pub fn alone(identity: Identity, environment: RatesEnvironment) -> Self {
-        Self {
-            identity,
-            environment,
-            app_secret: None,
-            admin_secret: None,
-            migrator_secret: None,
-            token_secret: None,
-            config_maps: Vec::new(),
-            service_accounts: Vec::new(),
-            roles: Vec::new(),
-            role_bindings: Vec::new(),
-            claims: Vec::new(),
-            services: Vec::new(),
-            stateful_sets: Vec::new(),
-            jobs: Vec::new(),
-            deployments: Vec::new(),
-            autoscalers: Vec::new(),
-            disruption_budgets: Vec::new(),
-            network_policies: Vec::new(),
-            ingresses: Vec::new(),
-            routes: Routes::Found(Vec::new()),
-            pods: Vec::new(),
-            refusals: Refusals::default(),
-            dump: Dump::NotNeeded,
-        }
-    }
-}
-
-/// What is known of the routes through a Gateway, a kind that a cluster need not have.
-#[derive(Clone, Debug)]
-pub enum Routes {
-    /// The cluster has no such kind.
-    NoSuchKind,
-    Found(Vec<HTTPRoute>),
-}
-
-/// What is known of the dump that a seed names.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Dump {
-    /// The seed names neither `ConfigMap` nor claim, or was loaded already.
-    NotNeeded,
-    NoConfigMap,
-    NoClaim,
-    /// The keys that are there instead.
-    NoKey(BTreeSet<String>),
-    /// The first hex digits of the content's SHA-256, or of a claim's uid.
-    Found {
-        digest: String,
-    },
 }
 
 /// Takes everything of an environment, `NAMESPACE/NAME`; `None` if it is gone.
@@ -311,21 +221,4 @@ fn look_for(key: &str, config_map: ConfigMap) -> Dump {
         },
         None => Dump::NoKey(text.into_keys().chain(binary.into_keys()).collect()),
     }
-}
-
-/// The first ten hex digits of the SHA-256 of some parts, each with its length before it.
-#[must_use]
-pub fn short_digest(parts: &[&[u8]]) -> String {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update(part.len().to_be_bytes());
-        hasher.update(part);
-    }
-    let mut digits = String::with_capacity(10);
-    for byte in hasher.finalize().iter().take(5) {
-        for digit in [byte >> 4, byte & 15] {
-            digits.extend(char::from_digit(u32::from(digit), 16));
-        }
-    }
-    digits
 }

@@ -4,7 +4,6 @@
 use k8s_openapi::api::core::v1::Secret;
 use sha2::{Digest, Sha256};
 
-use crate::credentials::Fresh;
 use crate::password::Password;
 
 /// The Secret's key for the token.
@@ -36,13 +35,13 @@ impl IngestToken {
     }
 
     /// The token that is there, or a fresh one where there is none.
-    pub fn take(secret: Option<&Secret>, fresh: &Fresh) -> Result<Self, Malformed> {
+    pub fn take(secret: Option<&Secret>, fresh: &Self) -> Result<Self, Malformed> {
         let value = secret
             .and_then(|secret| secret.data.as_ref()?.get(TOKEN))
             .filter(|value| !value.0.is_empty());
         match value {
             Some(value) => Self::parse(&value.0),
-            None => Ok(fresh.ingest_token.clone()),
+            None => Ok(fresh.clone()),
         }
     }
 
@@ -96,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_is_there_is_kept_and_only_where_nothing_is_there_one_is_made() {
-        let fresh = Fresh::generate().unwrap();
+        let fresh = IngestToken::generate().unwrap();
         let own = b"set-by-a-person-once";
         let kept = IngestToken::take(Some(&holding(TOKEN, own)), &fresh).unwrap();
         assert_eq!(kept.reveal().as_bytes(), own);
@@ -107,7 +106,7 @@ mod tests {
             Some(holding(TOKEN, b"")),
         ] {
             let made = IngestToken::take(none.as_ref(), &fresh).unwrap();
-            assert_eq!(made, fresh.ingest_token);
+            assert_eq!(made, fresh);
         }
         assert_eq!(
             IngestToken::take(Some(&holding(TOKEN, b"too short")), &fresh),
@@ -126,10 +125,10 @@ mod tests {
 
     #[test]
     fn a_made_token_is_32_letters_and_digits_and_debug_shows_nothing_of_it() {
-        let fresh = Fresh::generate().unwrap();
-        let token = fresh.ingest_token.reveal();
+        let fresh = IngestToken::generate().unwrap();
+        let token = fresh.reveal();
         assert_eq!(token.len(), 32);
         assert!(token.bytes().all(|b| b.is_ascii_alphanumeric()));
-        assert!(!format!("{fresh:?} {:?}", fresh.ingest_token).contains(token));
+        assert!(!format!("{fresh:?} {:#?}", Some(&fresh)).contains(token));
     }
 }

@@ -4,7 +4,11 @@
 //! pipeline, one module a verb, with `reconcile` as its table of contents; and the process around
 //! it.
 
+pub mod annotations;
 pub mod crd;
+pub mod digest;
+pub mod error_chain;
+pub mod http_route;
 pub mod identity;
 pub mod patroni;
 pub mod quantity;
@@ -15,6 +19,7 @@ pub mod reconcile;
 pub mod store;
 
 pub mod dereference;
+pub mod observed;
 pub mod refusals;
 
 mod pods;

@@ -164,7 +164,7 @@ fn start(arguments: Run) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     runtime
         .block_on(run(settings))
-        .map_err(|error| rates_operator::run::chain(&error))
+        .map_err(|error| rates_operator::error_chain::chain(&error))
 }
 
 #[cfg(test)]

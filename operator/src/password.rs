@@ -1,6 +1,10 @@
 //! A password, which is shown nowhere but in its Secret.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 
 /// The text of a password. Its `Debug` says nothing of it, so that whatever holds it can be logged.
 #[derive(Clone, Eq, PartialEq)]
@@ -24,6 +28,12 @@ impl Password {
         Ok(Self(password))
     }
 
+    /// What a Secret holds under a key, if it can be a password.
+    #[must_use]
+    pub fn of(secret: Option<&Secret>, key: &str) -> Option<Self> {
+        value(secret, key).map(Self)
+    }
+
     /// The password itself: for its Secret, and for what is derived from it.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -41,6 +51,13 @@ impl fmt::Debug for Password {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Password(…)")
     }
+}
+
+/// A Secret's value, unless it is empty or holds what no password may: control characters.
+pub(crate) fn value(secret: Option<&Secret>, key: &str) -> Option<String> {
+    let data: &BTreeMap<String, ByteString> = secret?.data.as_ref()?;
+    let text = String::from_utf8(data.get(key)?.0.clone()).ok()?;
+    (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
 }
 
 #[cfg(test)]

@@ -7,20 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde::Deserialize;
 
-/// The annotation in which Patroni keeps a member's state, and in `ConfigMap` NAME-postgres-config
-/// the settings of the cluster.
-pub const STATUS: &str = "status";
-pub const CONFIG: &str = "config";
-/// In that `ConfigMap`: the names of the parameters in `config` that are the operator's.
-pub const PARAMETERS: &str = "rates.internal/parameters";
-/// Of a database pod: the id of the next login that works.
-pub const NEXT_LOGIN: &str = "rates.internal/next-login";
-/// Of a database pod: the Jobs' own login, where it works.
-pub const MIGRATOR: &str = "rates.internal/migrator";
-/// Of a database pod whose server does not start: why, in the server's words.
-pub const START_FAILURE: &str = "rates.internal/start-failure";
-/// Of a database pod of an image that the operator does not know: the server's version.
-pub const VERSION: &str = "rates.internal/postgres-version";
+use crate::annotations::{MIGRATOR, NEXT_LOGIN, PATRONI_STATUS, POSTGRES_VERSION, START_FAILURE};
 
 #[derive(Default, Deserialize)]
 struct Member {
@@ -37,7 +24,7 @@ struct Change {
 /// The parameters that a pod's server takes only at its next start, with the values to come.
 #[must_use]
 pub fn pending_restart(pod: &Pod) -> BTreeMap<String, String> {
-    let status = pod.annotations().get(STATUS);
+    let status = pod.annotations().get(PATRONI_STATUS);
     let member: Member = status
         .and_then(|status| serde_json::from_str(status).ok())
         .unwrap_or_default();
@@ -58,7 +45,7 @@ pub fn said(pod: &Pod) -> (BTreeMap<String, String>, [Option<String>; 4]) {
     let told = |name| pod.annotations().get(name).cloned();
     (
         pending_restart(pod),
-        [NEXT_LOGIN, MIGRATOR, VERSION, START_FAILURE].map(told),
+        [NEXT_LOGIN, MIGRATOR, POSTGRES_VERSION, START_FAILURE].map(told),
     )
 }
 
@@ -77,7 +64,7 @@ pub fn start_failure(pod: &Pod) -> Option<&str> {
 /// The version that a pod's server told, where it is one.
 #[must_use]
 pub fn version(pod: &Pod) -> Option<String> {
-    let version = pod.annotations().get(VERSION)?;
+    let version = pod.annotations().get(POSTGRES_VERSION)?;
     let numbers = |version: &str| version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     (!version.is_empty() && version.len() <= 8 && numbers(version)).then(|| version.clone())
 }
@@ -97,22 +84,27 @@ mod tests {
     fn what_waits_for_a_restart_is_read_from_patronis_status() {
         let status = r#"{"state":"running","xlog_location":1,"pending_restart":true,"pending_restart_reason":
             {"shared_buffers":{"old_value":"128MB","new_value":"32MB"},"max_connections":{"old_value":"100","new_value":50}}}"#;
-        let pending = pending_restart(&pod(&[(STATUS, status)]));
+        let pending = pending_restart(&pod(&[(PATRONI_STATUS, status)]));
         assert_eq!(pending["shared_buffers"], "32MB");
         assert_eq!(pending["max_connections"], "50");
     }
 
     #[test]
     fn what_patroni_writes_every_few_seconds_is_no_reason_to_look() {
-        let at = |location: u32| said(&pod(&[(STATUS, &format!(r#"{{"xlog_location":{location}}}"#))]));
+        let at = |location: u32| {
+            said(&pod(&[(
+                PATRONI_STATUS,
+                &format!(r#"{{"xlog_location":{location}}}"#),
+            )]))
+        };
         assert_eq!(at(1), at(2));
-        assert_eq!(at(1), said(&pod(&[(STATUS, "no JSON")])));
+        assert_eq!(at(1), said(&pod(&[(PATRONI_STATUS, "no JSON")])));
         assert_ne!(at(1), said(&pod(&[(NEXT_LOGIN, "0123456789")])));
     }
 
     #[test]
     fn a_version_is_numbers() {
-        let told = |text: &str| version(&pod(&[(VERSION, text)]));
+        let told = |text: &str| version(&pod(&[(POSTGRES_VERSION, text)]));
         assert_eq!(told("17.6").as_deref(), Some("17.6"));
         for odd in ["", "18beta1", "13.5 (Debian)", "123456789"] {
             assert_eq!(told(odd), None, "{odd}");

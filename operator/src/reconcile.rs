@@ -14,14 +14,15 @@ use crate::apply::{self, Corrections, Pacing, apply};
 use crate::build::build;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::Fresh;
-use crate::dereference::{self, Observed, dereference};
+use crate::dereference::{self, dereference};
 use crate::identity::{Component, MANAGER};
 use crate::metrics::Metrics;
-use crate::pods::{self, trouble};
+use crate::observed::Observed;
+use crate::pods::{self, is_ready, trouble};
 use crate::settings::Images;
 use crate::status::{self, Problem};
 use crate::store::Store;
-use crate::validate::{Environment, Migration, Seeding, is_ready, unwise, validate};
+use crate::validate::{Environment, Migration, Seeding, unwise, validate};
 
 /// Watches tell of every change; this is for what they might miss.
 const SAFETY_NET: Duration = Duration::from_mins(10);

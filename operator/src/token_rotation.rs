@@ -11,18 +11,11 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 
+use crate::annotations::{INGEST_TOKEN_ROTATION, PREVIOUS_INGEST_TOKEN_UNTIL, ROTATED_INGEST_TOKEN};
 use crate::credentials::Fresh;
-use crate::dereference::short_digest;
+use crate::digest::short_digest;
 use crate::ingest_token::{IngestToken, Malformed, TOKEN};
 
-/// The environment's annotation: any new value asks for a new token.
-pub const ROTATE: &str = "rates.internal/rotate-ingest-token";
-/// The Secret's annotation: the value of [`ROTATE`] whose token is published.
-pub const ROTATED: &str = "rates.internal/rotated-ingest-token";
-/// The Secret's annotation: when the token before is refused.
-pub const PREVIOUS_UNTIL: &str = "rates.internal/previous-ingest-token-until";
-/// The annotation of API pods: since which rotation they are there.
-pub const MARK: &str = "rates.internal/ingest-token-rotation";
 /// The Secret's key for the token that is not published yet.
 pub const NEXT: &str = "next-ingest-token";
 /// The Secret's key for the digest of the token before, a line.
@@ -67,7 +60,7 @@ pub struct Asked<'a> {
 impl Asked<'_> {
     /// The tokens as they are to be.
     pub fn tokens(&self, fresh: &Fresh) -> Result<Tokens, Malformed> {
-        let current = IngestToken::take(self.secret, fresh)?;
+        let current = IngestToken::take(self.secret, &fresh.ingest_token)?;
         if !self.is_there() {
             return Ok(Tokens {
                 current,
@@ -76,7 +69,7 @@ impl Asked<'_> {
                 rotated: self.rotate.map(str::to_owned),
             });
         }
-        let rotated = self.annotation(ROTATED).map(str::to_owned);
+        let rotated = self.annotation(ROTATED_INGEST_TOKEN).map(str::to_owned);
         let Some(rotation) = self.under_way() else {
             return Ok(Tokens {
                 current,
@@ -108,14 +101,14 @@ impl Asked<'_> {
     /// What the API's pods are marked with: none until a token was rotated.
     #[must_use]
     pub fn mark(&self) -> Option<String> {
-        let rotation = self.under_way().or_else(|| self.annotation(ROTATED));
+        let rotation = self.under_way().or_else(|| self.annotation(ROTATED_INGEST_TOKEN));
         rotation.map(mark)
     }
 
     /// The rotation that is asked for and not done. A token that is made anew is new to everybody.
     fn under_way(&self) -> Option<&str> {
         self.rotate
-            .filter(|rotate| self.is_there() && self.annotation(ROTATED) != Some(rotate))
+            .filter(|rotate| self.is_there() && self.annotation(ROTATED_INGEST_TOKEN) != Some(rotate))
     }
 
     /// Whether no pod is left, nor will be made, that started before the next token was written down.
@@ -124,17 +117,18 @@ impl Asked<'_> {
         let template = self.deployment.map(|deployment| {
             let spec = deployment.spec.as_ref();
             let metadata = spec.and_then(|spec| spec.template.metadata.as_ref());
-            metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(MARK)) == Some(&mark)
+            metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(INGEST_TOKEN_ROTATION))
+                == Some(&mark)
         });
         template.unwrap_or(true)
             && self
                 .pods
                 .iter()
-                .all(|pod| pod.annotations().get(MARK) == Some(&mark))
+                .all(|pod| pod.annotations().get(INGEST_TOKEN_ROTATION) == Some(&mark))
     }
 
     fn previous(&self) -> Option<Previous> {
-        let until: Timestamp = self.annotation(PREVIOUS_UNTIL)?.parse().ok()?;
+        let until: Timestamp = self.annotation(PREVIOUS_INGEST_TOKEN_UNTIL)?.parse().ok()?;
         let line = std::str::from_utf8(self.value(PREVIOUS_SHA256)?).ok()?;
         (until > self.now).then(|| Previous {
             sha256_line: line.to_owned(),

@@ -10,11 +10,9 @@ use kube::Resource;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::dereference::short_digest;
+use crate::annotations::APPLIED;
+use crate::digest::short_digest;
 use crate::quantity::Quantity;
-
-/// The annotation that holds the digest of what was last applied.
-pub const DIGEST: &str = "rates.internal/applied";
 
 /// The steps from an object's root to one of its fields.
 pub type Path = Vec<String>;
@@ -33,7 +31,7 @@ pub fn sign<K: Resource + Serialize>(object: &mut K) -> Result<String, serde_jso
         .meta_mut()
         .annotations
         .get_or_insert_default()
-        .insert(DIGEST.to_owned(), digest.clone());
+        .insert(APPLIED.to_owned(), digest.clone());
     Ok(digest)
 }
 

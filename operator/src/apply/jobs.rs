@@ -4,11 +4,14 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 
-use super::{Error, Writer, compare, named, write_error};
+use super::compare;
+use super::error::{Error, write_error};
+use super::writer::{Writer, named};
 use crate::build::JobChild;
-use crate::dereference::Observed;
 use crate::identity::{COMPONENT_LABEL, Claim, Component, MANAGER};
-use crate::validate::{Environment, Judgement, Migration, Seeding, judge, lingers};
+use crate::observed::Observed;
+use crate::pods::job_outcome::{Judgement, judge, lingers};
+use crate::validate::{Environment, Migration, Seeding};
 
 impl Writer<'_> {
     /// Starts a Job, or the attempt that takes the place of a lost one.

@@ -4,95 +4,34 @@
 
 mod compare;
 mod corrections;
+mod error;
 mod jobs;
 mod orphans;
 mod pacing;
 mod refresh;
 mod replicas;
+mod templates;
+mod writer;
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use futures::join;
-use k8s_openapi::DeepMerge;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{ObjectMeta, Patch, PatchParams};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::Serialize;
-use tokio::sync::OnceCell;
+use kube::{Client, ResourceExt};
 
-use crate::build::{Children, HTTPRoute};
-use crate::crd::RatesEnvironment;
-use crate::dereference::{Observed, Routes};
-use crate::identity::{Claim, Identity, MANAGER};
-use crate::store::{Held, Store};
+use crate::build::Children;
+use crate::http_route::HTTPRoute;
+use crate::observed::{Observed, Routes};
+use crate::store::Store;
 use crate::validate::{Environment, VolumeIdentity};
 
-pub use compare::DIGEST;
 pub use corrections::{Contest, Corrections};
-use corrections::{Turn, writer_of};
+pub use error::Error;
 pub use pacing::Pacing;
-
-/// Why something could not be applied.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(
-        "{kind} {name} exists already and is not of this environment: delete or rename it, or give the environment another name"
-    )]
-    NameTaken { kind: String, name: String },
-    #[error("{kind} {name} is being deleted; it is made anew when it is gone")]
-    Leaving { kind: String, name: String },
-    #[error("the API server refuses {kind} {name}: {message}")]
-    Refused {
-        kind: String,
-        name: String,
-        message: String,
-    },
-    #[error(
-        "the cluster has no HTTPRoute of gateway.networking.k8s.io/v1: install the Gateway API, or set spec.expose.ingress in place of spec.expose.gateway"
-    )]
-    NoGatewayApi,
-    #[error(
-        "the operator may not list {0}, and goes on without them: give it the rules of its version, in manifests/role or the chart"
-    )]
-    NotPermitted(String),
-    #[error("the namespace is being deleted")]
-    NamespaceEnding,
-    #[error("the environment is gone")]
-    Gone,
-    #[error("cannot write {kind} {name}")]
-    Write {
-        kind: String,
-        name: String,
-        source: kube::Error,
-    },
-    #[error("cannot serialise {kind} {name}")]
-    Serialise {
-        kind: String,
-        name: String,
-        source: serde_json::Error,
-    },
-}
-
-impl Error {
-    /// The reason for a condition; `None` for what only concerns the operator and is tried again.
-    #[must_use]
-    pub const fn reason(&self) -> Option<&'static str> {
-        match self {
-            Self::NameTaken { .. } => Some("NameTaken"),
-            Self::Leaving { .. } => Some("WaitingForDeletion"),
-            Self::Refused { .. } => Some("Refused"),
-            Self::NoGatewayApi => Some("GatewayApiMissing"),
-            Self::NotPermitted(_) => Some("NotPermitted"),
-            Self::NamespaceEnding | Self::Gone | Self::Write { .. } | Self::Serialise { .. } => None,
-        }
-    }
-}
+use writer::{Writer, named};
 
 /// What is there after applying, as the API server answered.
 #[derive(Debug, Default)]
@@ -125,32 +64,18 @@ pub async fn apply(
     observed: &Observed,
     children: Children,
 ) -> (Applied, Vec<Error>) {
-    let identity = &environment.identity;
-    let writer = Writer {
-        client,
-        store,
-        corrections,
-        pacing,
-        identity,
-        writes: AtomicU32::new(0),
-        hindrances: Mutex::default(),
-        exists: OnceCell::new(),
-    };
+    let writer = Writer::new(client, store, (corrections, pacing), &environment.identity);
     let mut applied = Applied {
         claims: observed.claims.clone(),
-        stateful_set: named(&observed.stateful_sets, &identity.postgres()).cloned(),
-        deployment: named(&observed.deployments, &identity.api()).cloned(),
+        stateful_set: observed.stateful_set().cloned(),
+        deployment: observed.deployment().cloned(),
         ..Applied::default()
     };
     let mut failures = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
     failures.extend(writer.refresh_secrets(observed).await.err());
-    let waits = writer.hindrances().waits;
-    applied.waits = waits.then(|| writer.waits());
-    applied.writes = writer.writes.into_inner();
-    let hindrances = writer
-        .hindrances
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+    let (number, hindrances) = writer.finish();
+    applied.writes = number;
+    applied.waits = hindrances.waits.then(|| pacing.waits());
     applied.contests = hindrances.told;
     applied.held_back = hindrances.held_back;
     if !hindrances.not_permitted.is_empty() {
@@ -158,28 +83,6 @@ pub async fn apply(
         failures.push(Error::NotPermitted(kinds.join(", ")));
     }
     (applied, failures)
-}
-
-struct Writer<'a> {
-    client: &'a Client,
-    store: &'a Store,
-    corrections: &'a Corrections,
-    pacing: &'a Pacing,
-    identity: &'a Identity,
-    writes: AtomicU32,
-    hindrances: Mutex<Hindrances>,
-    /// Whether the environment still is there, once it was asked.
-    exists: OnceCell<bool>,
-}
-
-/// What keeps objects from being written.
-#[derive(Default)]
-struct Hindrances {
-    told: Vec<Contest>,
-    waits: bool,
-    held_back: Option<Duration>,
-    /// Kinds that are wanted and may not be listed.
-    not_permitted: BTreeSet<String>,
 }
 
 impl Writer<'_> {
@@ -362,168 +265,6 @@ impl Writer<'_> {
         }
         (applied, failures)
     }
-
-    async fn ensure_among<K: Held + DeepMerge>(&self, desired: K, existing: &[K]) -> Result<K, Error> {
-        let existing = named(existing, &desired.name_any());
-        Box::pin(self.ensure(desired, existing)).await
-    }
-
-    /// Applies an object unless it is there already as it should be.
-    async fn ensure<K: Held + DeepMerge>(&self, desired: K, existing: Option<&K>) -> Result<K, Error> {
-        if self.store.is_forbidden::<K>() {
-            self.hindrances()
-                .not_permitted
-                .insert(K::plural(&()).into_owned());
-            return Ok(desired);
-        }
-        if existing.is_some() {
-            return self.ensure_looked_for(desired, existing).await;
-        }
-        // What does not have our labels is not in the store.
-        let name = desired.name_any();
-        let found = self.api::<K>().get_opt(&name).await;
-        let found = found.map_err(|source| write_error::<K>(&name, source))?;
-        self.ensure_looked_for(desired, found.as_ref()).await
-    }
-
-    /// The same, where it is known that what is not given does not exist under any label.
-    async fn ensure_looked_for<K: Held + DeepMerge>(
-        &self,
-        mut desired: K,
-        existing: Option<&K>,
-    ) -> Result<K, Error> {
-        let name = desired.name_any();
-        let serialise = |source| Error::Serialise {
-            kind: K::kind(&()).into_owned(),
-            name: name.clone(),
-            source,
-        };
-        let digest = compare::sign(&mut desired).map_err(serialise)?;
-        let Some(existing) = existing else {
-            self.still_there().await?;
-            return self.patch(MANAGER, &name, &desired).await;
-        };
-        self.check::<K>(existing)?;
-        // The object that was looked at is meant, and not one that was made under its name since.
-        desired.meta_mut().uid = existing.uid();
-        let surplus = compare::surplus(existing, &desired).map_err(serialise)?;
-        let differs = compare::difference(existing, &desired).map_err(serialise)?;
-        let object = format!("{}/{}/{name}", K::kind(&()), self.identity.namespace);
-        let Some(path) = surplus.as_ref().map(|(_, path)| path).or(differs.as_ref()) else {
-            self.tell_contest(&object);
-            return Ok(existing.clone());
-        };
-        let written = existing.annotations().get(DIGEST) == Some(&digest);
-        match self.corrections.turn(&object, &digest, written, Instant::now()) {
-            Turn::Now(times) if Corrections::is_contest(times) => {
-                let contest = self.contest::<K>(&name, path).await?;
-                tracing::warn!(%contest, times, "somebody writes against the operator");
-                self.corrections.note(&object, contest);
-            }
-            Turn::Now(_) => {}
-            Turn::Later(pause) => {
-                self.tell_contest(&object);
-                let mut hindrances = self.hindrances();
-                hindrances.held_back = hindrances.held_back.into_iter().chain([pause]).min();
-                return Ok(existing.clone());
-            }
-        }
-        self.tell_contest(&object);
-        if let Some((patch, _)) = surplus {
-            let parameters = PatchParams {
-                field_manager: Some(MANAGER.to_owned()),
-                ..PatchParams::default()
-            };
-            self.write::<K, _>(&name, &parameters, &Patch::Merge(patch))
-                .await?;
-        }
-        self.patch(MANAGER, &name, &desired).await
-    }
-
-    /// Who changes a field of an object.
-    async fn contest<K: Held>(&self, name: &str, path: &compare::Path) -> Result<Contest, Error> {
-        let found = self.api::<K>().get_metadata(name).await;
-        let found = found.map_err(|source| write_error::<K>(name, source))?;
-        let fields = found.metadata.managed_fields.unwrap_or_default();
-        Ok(Contest {
-            kind: K::kind(&()).into_owned(),
-            name: name.to_owned(),
-            field: path.join("."),
-            manager: writer_of(&fields, path),
-        })
-    }
-
-    fn tell_contest(&self, object: &str) {
-        let contest = self.corrections.contest(object, Instant::now());
-        self.hindrances().told.extend(contest);
-    }
-
-    fn hindrances(&self) -> std::sync::MutexGuard<'_, Hindrances> {
-        self.hindrances.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Refuses to make anything for an environment that was deleted meanwhile: nothing would come
-    /// and take away what is to outlive it.
-    async fn still_there(&self) -> Result<(), Error> {
-        let ask = async || {
-            let api: Api<RatesEnvironment> = Api::namespaced(self.client.clone(), &self.identity.namespace);
-            let name = &self.identity.name;
-            let found = api.get_metadata_opt(name).await;
-            let found = found.map_err(|source| write_error::<RatesEnvironment>(name, source))?;
-            let same = |metadata: &ObjectMeta| {
-                metadata.uid.as_ref() == Some(&self.identity.uid) && metadata.deletion_timestamp.is_none()
-            };
-            Ok::<_, Error>(found.is_some_and(|found| same(&found.metadata)))
-        };
-        if *self.exists.get_or_try_init(ask).await? {
-            Ok(())
-        } else {
-            Err(Error::Gone)
-        }
-    }
-
-    /// Refuses what is not ours to change.
-    fn check<K: Held>(&self, existing: &K) -> Result<(), Error> {
-        let (kind, name) = (K::kind(&()).into_owned(), existing.name_any());
-        match self.identity.claim_on(existing.meta()) {
-            Claim::Ours | Claim::Retained => Ok(()),
-            Claim::Leaving => Err(Error::Leaving { kind, name }),
-            Claim::Foreign => Err(Error::NameTaken { kind, name }),
-        }
-    }
-
-    async fn patch<K: Held, T: Serialize + std::fmt::Debug>(
-        &self,
-        manager: &str,
-        name: &str,
-        object: &T,
-    ) -> Result<K, Error> {
-        let parameters = PatchParams::apply(manager).force();
-        self.write(name, &parameters, &Patch::Apply(object)).await
-    }
-
-    async fn write<K: Held, T: Serialize + std::fmt::Debug>(
-        &self,
-        name: &str,
-        parameters: &PatchParams,
-        patch: &Patch<T>,
-    ) -> Result<K, Error> {
-        let written = self.api::<K>().patch(name, parameters, patch).await;
-        self.count();
-        let written = written.map_err(|source| write_error::<K>(name, source))?;
-        self.store.put(&written);
-        let manager = parameters.field_manager.as_deref();
-        tracing::info!(kind = %K::kind(&()), name, manager, "applied");
-        Ok(written)
-    }
-
-    fn count(&self) {
-        self.writes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn api<K: Held>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), &self.identity.namespace)
-    }
 }
 
 /// Takes note of what was applied; gives why it was not.
@@ -533,28 +274,4 @@ fn keep<T>(place: &mut Option<T>, made: Result<T, Error>) -> Option<Error> {
         Err(error) => return Some(error),
     }
     None
-}
-
-fn named<'a, K: Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {
-    objects
-        .iter()
-        .find(|object| object.meta().name.as_deref() == Some(name))
-}
-
-fn write_error<K: Held>(name: &str, source: kube::Error) -> Error {
-    let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
-    match &source {
-        kube::Error::Api(status)
-            if status.message.contains("because it is being terminated")
-                || (status.code == 404 && status.message.starts_with("namespaces ")) =>
-        {
-            Error::NamespaceEnding
-        }
-        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => Error::Refused {
-            kind,
-            name,
-            message: status.message.clone(),
-        },
-        _ => Error::Write { kind, name, source },
-    }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use kube::api::{DeleteParams, Preconditions};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 
-use super::{DIGEST, Error, Writer, write_error};
+use super::error::Error;
+use super::writer::Writer;
+use crate::annotations::APPLIED;
 use crate::build::Children;
-use crate::dereference::{Observed, Routes};
 use crate::identity::Claim;
+use crate::observed::{Observed, Routes};
 use crate::store::Held;
 
 /// The names that are wanted, by kind.
@@ -86,31 +87,8 @@ impl Writer<'_> {
                 .annotations
                 .iter()
                 .flatten()
-                .any(|(key, _)| key == DIGEST),
+                .any(|(key, _)| key == APPLIED),
             Claim::Leaving | Claim::Foreign => false,
         }
-    }
-
-    /// Deletes this very object, and in the background what it owns.
-    pub(super) async fn delete<K: Held>(&self, object: &K) -> Result<(), Error> {
-        let name = object.name_any();
-        let api: Api<K> = self.api();
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: object.uid(),
-                resource_version: None,
-            }),
-            ..DeleteParams::background()
-        };
-        let deleted = api.delete(&name, &parameters).await;
-        self.count();
-        tracing::info!(kind = %K::kind(&()), name, "deleted, as it is no longer wanted");
-        match deleted {
-            Ok(answer) => self.store.deleted(object, answer.left().as_ref()),
-            // Somebody was faster, and the watch tells.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            Err(source) => return Err(write_error::<K>(&name, source)),
-        }
-        Ok(())
     }
 }

@@ -8,13 +8,13 @@ use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::{Error, Writer, write_error};
-use crate::dereference::{Observed, short_digest};
+use super::error::{Error, write_error};
+use super::writer::Writer;
+use crate::annotations::REFRESHED_FOR;
+use crate::digest::short_digest;
 use crate::identity::Component;
-use crate::validate::has_ended;
-
-/// The annotation of a pod: which Secrets it was refreshed for.
-const REFRESHED_FOR: &str = "rates.internal/refreshed-for";
+use crate::observed::Observed;
+use crate::pods::job_outcome::has_ended;
 
 impl Writer<'_> {
     /// Annotates the pods that are older than a Secret of theirs, once for each.
@@ -44,20 +44,14 @@ impl Writer<'_> {
 
 /// The Secrets that a pod mounts.
 fn mounted<'a>(pod: &Pod, observed: &'a Observed) -> Vec<&'a Secret> {
-    let Observed {
-        app_secret,
-        admin_secret,
-        migrator_secret,
-        token_secret,
-        ..
-    } = observed;
+    let app = &observed.app_secret;
     let secrets = if Component::Postgres.is_of(pod) {
         // The password of the Jobs' login is in the admin Secret, too.
-        [app_secret, admin_secret, migrator_secret]
+        [app, &observed.admin_secret, &observed.migrator_secret]
     } else if Component::Api.is_of(pod) {
-        [app_secret, token_secret, &None]
+        [app, &observed.token_secret, &None]
     } else {
-        [app_secret, migrator_secret, &None]
+        [app, &observed.migrator_secret, &None]
     };
     secrets.into_iter().flatten().collect()
 }

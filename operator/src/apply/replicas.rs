@@ -8,9 +8,10 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::{Error, Writer, named};
-use crate::dereference::Observed;
+use super::error::Error;
+use super::writer::{Writer, named};
 use crate::identity::applies;
+use crate::observed::Observed;
 use crate::validate::{Autoscaler, Scale};
 
 /// The field manager that holds the number for the autoscaler.

@@ -12,11 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pod;
-use crate::credentials::LOGIN;
+use crate::annotations::{INGEST_TOKEN_ROTATION, LOGIN, REVISION, WRITTEN_REVISION};
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
-use crate::token_rotation::MARK;
-use crate::validate::{Drain, Environment, REVISION, Revision, Scale, WRITTEN};
+use crate::validate::{Drain, Environment, Revision, Scale};
 
 /// After that long without a step forward a rollout counts as stuck: an image to be pulled, and the
 /// time that a pod has to start.
@@ -34,7 +33,7 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
     let mut metadata = identity.metadata(identity.api(), Component::Api);
     // Written with the pods' template or not at all, as the status would not be.
     let written = serde_json::to_string(&revision.written).ok();
-    metadata.annotations = written.map(|written| [(WRITTEN.to_owned(), written)].into());
+    metadata.annotations = written.map(|written| [(WRITTEN_REVISION.to_owned(), written)].into());
     Some(Deployment {
         metadata,
         spec: Some(DeploymentSpec {
@@ -72,7 +71,10 @@ pub fn build(environment: &Environment) -> Option<Deployment> {
 /// What the pods are made of. A rotation of the token or of the login replaces them too; nothing else of it
 /// is in their template.
 fn marks(environment: &Environment, revision: &Revision) -> BTreeMap<String, String> {
-    let token = environment.rotation_mark.clone().map(|mark| (MARK, mark));
+    let token = environment
+        .rotation_mark
+        .clone()
+        .map(|mark| (INGEST_TOKEN_ROTATION, mark));
     let login = environment.database.credentials.id.clone().map(|id| (LOGIN, id));
     [(REVISION, revision.digest.clone())]
         .into_iter()

@@ -11,10 +11,10 @@ use k8s_openapi::api::core::v1::{
 use serde::Serialize;
 
 use super::pod;
+use crate::annotations::{ATTEMPT, LAST_FAILURE};
 use crate::identity::Component;
-use crate::validate::{
-    ATTEMPT, DUMP, Environment, JobRun, LAST_FAILURE, LOAD, MIGRATE, Migration, PUBLISH, SeedSource, Seeding,
-};
+use crate::pods::job_outcome::{DUMP, LOAD, MIGRATE, PUBLISH};
+use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding};
 
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
 /// A Job and the attempt it is; Jobs are created and deleted, never changed.

@@ -27,7 +27,6 @@ use serde::Serialize;
 use crate::validate::Environment;
 
 pub use jobs::JobChild;
-pub use route::HTTPRoute;
 
 /// Every object of an environment. Whoever handles them destructures this without `..`, so that
 /// a child that was forgotten does not compile. Not `Debug`: it holds Secrets.

@@ -4,8 +4,8 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
+use crate::annotations::{PARAMETERS, PATRONI_CONFIG};
 use crate::identity::Component;
-use crate::patroni::{CONFIG, PARAMETERS};
 use crate::validate::Environment;
 
 pub fn build(environment: &Environment) -> Vec<ConfigMap> {
@@ -21,7 +21,7 @@ pub fn build(environment: &Environment) -> Vec<ConfigMap> {
         .resource_version
         .clone_from(&wanted.resource_version);
     settings.metadata.annotations = Some(
-        [(CONFIG, &wanted.config), (PARAMETERS, &wanted.names)]
+        [(PATRONI_CONFIG, &wanted.config), (PARAMETERS, &wanted.names)]
             .map(|(key, value)| (key.to_owned(), value.clone()))
             .into(),
     );

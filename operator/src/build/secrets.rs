@@ -7,14 +7,15 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::annotations::{LOGIN, PREVIOUS_INGEST_TOKEN_UNTIL, ROTATED_INGEST_TOKEN};
 use crate::credentials::{
-    LOGIN, MIGRATOR, MIGRATOR_PASSWORD, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, PATRONI_PASSWORD,
+    MIGRATOR, MIGRATOR_PASSWORD, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, PATRONI_PASSWORD,
     REPLICATION_PASSWORD, RETIRED_USERNAME, ROTATION, SUPERUSER_PASSWORD, other_login, uri,
 };
 use crate::identity::{Component, Lifetime};
 use crate::ingest_token::{TOKEN, TOKEN_SHA256};
 use crate::password::Password;
-use crate::token_rotation::{NEXT, PREVIOUS_SHA256, PREVIOUS_UNTIL, Previous, ROTATED};
+use crate::token_rotation::{NEXT, PREVIOUS_SHA256, Previous};
 use crate::validate::{Environment, Rotation};
 
 const PORT: u16 = 5432;
@@ -102,11 +103,11 @@ pub fn token(environment: &Environment) -> Option<Secret> {
         tokens
             .rotated
             .clone()
-            .map(|rotated| (ROTATED.to_owned(), rotated)),
+            .map(|rotated| (ROTATED_INGEST_TOKEN.to_owned(), rotated)),
     );
     if let Some(Previous { sha256_line, until }) = &tokens.previous {
         entries.push((PREVIOUS_SHA256, sha256_line));
-        annotations.insert(PREVIOUS_UNTIL.to_owned(), until.to_string());
+        annotations.insert(PREVIOUS_INGEST_TOKEN_UNTIL.to_owned(), until.to_string());
     }
     metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
     Some(secret(metadata, &entries))

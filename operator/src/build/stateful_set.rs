@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
-use super::claims;
-use super::pod;
+use super::{claims, pod};
+use crate::annotations::RESTARTED_FOR;
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
-use crate::validate::{Activity, Environment, RESTARTED_FOR, VolumeIdentity};
+use crate::validate::{Activity, Environment, VolumeIdentity};
 
 /// A fast shutdown of a busy server may take this long. Before it, the batches under way are waited for.
 const STOP_SECONDS: i64 = 120;

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::error_chain::chain;
 use crate::metrics::Outcome;
 use crate::reconcile::{Context, Error, Next, reconcile};
-use crate::run::chain;
 use crate::settings::Namespaces;
 use crate::store::{Key, Store};
 use queue::Queue;
@@ -46,7 +46,7 @@ pub async fn controller(
     stop: CancellationToken,
 ) {
     let context = Arc::new(context);
-    let mut sources = std::pin::pin!(seed_sources::changes(&context.client, &scope).fuse());
+    let mut sources = std::pin::pin!(seed_sources::changes(&context.client, &scope.namespaces).fuse());
     let mut work = Work::default();
     let mut news = context.store.news();
     // What does not exist in half of a picture would be made a second time.

@@ -12,20 +12,20 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::Scope;
 use crate::identity::{MANAGED_BY_LABEL, MANAGER};
+use crate::settings::Namespaces;
 use crate::store::{Key, name_of};
 
 /// `KIND/NAMESPACE/NAME` of each that changed, appeared or vanished. Errors of a watch are logged,
 /// and it goes on.
-pub fn changes(client: &Client, scope: &Scope) -> impl Stream<Item = String> + Send + use<> {
+pub fn changes(client: &Client, namespaces: &Namespaces) -> impl Stream<Item = String> + Send + use<> {
     stream::select(
-        changes_of::<ConfigMap>(client, scope),
-        changes_of::<PersistentVolumeClaim>(client, scope),
+        changes_of::<ConfigMap>(client, namespaces),
+        changes_of::<PersistentVolumeClaim>(client, namespaces),
     )
 }
 
-fn changes_of<K>(client: &Client, scope: &Scope) -> impl Stream<Item = String> + Send + use<K>
+fn changes_of<K>(client: &Client, namespaces: &Namespaces) -> impl Stream<Item = String> + Send + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -34,12 +34,12 @@ where
         + Send
         + 'static,
 {
-    let api: Api<PartialObjectMeta<K>> = match scope.namespaces.only() {
+    let api: Api<PartialObjectMeta<K>> = match namespaces.only() {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
     let others = watcher::Config {
-        field_selector: scope.namespaces.field_selector(),
+        field_selector: namespaces.field_selector(),
         ..watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}!={MANAGER}"))
     };
     let mut seen = Seen::default();

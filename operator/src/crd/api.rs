@@ -5,7 +5,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Autoscaling, Config, EmbeddedMetadata, EnvVar, Resources};
+use super::autoscaling::Autoscaling;
+use super::config::{Config, EnvVar};
+use super::metadata::EmbeddedMetadata;
+use super::resources::Resources;
 
 /// The rates API of an environment: the Deployment NAME-api behind the Service NAME-api, port 80.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

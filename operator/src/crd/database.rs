@@ -3,7 +3,10 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DENIED, EmbeddedMetadata, Parameters, Resources, Seed};
+use super::metadata::EmbeddedMetadata;
+use super::parameters::{DENIED, Parameters};
+use super::resources::Resources;
+use super::seed::Seed;
 
 /// The PostgreSQL of an environment.
 #[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]

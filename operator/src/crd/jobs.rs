@@ -3,7 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EmbeddedMetadata, Resources};
+use super::metadata::EmbeddedMetadata;
+use super::resources::Resources;
 
 /// The Jobs that seed the database and migrate its tables. If these fields, scheduling or
 /// imagePullSecrets change, the operator replaces a Job that has not ended.

@@ -11,6 +11,7 @@ mod expose;
 mod jobs;
 mod metadata;
 mod parameters;
+mod profile;
 mod resources;
 mod rules;
 mod scheduling;
@@ -20,7 +21,6 @@ mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use api::{Api, OnFailure, Rollout};
@@ -35,6 +35,7 @@ pub use expose::{Expose, Gateway, Ingress};
 pub use jobs::Jobs;
 pub use metadata::{AnnotationValue, EmbeddedMetadata, LabelValue};
 pub use parameters::{DENIED, Denied, Parameter, Parameters};
+pub use profile::Profile;
 pub use resources::{Amounts, Resources};
 pub use scheduling::{ImagePullSecret, Scheduling};
 pub use seed::{Bundled, ClaimSource, ConfigMapSource, Seed, UrlSource};
@@ -183,15 +184,6 @@ impl Default for RatesEnvironmentSpec {
 
 fn yes() -> bool {
     true
-}
-
-/// What an environment is for.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Profile {
-    Production,
-    Staging,
-    #[default]
-    Preview,
 }
 
 /// The definition to install in a cluster, as `crds/` holds it.

@@ -8,7 +8,7 @@ use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::LabelValue;
+use super::metadata::LabelValue;
 
 /// Where the pods of the database, of the API and of the Jobs may run, and with which priority. A
 /// change replaces the pods.

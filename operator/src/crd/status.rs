@@ -5,7 +5,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, EnvVar, Profile, Resources};
+use super::config::{Config, EnvVar};
+use super::profile::Profile;
+use super::resources::Resources;
 
 /// The state of the environment, as the operator last saw it.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -5,18 +5,9 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use kube::client::Body;
-use prometheus_client::encoding::EncodeLabelSet;
 use tower::{Layer, Service};
 
-use super::Metrics;
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub struct Request {
-    verb: String,
-    kind: String,
-    /// The status of the answer, or `none`.
-    code: String,
-}
+use super::registry::Metrics;
 
 /// A layer for the client.
 #[derive(Clone)]
@@ -62,10 +53,7 @@ where
                 Ok(answer) => answer.status().as_u16().to_string(),
                 Err(_) => "none".to_owned(),
             };
-            metrics
-                .requests
-                .get_or_create(&Request { verb, kind, code })
-                .inc();
+            metrics.requested(verb, kind, code);
             answer
         })
     }

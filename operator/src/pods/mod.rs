@@ -1,21 +1,41 @@
 //! What pods, and the Deployment that counts them, say of themselves.
 
+pub mod job_outcome;
 pub mod trouble;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
 
-use crate::dereference::Observed;
-use crate::identity::{COMPONENT_LABEL, Component};
+use crate::identity::{Component, ROLE_LABEL};
+use crate::observed::Observed;
 
 /// A component's pods.
 pub fn of(observed: &Observed, component: Component) -> impl Iterator<Item = &Pod> {
-    observed.pods.iter().filter(move |pod| {
-        pod.labels()
-            .get(COMPONENT_LABEL)
-            .is_some_and(|label| label == component.as_str())
+    observed.pods.iter().filter(move |pod| component.is_of(*pod))
+}
+
+/// The database pod that takes writes, if it is ready.
+#[must_use]
+pub fn primary(observed: &Observed) -> Option<&Pod> {
+    observed.pods.iter().find(|pod| {
+        Component::Postgres.is_of(*pod)
+            && is_ready(pod)
+            && pod.labels().get(ROLE_LABEL).is_some_and(|role| role == "primary")
     })
+}
+
+/// Whether a pod is ready and stays.
+#[must_use]
+pub fn is_ready(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+        && pod.status.as_ref().is_some_and(|status| {
+            status
+                .conditions
+                .iter()
+                .flatten()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        })
 }
 
 pub fn containers(pod: &Pod) -> Vec<&ContainerStatus> {

@@ -8,11 +8,11 @@ use kube::ResourceExt;
 use super::conditions::Said;
 use crate::apply::Applied;
 use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
-use crate::dereference::Observed;
 use crate::identity::Component;
-use crate::pods::{self, trouble};
+use crate::observed::Observed;
+use crate::pods::{self, is_ready, primary, trouble};
 use crate::validate::{
-    Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, is_ready, primary, restart,
+    Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, restart,
 };
 
 pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, now: Timestamp) -> Said {

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::conditions::Said;
 use crate::apply::Applied;
-use crate::build::HTTPRoute;
+use crate::http_route::HTTPRoute;
 use crate::validate::{Environment, Exposure};
 
 pub fn said(environment: &Environment, applied: &Applied) -> Option<Said> {

@@ -13,9 +13,10 @@ use kube::ResourceExt;
 
 use crate::apply::{self, Applied};
 use crate::crd::{Phase, RatesEnvironmentStatus};
-use crate::dereference::Observed;
-use crate::run::chain;
-use crate::validate::{Environment, Invalid, Migration, Seeding, primary};
+use crate::error_chain::chain;
+use crate::observed::Observed;
+use crate::pods::primary;
+use crate::validate::{Environment, Invalid, Migration, Seeding};
 
 pub use crate::pods::trouble::REASONS as TROUBLES;
 use conditions::{Said, condition, one_line};

@@ -6,11 +6,12 @@ use kube::ResourceExt;
 
 use super::conditions::Said;
 use super::database;
-use crate::dereference::Observed;
 use crate::identity::Component;
+use crate::observed::Observed;
+use crate::pods::job_outcome::PUBLISH;
 use crate::pods::trouble::{self, Trouble};
-use crate::pods::{self, deadline_exceeded, progress_reason};
-use crate::validate::{Environment, JobRun, Migration, PUBLISH, SeedSource, Seeding, is_ready, primary};
+use crate::pods::{self, deadline_exceeded, is_ready, primary, progress_reason};
+use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding};
 
 /// The reason where a migration said that it failed; it is tried again all the same.
 pub const MIGRATION_FAILED: &str = "MigrationFailed";

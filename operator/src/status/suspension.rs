@@ -3,8 +3,8 @@
 use kube::ResourceExt;
 
 use super::conditions::Said;
-use crate::dereference::Observed;
 use crate::identity::Component;
+use crate::observed::Observed;
 use crate::pods;
 use crate::validate::{Activity, Environment};
 

@@ -5,7 +5,7 @@
 
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 
-use super::matters::Held;
+use super::watched::Watched;
 
 /// How far back a compressed text can refer.
 const WINDOW: usize = 64 * 1024;
@@ -26,7 +26,7 @@ pub struct Packer {
 }
 
 impl Packer {
-    pub fn pack<K: Held>(&mut self, object: &K) -> Result<Box<[u8]>, Error> {
+    pub fn pack<K: Watched>(&mut self, object: &K) -> Result<Box<[u8]>, Error> {
         let json = serde_json::to_vec(object)?;
         let example = match &mut self.example {
             Some(example) => example,
@@ -38,7 +38,7 @@ impl Packer {
         Ok(compress_prepend_size_with_dict(&json, example).into_boxed_slice())
     }
 
-    pub fn unpack<K: Held>(&self, packed: &[u8]) -> Result<K, Error> {
+    pub fn unpack<K: Watched>(&self, packed: &[u8]) -> Result<K, Error> {
         let example = self.example.as_deref().unwrap_or_default();
         let json = decompress_size_prepended_with_dict(packed, example)?;
         Ok(serde_json::from_slice(&json)?)

@@ -1,237 +1,130 @@
-//! Follows one kind: a list, and from its version on a watch, for as long as the process lives.
-//!
-//! Whatever fails is tried again after growing pauses, and stops no other kind. A watch that says
-//! nothing is begun again, and a list from time to time finds what a watch may have missed.
+//! Follows every kind that is held.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
-use std::time::Duration;
+use std::future::Future;
+use std::sync::Arc;
 
-use futures::StreamExt;
-use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::core::DeserializeGuard;
-use kube::{Api, ResourceExt};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use futures::future::{BoxFuture, join_all};
+use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use super::kind::{Changed, Key, Kind, name_of, version_of};
-use super::matters::Held;
-use super::{Store, Timing};
+use super::follower::{Failure, Follower, Timing};
+use super::held::{EachKind, Held, Store, each_kind};
+use super::kind::Key;
+use crate::error_chain::chain;
+use crate::metrics::Metrics;
+use crate::settings::Namespaces;
 
-/// Objects in one answer to a list. Small, as whole pages are what memory peaks at.
-const PAGE: u32 = 100;
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Between two looks for a kind that the cluster does not have.
-const MISSING_PAUSE: Duration = Duration::from_secs(10);
-
-/// Why a kind could not be listed or watched.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    #[error(transparent)]
-    Api(#[from] kube::Error),
-    #[error("the API server did not answer in time")]
-    Slow,
-    #[error("nothing came for {} s, not even a bookmark", .0.as_secs())]
-    Silent(Duration),
-}
-
-impl Failure {
-    fn code(&self) -> Option<u16> {
-        match self {
-            Self::Api(kube::Error::Api(status)) => Some(status.code),
-            Self::Api(_) | Self::Slow | Self::Silent(_) => None,
-        }
-    }
-
-    /// Whether the cluster does not know the kind, or no longer.
-    pub fn is_missing(&self) -> bool {
-        self.code() == Some(404)
-    }
-
-    pub fn is_forbidden(&self) -> bool {
-        self.code() == Some(403)
-    }
-
-    /// Whether a watch cannot go on from its version: too old (410), or, once etcd was restored,
-    /// one that is still to come (504).
-    fn needs_a_list(&self) -> bool {
-        matches!(self.code(), Some(400 | 404 | 410 | 504))
-    }
-}
-
-/// Follows a kind.
-pub struct Follower<'a, K: Held> {
-    pub api: Api<DeserializeGuard<K>>,
-    pub selector: Option<&'static str>,
-    /// What the server is to leave out.
-    pub fields: Option<String>,
-    pub store: &'a Store,
-    pub timing: Timing,
-    /// Objects that cannot be understood.
-    pub malformed: HashSet<Key>,
-}
-
-/// Those of ours.
-pub const OURS: &str = "app.kubernetes.io/managed-by=rates-operator";
-
-impl<K: Held + Debug> Follower<'_, K> {
-    /// Ends only when it is dropped.
-    pub async fn follow(mut self) {
-        let kind = K::held_in(self.store);
-        let mut pause = SHORTEST_PAUSE;
-        loop {
-            let failure = match self.list(kind).await {
-                Ok(version) => {
-                    self.store.follows::<K>();
-                    match self.watch(kind, version, &mut pause).await {
-                        Some(failure) => failure,
-                        None => continue,
-                    }
-                }
-                Err(failure) if K::OPTIONAL && failure.is_missing() => {
-                    if !kind.is_missing() {
-                        tracing::info!(kind = %K::kind(&()), "the cluster has no such kind; looked for again and again");
-                    }
-                    kind.missed();
-                    self.tell(Changed::new());
-                    sleep(MISSING_PAUSE).await;
-                    continue;
-                }
-                Err(failure) => failure,
-            };
-            if !K::ESSENTIAL && failure.is_forbidden() {
-                kind.forbid();
-                self.tell(Changed::new());
-            }
-            self.failed(&failure, &mut pause).await;
-        }
-    }
-
-    async fn list(&mut self, kind: &Kind<K>) -> Result<String, Failure> {
-        // A few at a time: pages of all kinds at once would be most of what the process ever needs.
-        let _turn = self.store.lists.acquire().await;
-        kind.listing();
-        let mut met = HashSet::new();
-        let mut page = ListParams::default().limit(PAGE);
-        page.label_selector = self.selector.map(str::to_owned);
-        page.field_selector.clone_from(&self.fields);
-        let mut at = None;
-        loop {
-            let answer = timeout(self.timing.answer, self.api.list(&page));
-            let list = answer.await.map_err(|_| Failure::Slow)??;
-            let listed = list.metadata.resource_version.unwrap_or_default();
-            let at = *at.get_or_insert_with(|| version_of(Some(&listed)));
-            self.tell(kind.begin(at));
-            for object in list.items {
-                met.extend(name_of(&object));
-                self.take(kind, object, at);
-            }
-            page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
-            if page.continue_token.is_none() {
-                self.tell(kind.listed(&met, at));
-                self.malformed.retain(|name| met.contains(name));
-                self.store.metrics.listed(&K::kind(&()));
-                self.count_malformed();
-                return Ok(listed);
-            }
-        }
-    }
-
-    /// Returns when a new list is needed, and why, unless it is only time for one.
-    async fn watch(&mut self, kind: &Kind<K>, mut version: String, pause: &mut Duration) -> Option<Failure> {
-        let parameters = WatchParams {
-            label_selector: self.selector.map(str::to_owned),
-            field_selector: self.fields.clone(),
-            ..WatchParams::default()
+/// The store, the environments of which something changed, and what keeps it: to be polled for as
+/// long as the store is used.
+pub fn follow(
+    client: &Client,
+    namespaces: &Namespaces,
+    metrics: Arc<Metrics>,
+    timing: Timing,
+) -> (
+    Arc<Store>,
+    mpsc::UnboundedReceiver<Key>,
+    impl Future<Output = ()> + Send + use<>,
+) {
+    let (store, triggered) = Store::new(metrics);
+    let store = Arc::new(store);
+    let (client, namespaces) = (client.clone(), namespaces.clone());
+    let kept = store.clone();
+    let keeping = async move {
+        let mut followers = Followers {
+            store: &kept,
+            client: &client,
+            namespaces: &namespaces,
+            timing,
+            following: Vec::new(),
         };
-        let next_list = Instant::now() + self.timing.relist;
-        loop {
-            let api = self.api.clone();
-            let failure = match timeout(self.timing.answer, api.watch(&parameters, &version)).await {
-                Ok(Ok(events)) => {
-                    let mut events = std::pin::pin!(events);
-                    loop {
-                        let silent = Instant::now() + self.timing.silence;
-                        let event = match timeout_at(silent.min(next_list), events.next()).await {
-                            Ok(event) => event,
-                            Err(_) if Instant::now() >= next_list => return None,
-                            Err(_) => break Some(Failure::Silent(self.timing.silence)),
-                        };
-                        match event {
-                            Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                                version = object.resource_version().unwrap_or(version);
-                                self.take(kind, object, 0);
-                                self.count_malformed();
-                            }
-                            Some(Ok(WatchEvent::Deleted(object))) => {
-                                version = object.resource_version().unwrap_or(version);
-                                self.tell(kind.remove(&object));
-                                self.malformed
-                                    .retain(|name| name_of(&object).as_ref() != Some(name));
-                                self.count_malformed();
-                            }
-                            Some(Ok(WatchEvent::Bookmark(bookmark))) => {
-                                version = bookmark.metadata.resource_version;
-                            }
-                            Some(Ok(WatchEvent::Error(status))) => {
-                                break Some(kube::Error::Api(status).into());
-                            }
-                            Some(Err(error)) => break Some(error.into()),
-                            // The server ends a watch after some minutes.
-                            None => break None,
-                        }
-                        if *pause > SHORTEST_PAUSE {
-                            *pause = SHORTEST_PAUSE;
-                            self.store.follows::<K>();
-                        }
-                    }
-                }
-                Ok(Err(error)) => Some(error.into()),
-                Err(_) => Some(Failure::Slow),
-            };
-            match failure {
-                Some(failure) if failure.needs_a_list() => return Some(failure),
-                Some(failure) => self.failed(&failure, pause).await,
-                None => {}
-            }
-            if Instant::now() >= next_list {
-                return None;
-            }
-        }
-    }
+        each_kind(&mut followers);
+        join_all(followers.following).await;
+    };
+    (store, triggered, keeping)
+}
 
-    /// Takes an object from the list at a version, or from the watch (0). One that cannot be
-    /// understood stalls no other.
-    fn take(&mut self, kind: &Kind<K>, object: DeserializeGuard<K>, listed: u64) {
-        let name = name_of(&object);
-        match object.0 {
-            Ok(object) => {
-                self.malformed
-                    .retain(|malformed| Some(malformed) != name.as_ref());
-                self.tell(kind.put_listed(object, listed));
-            }
-            Err(invalid) => {
-                tracing::warn!(kind = %K::kind(&()), name = name.as_deref(), error = invalid.error, "not understood, and left alone");
-                self.malformed.extend(name);
-                self.tell(kind.remove(&DeserializeGuard::<K>(Err(invalid))));
-            }
-        }
-    }
+struct Followers<'a> {
+    store: &'a Store,
+    client: &'a Client,
+    namespaces: &'a Namespaces,
+    timing: Timing,
+    following: Vec<BoxFuture<'a, ()>>,
+}
 
-    fn count_malformed(&self) {
-        self.store.metrics.malformed(&K::kind(&()), self.malformed.len());
+impl EachKind for Followers<'_> {
+    fn kind<K: Held>(&mut self, selector: Option<&'static str>) {
+        let follower = Follower::<K> {
+            api: api(self.client, self.namespaces),
+            selector,
+            fields: self.namespaces.field_selector(),
+            store: self.store,
+            timing: self.timing,
+            malformed: HashSet::new(),
+        };
+        self.following.push(Box::pin(follower.follow()));
     }
+}
 
-    fn tell(&self, changed: Changed) {
-        self.store.tell(changed);
+/// Which kinds cannot be listed that nobody can lead without, and why.
+pub async fn cannot_list(client: &Client, namespaces: &Namespaces) -> Vec<String> {
+    let mut tries = Tries {
+        client,
+        namespaces,
+        lists: Vec::new(),
+    };
+    each_kind(&mut tries);
+    let mut reasons = Vec::new();
+    for list in tries.lists {
+        reasons.extend(list.await);
     }
+    reasons
+}
 
-    async fn failed(&self, failure: &Failure, pause: &mut Duration) {
-        let kind = K::kind(&());
-        tracing::warn!(%failure, %kind, ?pause, "the list or watch failed and is tried again");
-        self.store.follows_not::<K>(failure);
-        self.store.metrics.watch_failed(&kind);
-        sleep(*pause).await;
-        *pause = (*pause * 2).min(LONGEST_PAUSE);
+struct Tries<'a> {
+    client: &'a Client,
+    namespaces: &'a Namespaces,
+    lists: Vec<BoxFuture<'a, Option<String>>>,
+}
+
+impl EachKind for Tries<'_> {
+    fn kind<K: Held>(&mut self, selector: Option<&'static str>) {
+        let list = try_list::<K>(self.client, self.namespaces, selector);
+        self.lists.push(Box::pin(list));
+    }
+}
+
+/// Asks for one object of a kind; gives why it cannot be had, if it is needed.
+async fn try_list<K: Held>(
+    client: &Client,
+    namespaces: &Namespaces,
+    selector: Option<&str>,
+) -> Option<String> {
+    let mut one = ListParams::default().limit(1);
+    one.label_selector = selector.map(str::to_owned);
+    let api = api::<K>(client, namespaces);
+    let answer = timeout(Timing::default().answer, api.list_metadata(&one)).await;
+    let failure = match answer {
+        Ok(Ok(_)) => return None,
+        Ok(Err(error)) => Failure::Api(error),
+        Err(_) => Failure::Slow,
+    };
+    if (K::OPTIONAL && failure.is_missing()) || (!K::ESSENTIAL && failure.is_forbidden()) {
+        return None;
+    }
+    Some(format!("{}: {}", K::plural(&()), chain(&failure)))
+}
+
+fn api<K>(client: &Client, namespaces: &Namespaces) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespaces.only() {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     }
 }

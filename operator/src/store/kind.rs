@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use kube::Resource;
 
 use super::compact::{Error, Packer};
-use super::matters::Held;
+use super::watched::Watched;
 use crate::crd::Phase;
 
 /// `NAMESPACE/NAME` of an object, or of the environment that it is of.
@@ -80,7 +80,7 @@ struct Gone {
 /// The environments to look at again.
 pub type Changed = Vec<Key>;
 
-impl<K: Held> Kind<K> {
+impl<K: Watched> Kind<K> {
     /// Takes an object as the watch or the answer to a write has it, unless something newer is known.
     pub fn put(&self, object: K) -> Changed {
         self.put_listed(object, 0)

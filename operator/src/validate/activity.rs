@@ -1,13 +1,12 @@
 //! Whether an environment runs, and in which order it stops and starts: the API goes before the
 //! database it uses, and comes after it.
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 
-use super::judging::has_ended;
-use crate::dereference::Observed;
-use crate::identity::{COMPONENT_LABEL, Component, ROLE_LABEL};
+use crate::identity::Component;
+use crate::observed::Observed;
+use crate::pods::job_outcome::has_ended;
+use crate::pods::primary;
 
 /// Whether an environment runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,42 +42,12 @@ impl Activity {
     }
 }
 
-/// The database pod that takes writes, if it is ready.
-#[must_use]
-pub fn primary(observed: &Observed) -> Option<&Pod> {
-    observed.pods.iter().find(|pod| {
-        is_of(Component::Postgres, pod)
-            && is_ready(pod)
-            && pod.labels().get(ROLE_LABEL).is_some_and(|role| role == "primary")
-    })
-}
-
-/// Whether a pod is ready and stays.
-#[must_use]
-pub fn is_ready(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none()
-        && pod.status.as_ref().is_some_and(|status| {
-            status
-                .conditions
-                .iter()
-                .flatten()
-                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-        })
-}
-
 fn uses_the_database(pod: &Pod) -> bool {
     let users = [Component::Api, Component::Seed, Component::Migrate];
-    users.into_iter().any(|component| is_of(component, pod)) && !has_ended(pod)
-}
-
-pub(super) fn is_of(component: Component, pod: &Pod) -> bool {
-    pod.labels()
-        .get(COMPONENT_LABEL)
-        .is_some_and(|label| label == component.as_str())
+    users.into_iter().any(|component| component.is_of(pod)) && !has_ended(pod)
 }
 
 fn api_is_at_zero(observed: &Observed) -> bool {
-    let named = |deployment: &&Deployment| deployment.name_any() == observed.identity.api();
-    let deployment = observed.deployments.iter().find(named);
+    let deployment = observed.deployment();
     deployment.and_then(|deployment| deployment.spec.as_ref()?.replicas) == Some(0)
 }

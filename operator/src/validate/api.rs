@@ -3,11 +3,16 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::activity::Activity;
+use super::autoscaling::Scale;
+use super::invalid::Invalid;
+use super::jobs::{Migration, Seeding};
+use super::pods::Metadata;
 use super::profile::{Disruption, defaults};
-use super::revision::Rolling;
-use super::{Activity, Invalid, Metadata, Migration, Resources, Rollout, Scale, Seeding, follows_images};
+use super::resources::Resources;
+use super::revision::{Rolling, Rollout};
 use crate::crd::{ApiStatus, Config, RatesEnvironmentSpec};
-use crate::dereference::Observed;
+use crate::observed::Observed;
 use crate::settings::Images;
 
 /// How long a request may wait where the spec does not say; the API's own default.
@@ -65,7 +70,7 @@ impl Drain {
 pub(super) fn images(observed: &Observed, pinned: Option<&ApiStatus>, images: &Images) -> (String, String) {
     let default = pinned
         .and_then(|api| api.default_image.clone())
-        .filter(|_| !follows_images(observed))
+        .filter(|_| !observed.follows_images())
         .unwrap_or_else(|| images.api.clone());
     let image = observed.environment.spec.api.image.clone();
     (image.unwrap_or_else(|| default.clone()), default)

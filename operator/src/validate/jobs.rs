@@ -7,24 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
-use super::judging::{Failure, Judgement, has_ended, judge};
-use super::{Activity, Database, JobPods};
+use super::activity::Activity;
+use super::database::Database;
+use super::pods::JobPods;
+use crate::annotations::{ATTEMPT, LAST_FAILURE};
 use crate::crd::{DatabaseStatus, SchemaStatus, Seed, SeedStatus};
-use crate::dereference::{Dump, Observed, short_digest};
+use crate::digest::short_digest;
 use crate::identity::{COMPONENT_LABEL, Component};
-
-/// The annotation in which a Job counts the attempts at its inputs.
-pub const ATTEMPT: &str = "rates.internal/attempt";
-/// The annotation in which a Job keeps what the attempt before it said.
-pub const LAST_FAILURE: &str = "rates.internal/last-failure";
-/// The container that writes the dump of the API's image.
-pub const DUMP: &str = "dump";
-/// The container whose failure is the dump's own fault.
-pub const LOAD: &str = "load";
-/// The container that gives the loaded database its name.
-pub const PUBLISH: &str = "publish";
-/// The container that migrates the tables.
-pub const MIGRATE: &str = "migrate";
+use crate::observed::{Dump, Observed};
+use crate::pods::job_outcome::{Failure, Judgement, LOAD, has_ended, judge};
 
 /// Enough for psql's own words.
 const LONGEST_FAILURE: usize = 2000;

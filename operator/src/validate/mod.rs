@@ -7,8 +7,8 @@ mod api;
 mod autoscaling;
 mod database;
 mod exposure;
+mod invalid;
 mod jobs;
-mod judging;
 mod parameters;
 mod pods;
 mod profile;
@@ -18,80 +18,34 @@ mod revision;
 mod rotation;
 mod unwise;
 mod variables;
+mod volume;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use crate::annotations::ROTATE_INGEST_TOKEN;
 use crate::credentials::Fresh;
-use crate::dereference::Observed;
 use crate::identity::{Claim, Component, Identity};
-use crate::ingest_token::{Malformed, TOKEN};
+use crate::ingest_token::Malformed;
+use crate::observed::Observed;
 use crate::settings::Images;
-use crate::token_rotation::{Asked, ROTATE, Tokens};
+use crate::token_rotation::{Asked, Tokens};
 
-pub use activity::{Activity, is_ready, primary};
+pub use activity::Activity;
 pub use api::{ApiPlan, Drain};
 pub use autoscaling::{Autoscaler, Scale};
-pub use database::{Database, VolumeIdentity, VolumeTemplate};
+pub use database::Database;
 pub use exposure::Exposure;
-pub use jobs::{ATTEMPT, DUMP, JobRun, LAST_FAILURE, LOAD, MIGRATE, Migration, PUBLISH, SeedSource, Seeding};
-pub use judging::{Judgement, has_ended, judge, lingers};
+pub use invalid::Invalid;
+pub use jobs::{JobRun, Migration, SeedSource, Seeding};
 pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
 pub use resources::Resources;
-pub use restart::{RESTARTED_FOR, Restart, restart};
-pub use revision::{REVISION, Revision, Rollout, WRITTEN, revision_of_template};
-pub use rotation::{ROTATE_PASSWORD, Rotation};
+pub use restart::{Restart, restart};
+pub use revision::{Revision, Rollout, revision_of_template};
+pub use rotation::Rotation;
 pub use unwise::{Unwise, unwise};
-
-/// An annotation whose value "true" makes an environment follow the operator's default images
-/// instead of keeping those of its creation.
-pub const FOLLOW_IMAGES: &str = "rates.internal/follow-operator-images";
-
-/// A specification that cannot work, in words for the person who wrote it.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Invalid {
-    #[error(
-        "this operator has no image for PostgreSQL {wanted}: set spec.database.version to one of {known}, or spec.database.image"
-    )]
-    UnknownVersion { wanted: String, known: String },
-    #[error("spec.{field} {value:?} is no quantity: write a number with a unit, such as {example}")]
-    Quantity {
-        field: &'static str,
-        value: String,
-        example: &'static str,
-    },
-    #[error(
-        "spec.{field} has the key {key:?}, which is none of a label or an annotation: write a name of at most 63 letters, digits, '-', '_' and '.', with a letter or digit first and last, and before it, if need be, a domain and a slash, such as example.com/team"
-    )]
-    Key { field: &'static str, key: String },
-    #[error("spec.database.parameters: {name:?} is not set: {why}")]
-    Parameter { name: String, why: String },
-    #[error(
-        "{kind} {name} exists already and is not of this environment: delete or rename it, or give the environment another name"
-    )]
-    NameTaken { kind: &'static str, name: String },
-    /// Never with what the Secret holds.
-    #[error(
-        "the {TOKEN} of Secret {secret} is not 16 to 128 visible ASCII characters, without blanks and line breaks: correct it, or remove the key and one is made; until then the token before it stays valid"
-    )]
-    IngestToken { secret: String },
-}
-
-impl Invalid {
-    /// The reason for a condition.
-    #[must_use]
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::UnknownVersion { .. }
-            | Self::Quantity { .. }
-            | Self::Key { .. }
-            | Self::Parameter { .. } => "InvalidSpec",
-            Self::NameTaken { .. } => "NameTaken",
-            Self::IngestToken { .. } => "InvalidSecret",
-        }
-    }
-}
+pub use volume::{VolumeIdentity, VolumeTemplate};
 
 /// An environment as it is to be.
 #[derive(Clone, Debug)]
@@ -128,11 +82,12 @@ pub fn validate(
     secrets_are_ours(observed)?;
     let asked = Asked {
         secret: observed.token_secret.as_ref(),
-        rotate: observed.environment.annotations().get(ROTATE).map(String::as_str),
-        deployment: observed
-            .deployments
-            .iter()
-            .find(|deployment| deployment.name_any() == identity.api()),
+        rotate: observed
+            .environment
+            .annotations()
+            .get(ROTATE_INGEST_TOKEN)
+            .map(String::as_str),
+        deployment: observed.deployment(),
         pods: observed
             .pods
             .iter()
@@ -199,15 +154,7 @@ pub fn validate(
 
 /// Secrets are read by name, so a foreign one shows here and not among the labelled.
 fn secrets_are_ours(observed: &Observed) -> Result<(), Invalid> {
-    let Observed {
-        app_secret,
-        admin_secret,
-        migrator_secret,
-        token_secret,
-        ..
-    } = observed;
-    let secrets = [app_secret, admin_secret, migrator_secret, token_secret];
-    for secret in secrets.into_iter().flatten() {
+    for secret in observed.secrets() {
         if observed.identity.claim_on(&secret.metadata) == Claim::Foreign {
             return Err(Invalid::NameTaken {
                 kind: "Secret",
@@ -216,12 +163,4 @@ fn secrets_are_ours(observed: &Observed) -> Result<(), Invalid> {
         }
     }
     Ok(())
-}
-
-fn follows_images(observed: &Observed) -> bool {
-    observed
-        .environment
-        .annotations()
-        .get(FOLLOW_IMAGES)
-        .is_some_and(|value| value == "true")
 }

@@ -10,11 +10,13 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
+use super::invalid::Invalid;
 use super::profile::Defaults;
-use super::{Invalid, Resources, VolumeIdentity};
+use super::resources::Resources;
+use super::volume::VolumeIdentity;
+use crate::annotations::{PARAMETERS, PATRONI_CONFIG};
 use crate::crd::{DENIED, Parameter, Parameters};
-use crate::dereference::Observed;
-use crate::patroni::{CONFIG, PARAMETERS};
+use crate::observed::Observed;
 
 /// What a new cluster starts with, as the image has it.
 static FIRST: LazyLock<Value> = LazyLock::new(|| {
@@ -56,7 +58,7 @@ impl Settings {
         let config_map = observed.config_maps.iter().find(|c| c.name_any() == name)?;
         let annotation = |key| config_map.annotations().get(key).cloned();
         Some(Self {
-            config: annotation(CONFIG)?,
+            config: annotation(PATRONI_CONFIG)?,
             names: annotation(PARAMETERS)?,
             resource_version: config_map.resource_version(),
         })
@@ -64,7 +66,7 @@ impl Settings {
 
     fn merge(config_map: Option<&ConfigMap>, wanted: &BTreeMap<String, Value>) -> Self {
         let annotation = |key| config_map.and_then(|config_map| config_map.annotations().get(key));
-        let found = annotation(CONFIG);
+        let found = annotation(PATRONI_CONFIG);
         let before: Option<Map<String, Value>> = found
             .and_then(|text| serde_json::from_str(text).ok())
             .filter(|settings: &Map<String, Value>| !settings.is_empty());
@@ -166,7 +168,7 @@ mod tests {
         let mut config_map = ConfigMap::default();
         config_map.metadata.resource_version = Some("7".to_owned());
         config_map.metadata.annotations = Some(
-            [(CONFIG, config), (PARAMETERS, names)]
+            [(PATRONI_CONFIG, config), (PARAMETERS, names)]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .into(),
         );

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Affinity, Toleration};
 
-use super::Invalid;
+use super::invalid::Invalid;
 use super::profile::Amounts;
 use super::resources::Resources;
 use crate::crd::{EmbeddedMetadata, LabelValue, RatesEnvironmentSpec};
-use crate::dereference::short_digest;
+use crate::digest::short_digest;
 
 const LOAD_AMOUNTS: Amounts = Amounts {
     cpu: "20m",

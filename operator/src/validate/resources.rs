@@ -1,6 +1,6 @@
 //! What a container asks for and may use: the spec's amounts, and the profile's where it is silent.
 
-use super::Invalid;
+use super::invalid::Invalid;
 use super::profile::Amounts;
 use crate::crd;
 use crate::quantity::Quantity;

@@ -5,15 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
 
-use super::primary;
-use crate::dereference::{Observed, short_digest};
+use crate::annotations::RESTARTED_FOR;
+use crate::digest::short_digest;
+use crate::observed::Observed;
 use crate::patroni::pending_restart;
-
-/// The annotation of the template and its pods.
-pub const RESTARTED_FOR: &str = "rates.internal/restarted-for";
+use crate::pods::primary;
 
 /// What a restart is needed for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,9 +43,13 @@ pub(super) fn last(observed: &Observed) -> Option<String> {
 }
 
 fn in_template(observed: &Observed) -> Option<String> {
-    let named = |set: &&StatefulSet| set.name_any() == observed.identity.postgres();
-    let set = observed.stateful_sets.iter().find(named)?;
-    let template = set.spec.as_ref()?.template.metadata.as_ref()?;
+    let template = observed
+        .stateful_set()?
+        .spec
+        .as_ref()?
+        .template
+        .metadata
+        .as_ref()?;
     template.annotations.as_ref()?.get(RESTARTED_FOR).cloned()
 }
 

@@ -7,18 +7,18 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{EnvVar, Pod};
 use kube::ResourceExt;
 
+use super::activity::Activity;
+use super::invalid::Invalid;
+use super::jobs::{Migration, Seeding};
 use super::profile::Amounts;
-use super::{Activity, Invalid, Migration, Resources, Seeding, primary, variables};
+use super::resources::Resources;
+use super::variables;
+use crate::annotations::{REVISION, WRITTEN_REVISION};
 use crate::crd::{self, ApiStatus, FailedRollout, OnFailure};
-use crate::dereference::{Observed, short_digest};
+use crate::digest::short_digest;
 use crate::identity::Component;
-use crate::pods::{self, trouble};
-
-/// The annotation of API pods: what they are made of, as a digest.
-pub const REVISION: &str = "rates.internal/revision";
-
-/// The annotation of the Deployment: what its pods are made of, as it was written.
-pub const WRITTEN: &str = "rates.internal/written-revision";
+use crate::observed::Observed;
+use crate::pods::{self, is_ready, primary, trouble};
 
 /// What pods are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,12 +132,12 @@ impl Rolling<'_> {
     fn failure_of_its_pods(&self, digest: &str) -> Option<(&'static str, String)> {
         // Without a database no pod gets ready, whatever it is made of.
         primary(self.observed)?;
-        let deployment = self.deployment()?;
+        let deployment = self.observed.deployment()?;
         if revision_of_template(deployment) != Some(digest) {
             return None;
         }
         let of_it = |pod: &&Pod| pod.annotations().get(REVISION).is_some_and(|of| of == digest);
-        let pods = pods::of(self.observed, Component::Api).filter(|pod| !super::is_ready(pod));
+        let pods = pods::of(self.observed, Component::Api).filter(|pod| !is_ready(pod));
         let broken = pods
             .filter(of_it)
             .find_map(|pod| trouble::lasting(pod, self.now))
@@ -152,9 +152,9 @@ impl Rolling<'_> {
 
     /// What the Deployment was last given.
     fn running(&self, wanted: &Revision) -> Option<crd::Revision> {
-        let deployment = self.deployment()?;
+        let deployment = self.observed.deployment()?;
         let image = image_of_template(deployment)?;
-        let written = deployment.annotations().get(WRITTEN);
+        let written = deployment.annotations().get(WRITTEN_REVISION);
         // Before there was the annotation, the status alone knew.
         let known = written
             .and_then(|written| serde_json::from_str(written).ok())
@@ -163,12 +163,6 @@ impl Rolling<'_> {
             image: image.to_owned(),
             ..wanted.written.clone()
         }))
-    }
-
-    fn deployment(&self) -> Option<&Deployment> {
-        let name = self.observed.identity.api();
-        let mut deployments = self.observed.deployments.iter();
-        deployments.find(|deployment| deployment.name_any() == name)
     }
 }
 

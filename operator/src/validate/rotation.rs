@@ -9,22 +9,17 @@
 //! A Secret that was deleted is the answer to a leak: it ends a rotation at once, so that no password
 //! from before is one of those that are kept.
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 
-use super::activity::is_of;
-use super::judging::has_ended;
-use crate::credentials::{
-    Credentials, LOGIN, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, ROTATION, other_login, password, value,
-};
-use crate::dereference::{Observed, short_digest};
+use crate::annotations::{LOGIN, NEXT_LOGIN, ROTATE_PASSWORD};
+use crate::credentials::{Credentials, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, ROTATION, other_login};
+use crate::digest::short_digest;
 use crate::identity::Component;
-use crate::password::Password;
-use crate::patroni::NEXT_LOGIN;
-
-/// Another value of this annotation asks for another password.
-pub const ROTATE_PASSWORD: &str = "rates.internal/rotate-password";
+use crate::observed::Observed;
+use crate::password::{Password, value};
+use crate::pods::job_outcome::has_ended;
+use crate::pods::primary;
 
 /// The login that takes over.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,7 +59,7 @@ pub(super) fn plan(
         .annotations()
         .get(ROTATE_PASSWORD)
         .map(|asked| short_digest(&[asked.as_bytes()]));
-    let is_anew = password(observed.app_secret.as_ref(), "password").is_none();
+    let is_anew = Password::of(observed.app_secret.as_ref(), "password").is_none();
     let rotation = match next_of(admin) {
         Some(next) if is_anew => Rotation::Settled {
             rotation: Some(next.rotation),
@@ -105,7 +100,7 @@ pub(super) fn plan(
 fn next_of(admin: Option<&Secret>) -> Option<Next> {
     Some(Next {
         username: value(admin, NEXT_USERNAME).filter(|name| other_login(other_login(name)) == name)?,
-        password: password(admin, NEXT_PASSWORD)?,
+        password: Password::of(admin, NEXT_PASSWORD)?,
         id: value(admin, NEXT_ID)?,
         rotation: value(admin, ROTATION)?,
     })
@@ -113,8 +108,7 @@ fn next_of(admin: Option<&Secret>) -> Option<Next> {
 
 /// Whether the role manager says that the login works.
 fn works(observed: &Observed, id: &str) -> bool {
-    super::primary(observed)
-        .is_some_and(|pod| pod.annotations().get(NEXT_LOGIN).is_some_and(|told| told == id))
+    primary(observed).is_some_and(|pod| pod.annotations().get(NEXT_LOGIN).is_some_and(|told| told == id))
 }
 
 /// Whether nobody is left who was started with the login before: no pod of the API, no Job.
@@ -123,12 +117,11 @@ fn is_used_by_all(observed: &Observed, id: &str) -> bool {
         annotations.get(LOGIN).is_some_and(|login| login == id)
     };
     let of_old = |pod: &Pod| {
-        let api = is_of(Component::Api, pod);
-        let job = is_of(Component::Seed, pod) || is_of(Component::Migrate, pod);
+        let api = Component::Api.is_of(pod);
+        let job = Component::Seed.is_of(pod) || Component::Migrate.is_of(pod);
         !has_ended(pod) && (job || (api && !with_it(pod.annotations())))
     };
-    let named = |deployment: &&Deployment| deployment.name_any() == observed.identity.api();
-    let rolled_out = observed.deployments.iter().find(named).is_none_or(|deployment| {
+    let rolled_out = observed.deployment().is_none_or(|deployment| {
         let template = deployment
             .spec
             .as_ref()

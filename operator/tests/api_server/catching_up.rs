@@ -13,8 +13,8 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use rates_operator::build::HTTPRoute;
 use rates_operator::crd::RatesEnvironment;
+use rates_operator::http_route::HTTPRoute;
 use rates_operator::store::{Held, Store};
 
 /// Returns when the store holds every environment and child of the namespace at its current version.

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::networking::v1::Ingress;
-use rates_operator::build::HTTPRoute;
+use rates_operator::http_route::HTTPRoute;
 use serde_json::{Value, json};
 
 use crate::server::{self, Server};

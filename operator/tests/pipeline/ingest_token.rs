@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::Secret;
 use rates_operator::apply::Applied;
 use rates_operator::build::build;
 use rates_operator::crd::Phase;
-use rates_operator::dereference::Observed;
 use rates_operator::identity::Identity;
+use rates_operator::observed::Observed;
 use rates_operator::status::{self, Problem};
 
 use crate::fixture;

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use rates_operator::apply::Applied;
 use rates_operator::build::build;
 use rates_operator::crd::{Phase, RatesEnvironmentStatus};
-use rates_operator::dereference::{Dump, Observed};
+use rates_operator::observed::{Dump, Observed};
 use rates_operator::status;
 use rates_operator::validate::{Environment, JobRun, Migration, Seeding};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use rates_operator::apply::Applied;
 use rates_operator::build::build;
 use rates_operator::crd::{ApiStatus, FailedRollout, OnFailure, Phase, RatesEnvironmentStatus, Revision};
-use rates_operator::dereference::Observed;
+use rates_operator::observed::Observed;
 use rates_operator::status;
 use rates_operator::validate::Migration;
 use serde_json::{Value, json};

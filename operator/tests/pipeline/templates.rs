@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use rates_operator::build::build;
-use rates_operator::dereference::short_digest;
+use rates_operator::digest::short_digest;
 
 use crate::fixture;
 

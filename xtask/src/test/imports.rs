@@ -15,9 +15,6 @@ use serde::Deserialize;
 use host::command;
 use host::workspace;
 
-/// The crate that has cycles still.
-const EXEMPT: &[&str] = &["rates-operator"];
-
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -25,7 +22,6 @@ struct Metadata {
 
 #[derive(Deserialize)]
 struct Package {
-    name: String,
     targets: Vec<Target>,
 }
 
@@ -40,9 +36,6 @@ pub fn are_acyclic() -> Result<()> {
     let metadata: Metadata = serde_json::from_str(&metadata).context("cannot read cargo's metadata")?;
     let mut cycles = BTreeSet::new();
     for package in &metadata.packages {
-        if EXEMPT.contains(&package.name.as_str()) {
-            continue;
-        }
         for target in &package.targets {
             cycles.extend(Modules::of(&target.src_path)?.cycles());
         }

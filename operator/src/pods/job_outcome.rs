@@ -9,9 +9,16 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use kube::ResourceExt;
 use serde::Deserialize;
 
-use super::jobs::{DUMP, LOAD, MIGRATE, PUBLISH};
-use crate::pods;
+use super::all_containers;
 
+/// The container that writes the dump of the API's image.
+pub const DUMP: &str = "dump";
+/// The container whose failure is the dump's own fault.
+pub const LOAD: &str = "load";
+/// The container that gives the loaded database its name.
+pub const PUBLISH: &str = "publish";
+/// The container that migrates the tables.
+pub const MIGRATE: &str = "migrate";
 /// The containers of Jobs, and of each Job the one that ends last.
 const OURS: [&str; 4] = [DUMP, LOAD, PUBLISH, MIGRATE];
 const LAST: [&str; 2] = [PUBLISH, MIGRATE];
@@ -128,7 +135,7 @@ pub fn lingers(job: &Job, pods: &[Pod]) -> bool {
     };
     let own = pods.iter().filter(|pod| is_of(job, pod));
     own.filter(|pod| last(pod).is_some())
-        .any(|pod| pods::all_containers(pod).any(is_foreign_and_runs))
+        .any(|pod| all_containers(pod).any(is_foreign_and_runs))
 }
 
 fn is_of(job: &Job, pod: &Pod) -> bool {
@@ -170,7 +177,7 @@ fn success(pod: &Pod) -> Option<Success> {
 
 fn failure(pod: &Pod) -> Option<Failure> {
     let ours = |container: &&ContainerStatus| OURS.contains(&container.name.as_str());
-    pods::all_containers(pod).filter(ours).find_map(|container| {
+    all_containers(pod).filter(ours).find_map(|container| {
         let terminated = terminated(container)?;
         let (message, retry) = why(terminated)?;
         Some(Failure {

@@ -18,16 +18,15 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::apply::DIGEST;
-use crate::build::HTTPRoute;
+use crate::annotations::{APPLIED, PARAMETERS, PATRONI_CONFIG};
 use crate::crd::{Phase, RatesEnvironment};
+use crate::http_route::HTTPRoute;
 use crate::identity::{INSTANCE_LABEL, only_what_we_apply};
-use crate::patroni::{self, CONFIG, PARAMETERS};
+use crate::patroni;
 
 /// A kind of which objects are held.
-pub trait Held:
-    super::HeldIn
-    + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+pub trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
     + Serialize
@@ -77,7 +76,7 @@ pub trait Held:
 /// Kinds of which every write counts.
 macro_rules! any_write {
     ($($kind:ty),+) => {$(
-        impl Held for $kind {
+        impl Watched for $kind {
             fn digest(&self) -> u64 {
                 hash(&(&self.metadata.uid, &self.metadata.resource_version))
             }
@@ -96,7 +95,7 @@ any_write!(
     RoleBinding
 );
 
-impl Held for NetworkPolicy {
+impl Watched for NetworkPolicy {
     const ESSENTIAL: bool = false;
 
     fn digest(&self) -> u64 {
@@ -104,7 +103,7 @@ impl Held for NetworkPolicy {
     }
 }
 
-impl Held for Secret {
+impl Watched for Secret {
     fn digest(&self) -> u64 {
         hash(&(&self.metadata.uid, &self.metadata.resource_version))
     }
@@ -123,7 +122,7 @@ impl Held for Secret {
 }
 
 /// Of the Gateway API; gateways tell in its status whether they take it.
-impl Held for HTTPRoute {
+impl Watched for HTTPRoute {
     const OPTIONAL: bool = true;
     const ESSENTIAL: bool = false;
 
@@ -132,7 +131,7 @@ impl Held for HTTPRoute {
     }
 }
 
-impl Held for HorizontalPodAutoscaler {
+impl Watched for HorizontalPodAutoscaler {
     const ESSENTIAL: bool = false;
 
     /// Its generation never moves, whatever is changed in it.
@@ -142,7 +141,7 @@ impl Held for HorizontalPodAutoscaler {
     }
 }
 
-impl Held for PodDisruptionBudget {
+impl Watched for PodDisruptionBudget {
     const ESSENTIAL: bool = false;
 
     fn digest(&self) -> u64 {
@@ -150,7 +149,7 @@ impl Held for PodDisruptionBudget {
     }
 }
 
-impl Held for Ingress {
+impl Watched for Ingress {
     const ESSENTIAL: bool = false;
 
     fn digest(&self) -> u64 {
@@ -158,7 +157,7 @@ impl Held for Ingress {
     }
 }
 
-impl Held for ConfigMap {
+impl Watched for ConfigMap {
     fn digest(&self) -> u64 {
         let metadata = &self.metadata;
         let data = self.data.iter().flatten();
@@ -174,13 +173,14 @@ impl Held for ConfigMap {
         only_what_we_apply(&mut self.metadata);
         let configuration = self.name_any().ends_with("-postgres-config");
         if let Some(annotations) = &mut self.metadata.annotations {
-            annotations
-                .retain(|key, _| key == DIGEST || (configuration && (key == CONFIG || key == PARAMETERS)));
+            annotations.retain(|key, _| {
+                key == APPLIED || (configuration && (key == PATRONI_CONFIG || key == PARAMETERS))
+            });
         }
     }
 }
 
-impl Held for Pod {
+impl Watched for Pod {
     /// How it stands, without what only its owner reads.
     fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -215,7 +215,7 @@ impl Held for Pod {
     }
 }
 
-impl Held for RatesEnvironment {
+impl Watched for RatesEnvironment {
     /// What people write; the status is the operator's own.
     fn digest(&self) -> u64 {
         hash(&(specification(&self.metadata), &self.metadata.annotations))
@@ -248,7 +248,7 @@ impl Held for RatesEnvironment {
 /// What is specified counts, the status does not.
 fn specification(metadata: &ObjectMeta) -> u64 {
     let annotations = metadata.annotations.as_ref();
-    let applied = annotations.and_then(|annotations| annotations.get(DIGEST));
+    let applied = annotations.and_then(|annotations| annotations.get(APPLIED));
     hash(&(ownership(metadata), metadata.generation, applied))
 }
 

@@ -1,0 +1,136 @@
+//! What a reconcile knows of an environment: the object itself and everything that exists under its labels.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::ResourceExt;
+
+use crate::annotations::FOLLOW_IMAGES;
+use crate::crd::RatesEnvironment;
+use crate::http_route::HTTPRoute;
+use crate::identity::Identity;
+use crate::refusals::Refusals;
+
+/// An environment and everything that exists under its labels. Not `Debug`: it holds Secrets.
+#[derive(Clone)]
+pub struct Observed {
+    pub identity: Identity,
+    pub environment: RatesEnvironment,
+    pub app_secret: Option<Secret>,
+    pub admin_secret: Option<Secret>,
+    pub migrator_secret: Option<Secret>,
+    pub token_secret: Option<Secret>,
+    pub config_maps: Vec<ConfigMap>,
+    pub service_accounts: Vec<ServiceAccount>,
+    pub roles: Vec<Role>,
+    pub role_bindings: Vec<RoleBinding>,
+    pub claims: Vec<PersistentVolumeClaim>,
+    pub services: Vec<Service>,
+    pub stateful_sets: Vec<StatefulSet>,
+    pub jobs: Vec<Job>,
+    pub deployments: Vec<Deployment>,
+    pub autoscalers: Vec<HorizontalPodAutoscaler>,
+    pub disruption_budgets: Vec<PodDisruptionBudget>,
+    pub network_policies: Vec<NetworkPolicy>,
+    pub ingresses: Vec<Ingress>,
+    pub routes: Routes,
+    pub pods: Vec<Pod>,
+    pub refusals: Refusals,
+    pub dump: Dump,
+}
+
+impl Observed {
+    /// An environment of which nothing exists yet.
+    #[must_use]
+    pub fn alone(identity: Identity, environment: RatesEnvironment) -> Self {
+        Self {
+            identity,
+            environment,
+            app_secret: None,
+            admin_secret: None,
+            migrator_secret: None,
+            token_secret: None,
+            config_maps: Vec::new(),
+            service_accounts: Vec::new(),
+            roles: Vec::new(),
+            role_bindings: Vec::new(),
+            claims: Vec::new(),
+            services: Vec::new(),
+            stateful_sets: Vec::new(),
+            jobs: Vec::new(),
+            deployments: Vec::new(),
+            autoscalers: Vec::new(),
+            disruption_budgets: Vec::new(),
+            network_policies: Vec::new(),
+            ingresses: Vec::new(),
+            routes: Routes::Found(Vec::new()),
+            pods: Vec::new(),
+            refusals: Refusals::default(),
+            dump: Dump::NotNeeded,
+        }
+    }
+
+    /// The Secrets that are read by name, so that a foreign one is among them.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let Self {
+            app_secret,
+            admin_secret,
+            migrator_secret,
+            token_secret,
+            ..
+        } = self;
+        [app_secret, admin_secret, migrator_secret, token_secret]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The API's Deployment.
+    #[must_use]
+    pub fn deployment(&self) -> Option<&Deployment> {
+        let name = self.identity.api();
+        self.deployments.iter().find(|found| found.name_any() == name)
+    }
+
+    /// The database's `StatefulSet`.
+    #[must_use]
+    pub fn stateful_set(&self) -> Option<&StatefulSet> {
+        let name = self.identity.postgres();
+        self.stateful_sets.iter().find(|found| found.name_any() == name)
+    }
+
+    /// Whether the environment follows the operator's default images.
+    #[must_use]
+    pub fn follows_images(&self) -> bool {
+        let annotation = self.environment.annotations().get(FOLLOW_IMAGES);
+        annotation.is_some_and(|value| value == "true")
+    }
+}
+
+/// What is known of the routes through a Gateway, a kind that a cluster need not have.
+#[derive(Clone, Debug)]
+pub enum Routes {
+    /// The cluster has no such kind.
+    NoSuchKind,
+    Found(Vec<HTTPRoute>),
+}
+
+/// What is known of the dump that a seed names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Dump {
+    /// The seed names neither `ConfigMap` nor claim, or was loaded already.
+    NotNeeded,
+    NoConfigMap,
+    NoClaim,
+    /// The keys that are there instead.
+    NoKey(BTreeSet<String>),
+    /// The first hex digits of the content's SHA-256, or of a claim's uid.
+    Found {
+        digest: String,
+    },
+}
