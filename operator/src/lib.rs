@@ -10,10 +10,13 @@ pub mod digest;
 pub mod error_chain;
 pub mod http_route;
 pub mod identity;
+pub mod managed_fields;
 pub mod patroni;
 pub mod quantity;
+pub mod reason;
 pub mod settings;
 
+pub mod events;
 pub mod reconcile;
 
 pub mod store;

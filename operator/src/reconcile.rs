@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::Recorder;
 use kube::{Api, Client, Resource};
 use serde_json::json;
 
@@ -15,14 +14,16 @@ use crate::build::build;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::Fresh;
 use crate::dereference::{self, dereference};
+use crate::events::Reporter;
 use crate::identity::{Component, MANAGER};
 use crate::metrics::Metrics;
 use crate::observed::Observed;
 use crate::pods::{self, is_ready, trouble};
+use crate::reason::Reason;
 use crate::settings::Images;
 use crate::status::{self, Problem};
 use crate::store::Store;
-use crate::validate::{Environment, Migration, Seeding, unwise, validate};
+use crate::validate::{Environment, Migration, Seeding, validate};
 
 /// Watches tell of every change; this is for what they might miss.
 const SAFETY_NET: Duration = Duration::from_mins(10);
@@ -133,7 +134,7 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
 fn look_again(
     environment: &Environment,
     observed: &Observed,
-    problem: Option<&str>,
+    problem: Option<Reason>,
     now: Timestamp,
 ) -> Duration {
     let seed = match &environment.seeding {
@@ -163,7 +164,7 @@ fn look_again(
         wait + Duration::from_millis(50)
     });
     let blocked = problem.map(|problem| {
-        if problem == "WaitingForDeletion" {
+        if problem == Reason::WaitingForDeletion {
             LEAVING
         } else {
             BLOCKED
@@ -207,127 +208,10 @@ async fn report(context: &Context, observed: &Observed, status: RatesEnvironment
         what = status.message.as_deref().unwrap_or_default(),
         "status"
     );
-    tell(context, observed, &previous.conditions, &status.conditions).await;
-    tell_of_the_database(context, observed, &previous, &status).await;
-    if status.observed_generation != previous.observed_generation {
-        for unwise in unwise(&observed.environment.spec) {
-            publish(
-                context,
-                observed,
-                EventType::Warning,
-                unwise.reason,
-                unwise.message,
-            )
-            .await;
-        }
-    }
+    let reporter = Reporter {
+        recorder: &context.recorder,
+        environment: &observed.environment,
+    };
+    reporter.tell(&previous, &status).await;
     Ok(())
-}
-
-/// An Event for a restart, and for the end of a rotation.
-async fn tell_of_the_database(
-    context: &Context,
-    observed: &Observed,
-    before: &RatesEnvironmentStatus,
-    after: &RatesEnvironmentStatus,
-) {
-    let (Some(before), Some(after)) = (&before.database, &after.database) else {
-        return;
-    };
-    if !after.pending_restart.is_empty() && after.pending_restart != before.pending_restart {
-        let names = after.pending_restart.join(", ");
-        publish(
-            context,
-            observed,
-            EventType::Normal,
-            "Restarting",
-            format!("restarting for {names}"),
-        )
-        .await;
-    }
-    if before.rotation.is_some() && after.rotation.is_none() {
-        let note = "the application uses another login, and the old one is shut".to_owned();
-        publish(context, observed, EventType::Normal, "PasswordRotated", note).await;
-    }
-}
-
-async fn publish(context: &Context, observed: &Observed, type_: EventType, reason: &str, note: String) {
-    let event = Event {
-        type_,
-        reason: reason.to_owned(),
-        note: Some(note.chars().take(900).collect()),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    };
-    let reference = observed.environment.object_ref(&());
-    if let Err(error) = context.recorder.publish(&event, &reference).await {
-        tracing::warn!(%error, "cannot record an event");
-    }
-}
-
-/// An Event for every part that came to be, and one for each thing that went wrong, however many
-/// conditions tell of it; one that cannot be recorded is only logged.
-async fn tell(context: &Context, observed: &Observed, before: &[Condition], after: &[Condition]) {
-    for (type_, condition, reason) in news(before, after) {
-        publish(context, observed, type_, reason, condition.message.clone()).await;
-    }
-}
-
-/// What a person should hear of, each by its reason.
-fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a Condition, &'a str)> {
-    // Those that sum others up come last.
-    let sums_up = |condition: &&Condition| matches!(condition.type_.as_str(), "Ready" | "Progressing");
-    let (sums, parts): (Vec<&Condition>, Vec<&Condition>) = after.iter().partition(sums_up);
-    let mut news: Vec<(EventType, &Condition, &str)> = Vec::new();
-    for condition in parts.into_iter().chain(sums) {
-        let same =
-            |earlier: &&Condition| earlier.type_ == condition.type_ && earlier.status == condition.status;
-        let earlier = before.iter().find(same);
-        let reason = condition.reason.as_str();
-        if condition.type_ == status::CONTESTED {
-            if before.iter().all(|earlier| earlier.type_ != condition.type_) {
-                news.push((EventType::Warning, condition, &condition.type_));
-            }
-        } else if condition.status == "True" {
-            let is_of_a_part = !matches!(condition.type_.as_str(), "Progressing" | "Reconciled");
-            if is_of_a_part && earlier.is_none_or(|earlier| earlier.reason != reason) {
-                news.push((EventType::Normal, condition, &condition.type_));
-            }
-        } else if condition.type_ == "Ready" && reason == "Suspended" {
-            // Asked for.
-            if before.iter().all(|earlier| earlier.reason != reason) {
-                news.push((EventType::Normal, condition, reason));
-            }
-        } else if is_bad(reason)
-            && before.iter().all(|earlier| earlier.reason != reason)
-            && news.iter().all(|(_, _, told)| *told != reason)
-        {
-            news.push((EventType::Warning, condition, reason));
-        }
-    }
-    news
-}
-
-/// The reasons that a person should hear of.
-fn is_bad(reason: &str) -> bool {
-    const BAD: [&str; 17] = [
-        "NotPermitted",
-        "ApplyFailed",
-        "VolumeReplaced",
-        "GatewayApiMissing",
-        "RouteRefused",
-        "SeedFailed",
-        "SourceMissing",
-        "Retrying",
-        "InvalidSpec",
-        "InvalidSecret",
-        "NameTaken",
-        "Refused",
-        "DatabaseFailing",
-        "RolloutStuck",
-        "RolledBack",
-        "MigrationFailed",
-        "ApiUnavailable",
-    ];
-    BAD.contains(&reason) || status::TROUBLES.contains(&reason)
 }

@@ -1,5 +1,6 @@
 //! Why something could not be applied.
 
+use crate::reason::Reason;
 use crate::store::Held;
 
 /// Why something could not be applied.
@@ -46,13 +47,13 @@ pub enum Error {
 impl Error {
     /// The reason for a condition; `None` for what only concerns the operator and is tried again.
     #[must_use]
-    pub const fn reason(&self) -> Option<&'static str> {
+    pub const fn reason(&self) -> Option<Reason> {
         match self {
-            Self::NameTaken { .. } => Some("NameTaken"),
-            Self::Leaving { .. } => Some("WaitingForDeletion"),
-            Self::Refused { .. } => Some("Refused"),
-            Self::NoGatewayApi => Some("GatewayApiMissing"),
-            Self::NotPermitted(_) => Some("NotPermitted"),
+            Self::NameTaken { .. } => Some(Reason::NameTaken),
+            Self::Leaving { .. } => Some(Reason::WaitingForDeletion),
+            Self::Refused { .. } => Some(Reason::Refused),
+            Self::NoGatewayApi => Some(Reason::GatewayApiMissing),
+            Self::NotPermitted(_) => Some(Reason::NotPermitted),
             Self::NamespaceEnding | Self::Gone | Self::Write { .. } | Self::Serialise { .. } => None,
         }
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::error::Error;
 use super::writer::{Writer, named};
-use crate::identity::applies;
+use crate::managed_fields::applies;
 use crate::observed::Observed;
 use crate::validate::{Autoscaler, Scale};
 

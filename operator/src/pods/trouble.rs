@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::{all_containers, containers, unscheduled, unscheduled_condition};
 use crate::patroni;
+use crate::reason::Reason;
 
 /// A container that ran for longer before it ended is not in a loop; the kubelet thinks so too.
 const SOUND_SECONDS: i64 = 600;
@@ -26,27 +27,14 @@ const FULL: &str = "No space left on device";
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Trouble {
     /// The reason for a condition.
-    pub reason: &'static str,
+    pub reason: Reason,
     pub message: String,
 }
-
-/// The reasons that trouble may have.
-pub const REASONS: [&str; 9] = [
-    "PodRefused",
-    "ImagePullFailed",
-    "ContainerNotStarted",
-    "CrashLoop",
-    "OutOfMemory",
-    "DiskFull",
-    "StartFailed",
-    "Unschedulable",
-    "NotReady",
-];
 
 /// That the API server takes no pod of a controller.
 pub fn refused(kind: &str, name: &str, why: &str) -> Trouble {
     Trouble {
-        reason: "PodRefused",
+        reason: Reason::PodRefused,
         message: format!("{kind} {name} gets no pod: {why}"),
     }
 }
@@ -56,9 +44,9 @@ pub fn of_server(pod: &Pod) -> Option<Trouble> {
     let why = patroni::start_failure(pod)?;
     Some(Trouble {
         reason: if why.contains(FULL) {
-            "DiskFull"
+            Reason::DiskFull
         } else {
-            "StartFailed"
+            Reason::StartFailed
         },
         message: format!("PostgreSQL does not start in {}: {why}", pod.name_any()),
     })
@@ -80,7 +68,7 @@ pub fn of(pod: &Pod, now: Timestamp) -> Option<Trouble> {
         let why = unscheduled(pod)?;
         let waits = unplaced_at(pod).is_some_and(|at| at > now);
         (!waits).then(|| Trouble {
-            reason: "Unschedulable",
+            reason: Reason::Unschedulable,
             message: format!("{} finds no node: {why}", pod.name_any()),
         })
     };
@@ -105,7 +93,10 @@ pub fn unplaced_at(pod: &Pod) -> Option<Timestamp> {
 /// What is wrong with a pod's containers and will not pass: one failed pull is tried again.
 pub fn lasting(pod: &Pod, now: Timestamp) -> Option<Trouble> {
     let trouble = of_containers(pod)?;
-    let may_pass = ["ImagePullFailed", "ContainerNotStarted"].contains(&trouble.reason);
+    let may_pass = matches!(
+        trouble.reason,
+        Reason::ImagePullFailed | Reason::ContainerNotStarted
+    );
     (!may_pass || unstarted_at(pod).is_some_and(|at| at <= now)).then_some(trouble)
 }
 
@@ -138,7 +129,7 @@ pub fn not_ready(pod: &Pod, others_serve: bool, now: Timestamp) -> Option<Troubl
         (true, false) => return None,
     };
     Some(Trouble {
-        reason: "NotReady",
+        reason: Reason::NotReady,
         message: format!(
             "{} runs for more than {} s and {what}: look at its log",
             pod.name_any(),
@@ -162,7 +153,7 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
             | "RegistryUnavailable"
             | "SignatureValidationFailed",
         ) => Some(Trouble {
-            reason: "ImagePullFailed",
+            reason: Reason::ImagePullFailed,
             message: format!(
                 "{pod}, container {name}: image {} cannot be pulled{}",
                 container.image,
@@ -178,7 +169,7 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
                 .then(|| crash(pod, name, Some(end)))
         }
         Some(reason) => Some(Trouble {
-            reason: "ContainerNotStarted",
+            reason: Reason::ContainerNotStarted,
             message: format!(
                 "{pod}, container {name}: {reason}{}",
                 said.map(|why| format!(": {why}")).unwrap_or_default()
@@ -214,11 +205,11 @@ fn crash(pod: &str, container: &str, end: Option<&ContainerStateTerminated>) -> 
     let killed = end.is_some_and(|end| end.reason.as_deref() == Some("OOMKilled"));
     let log = end.and_then(|end| end.message.as_deref()).unwrap_or_default();
     let reason = if log.contains(FULL) {
-        "DiskFull"
+        Reason::DiskFull
     } else if killed {
-        "OutOfMemory"
+        Reason::OutOfMemory
     } else {
-        "CrashLoop"
+        Reason::CrashLoop
     };
     let ended = end.map(|end| format!("; it last ended with exit code {}", end.exit_code));
     let memory = killed.then_some(" (OOMKilled): it needs more than its limit of memory");

@@ -3,18 +3,19 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::pods::trouble::{REASONS, Trouble};
+use crate::pods::trouble::Trouble;
+use crate::reason::Reason;
 
 /// What is to be said of one aspect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Said {
     pub holds: bool,
-    pub reason: &'static str,
+    pub reason: Reason,
     pub message: String,
 }
 
 impl Said {
-    pub fn yes(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn yes(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             holds: true,
             reason,
@@ -24,10 +25,10 @@ impl Said {
 
     /// Whether it tells of a pod that is in trouble.
     pub fn is_trouble(&self) -> bool {
-        !self.holds && REASONS.contains(&self.reason)
+        !self.holds && self.reason.is_pod_failure()
     }
 
-    pub fn no(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn no(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             holds: false,
             reason,
@@ -62,7 +63,7 @@ pub fn condition(
     Condition {
         type_: kind.to_owned(),
         status: status.to_owned(),
-        reason: said.reason.to_owned(),
+        reason: said.reason.as_str().to_owned(),
         message,
         observed_generation: generation,
         last_transition_time: unmoved.map_or(Time(now), |condition| condition.last_transition_time.clone()),
@@ -100,11 +101,11 @@ mod tests {
 
     #[test]
     fn the_time_of_a_condition_moves_only_with_its_status() {
-        let first = condition(&[], "Ready", Said::no("Starting", "a"), Some(1), at(10));
+        let first = condition(&[], "Ready", Said::no(Reason::Starting, "a"), Some(1), at(10));
         let same = condition(
             std::slice::from_ref(&first),
             "Ready",
-            Said::no("Waiting", "b"),
+            Said::no(Reason::Waiting, "b"),
             Some(2),
             at(20),
         );
@@ -113,7 +114,7 @@ mod tests {
             (same.reason.as_str(), same.observed_generation),
             ("Waiting", Some(2))
         );
-        let moved = condition(&[same], "Ready", Said::yes("Serving", "c"), Some(2), at(30));
+        let moved = condition(&[same], "Ready", Said::yes(Reason::Serving, "c"), Some(2), at(30));
         assert_eq!(moved.last_transition_time, Time(at(30)));
     }
 

@@ -11,6 +11,7 @@ use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
 use crate::identity::Component;
 use crate::observed::Observed;
 use crate::pods::{self, is_ready, primary, trouble};
+use crate::reason::Reason;
 use crate::validate::{
     Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, restart,
 };
@@ -18,32 +19,32 @@ use crate::validate::{
 pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, now: Timestamp) -> Said {
     if environment.activity == Activity::Suspended {
         return match pods::of(observed, Component::Postgres).next() {
-            Some(pod) => Said::no("Stopping", format!("{} is stopping", pod.name_any())),
-            None => Said::no("Suspended", "stopped, its volume is kept"),
+            Some(pod) => Said::no(Reason::Stopping, format!("{} is stopping", pod.name_any())),
+            None => Said::no(Reason::Suspended, "stopped, its volume is kept"),
         };
     }
     if environment.database.volume != VolumeIdentity::Same {
         let claim = environment.identity.claim(0);
         return Said::no(
-            "VolumeReplaced",
+            Reason::VolumeReplaced,
             format!(
                 "claim {claim} is another volume than before: a new database is made, and seeded anew where that volume brings none"
             ),
         );
     }
     if let Some(primary) = primary(observed) {
-        return Said::yes("Ready", format!("{} is the primary", primary.name_any()));
+        return Said::yes(Reason::Ready, format!("{} is the primary", primary.name_any()));
     }
     let name = environment.identity.postgres_pod(0);
     let Some(pod) = pods::of(observed, Component::Postgres).find(|pod| pod.name_any() == name) else {
         let set = applied.stateful_set.as_ref();
         return match set.and_then(|set| observed.refusals.get(&set.metadata)) {
             Some(why) => trouble::refused("StatefulSet", &environment.identity.postgres(), why).into(),
-            None => Said::no("Starting", format!("waiting for pod {name}")),
+            None => Said::no(Reason::Starting, format!("waiting for pod {name}")),
         };
     };
     if pod.metadata.deletion_timestamp.is_some() {
-        return Said::no("Restarting", format!("{name} is stopping"));
+        return Said::no(Reason::Restarting, format!("{name} is stopping"));
     }
     if let Some(trouble) = trouble::of_containers(pod) {
         return trouble.into();
@@ -54,13 +55,13 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
         .iter()
         .any(|existing| existing.name_any() == claim && !is_bound(existing))
     {
-        return Said::no("WaitingForVolume", format!("waiting for volume {claim}"));
+        return Said::no(Reason::WaitingForVolume, format!("waiting for volume {claim}"));
     }
     if let Some(trouble) = trouble::of(pod, now) {
         return trouble.into();
     }
     if let Some(waits) = trouble::waits_for_node(pod) {
-        return Said::no("WaitingForNode", waits);
+        return Said::no(Reason::WaitingForNode, waits);
     }
     let containers = pods::containers(pod);
     let started = |name: &str| {
@@ -69,15 +70,15 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
             .any(|c: &&ContainerStatus| c.name == name && c.ready)
     };
     if !containers.iter().any(|container| pods::is_running(container)) {
-        Said::no("Starting", format!("starting the containers of {name}"))
+        Said::no(Reason::Starting, format!("starting the containers of {name}"))
     } else if let Some(trouble) = trouble::of_server(pod) {
         trouble.into()
     } else if !started("postgres") {
-        Said::no("Starting", format!("PostgreSQL is starting in {name}"))
+        Said::no(Reason::Starting, format!("PostgreSQL is starting in {name}"))
     } else if !started("roles") {
-        Said::no("Starting", format!("setting the roles in {name}"))
+        Said::no(Reason::Starting, format!("setting the roles in {name}"))
     } else {
-        Said::no("Starting", format!("{name} is not the primary yet"))
+        Said::no(Reason::Starting, format!("{name} is not the primary yet"))
     }
 }
 

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::conditions::Said;
 use crate::apply::Applied;
 use crate::http_route::HTTPRoute;
+use crate::reason::Reason;
 use crate::validate::{Environment, Exposure};
 
 pub fn said(environment: &Environment, applied: &Applied) -> Option<Said> {
@@ -13,17 +14,23 @@ pub fn said(environment: &Environment, applied: &Applied) -> Option<Said> {
         return None;
     }
     if let Some(error) = &applied.unexposed {
-        return Some(Said::no(error.reason().unwrap_or("Refused"), error.to_string()));
+        return Some(Said::no(
+            error.reason().unwrap_or(Reason::Refused),
+            error.to_string(),
+        ));
     }
     let url = environment.exposure.url(&environment.identity);
     let name = environment.identity.api();
     match (&environment.exposure, &applied.route) {
         (Exposure::Inside, _) => None,
-        (Exposure::Ingress { .. }, _) => Some(Said::yes("Applied", format!("Ingress {name} for {url}"))),
-        (Exposure::Gateway { .. }, Some(route)) => Some(by_gateways(route, &url)),
-        (Exposure::Gateway { .. }, None) => {
-            Some(Said::no("Waiting", format!("HTTPRoute {name} is not made yet")))
+        (Exposure::Ingress { .. }, _) => {
+            Some(Said::yes(Reason::Applied, format!("Ingress {name} for {url}")))
         }
+        (Exposure::Gateway { .. }, Some(route)) => Some(by_gateways(route, &url)),
+        (Exposure::Gateway { .. }, None) => Some(Said::no(
+            Reason::Waiting,
+            format!("HTTPRoute {name} is not made yet"),
+        )),
     }
 }
 
@@ -42,15 +49,15 @@ fn by_gateways(route: &HTTPRoute, url: &str) -> Said {
     });
     if let Some(Condition { reason, message, .. }) = refused {
         return Said::no(
-            "RouteRefused",
+            Reason::RouteRefused,
             format!("the gateway refuses HTTPRoute {name}: {reason}: {message}"),
         );
     }
     if conditions().any(|condition| condition.status == "True" && condition.type_ == "Accepted") {
-        Said::yes("Accepted", format!("HTTPRoute {name} for {url}"))
+        Said::yes(Reason::Accepted, format!("HTTPRoute {name} for {url}"))
     } else {
         Said::yes(
-            "Applied",
+            Reason::Applied,
             format!("HTTPRoute {name} for {url}; no gateway has said anything of it yet"),
         )
     }

@@ -11,24 +11,26 @@ use crate::observed::Observed;
 use crate::pods::job_outcome::PUBLISH;
 use crate::pods::trouble::{self, Trouble};
 use crate::pods::{self, deadline_exceeded, is_ready, primary, progress_reason};
+use crate::reason::Reason;
 use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding};
-
-/// The reason where a migration said that it failed; it is tried again all the same.
-pub const MIGRATION_FAILED: &str = "MigrationFailed";
 
 pub fn seeded(environment: &Environment, observed: &Observed, now: Timestamp) -> Said {
     match &environment.seeding {
         Seeding::Done(seed) => {
-            let reason = if seed.source == "none" { "Empty" } else { "Loaded" };
+            let reason = if seed.source == "none" {
+                Reason::Empty
+            } else {
+                Reason::Loaded
+            };
             let status = observed.environment.status.as_ref();
             let storage = status.and_then(|status| status.database.as_ref()?.storage.as_ref());
             Said::yes(reason, database::loaded(seed, storage))
         }
-        Seeding::Waiting(what) => Said::no("Waiting", format!("waiting for {what}")),
-        Seeding::Blocked(message) => Said::no("SourceMissing", message.clone()),
-        Seeding::Failed { message, .. } => Said::no("SeedFailed", message.clone()),
+        Seeding::Waiting(what) => Said::no(Reason::Waiting, format!("waiting for {what}")),
+        Seeding::Blocked(message) => Said::no(Reason::SourceMissing, message.clone()),
+        Seeding::Failed { message, .. } => Said::no(Reason::SeedFailed, message.clone()),
         Seeding::Run { source, run } => match retrying(run) {
-            Some(message) => Said::no("Retrying", message),
+            Some(message) => Said::no(Reason::Retrying, message),
             None => loading(source, run, environment, observed, now),
         },
     }
@@ -54,7 +56,7 @@ fn loading(
         return trouble.into();
     }
     if let Some(waits) = pod.and_then(trouble::waits_for_node) {
-        return Said::no("Loading", format!("{what}: {waits}"));
+        return Said::no(Reason::Loading, format!("{what}: {waits}"));
     }
     let message = match pod.and_then(pods::current) {
         None if pod.is_some_and(pods::has_begun) => format!("{what}: between two steps"),
@@ -63,7 +65,7 @@ fn loading(
         Some(PUBLISH) => format!("{what}: publishing"),
         Some(_) => what,
     };
-    Said::no("Loading", message)
+    Said::no(Reason::Loading, message)
 }
 
 /// What is wrong with a Job's pod, or why there is none.
@@ -94,20 +96,20 @@ pub fn migrated(environment: &Environment, observed: &Observed, now: Timestamp) 
         Migration::Done(schema) => {
             let version = schema.version.map(|version| format!("version {version}, "));
             Said::yes(
-                "Migrated",
+                Reason::Migrated,
                 format!("{}by {}", version.unwrap_or_default(), schema.image),
             )
         }
-        Migration::Waiting => Said::no("Waiting", "waiting for the data"),
+        Migration::Waiting => Said::no(Reason::Waiting, "waiting for the data"),
         Migration::Run(run) if run.attempt == 1 && matches!(environment.seeding, Seeding::Run { .. }) => {
-            Said::no("Waiting", "waiting for the data")
+            Said::no(Reason::Waiting, "waiting for the data")
         }
         Migration::Run(run) => {
             if let Some(message) = retrying(run) {
                 let reason = if run.failure.is_some() {
-                    MIGRATION_FAILED
+                    Reason::MigrationFailed
                 } else {
-                    "Retrying"
+                    Reason::Retrying
                 };
                 return Said::no(reason, message);
             }
@@ -118,8 +120,8 @@ pub fn migrated(environment: &Environment, observed: &Observed, now: Timestamp) 
             }
             let what = format!("migrating the tables for {}", environment.api.image);
             match pod.and_then(trouble::waits_for_node) {
-                Some(waits) => Said::no("Migrating", format!("{what}: {waits}")),
-                None => Said::no("Migrating", what),
+                Some(waits) => Said::no(Reason::Migrating, format!("{what}: {waits}")),
+                None => Said::no(Reason::Migrating, what),
             }
         }
     }
@@ -179,7 +181,7 @@ pub fn api_available(
     // The first pods start beside the load, and wait.
     let loaded = matches!(environment.seeding, Seeding::Done(_));
     if deployment.is_none() || (counts.available == 0 && !loaded) {
-        return Said::no("Waiting", "waiting for the tables");
+        return Said::no(Reason::Waiting, "waiting for the tables");
     }
     let Pods {
         wanted, available, ..
@@ -191,12 +193,12 @@ pub fn api_available(
         None => message,
     };
     if available > 0 {
-        Said::yes("Available", message)
+        Said::yes(Reason::Available, message)
     } else if starting || (trouble.is_none() && waits_for_node.is_some()) {
-        Said::no("Starting", message)
+        Said::no(Reason::Starting, message)
     } else {
         Said::no(
-            trouble.map_or("ApiUnavailable", |trouble| trouble.reason),
+            trouble.map_or(Reason::ApiUnavailable, |trouble| trouble.reason),
             message,
         )
     }

@@ -6,6 +6,7 @@ use super::conditions::Said;
 use super::progress::Pods;
 use crate::crd::{ApiStatus, AutoscalingStatus};
 use crate::identity::Component;
+use crate::reason::Reason;
 use crate::validate::{Environment, Revision, Rollout, Scale, revision_of_template};
 
 /// That a rollout failed and was taken back.
@@ -24,7 +25,7 @@ pub fn taken_back(environment: &Environment) -> Option<Said> {
         format!("{image} does not work and {working} was put back")
     };
     Some(Said::no(
-        "RolledBack",
+        Reason::RolledBack,
         format!(
             "{what}, until spec.api changes; {}: {}",
             failed.reason, failed.message

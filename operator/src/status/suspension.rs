@@ -6,6 +6,7 @@ use super::conditions::Said;
 use crate::identity::Component;
 use crate::observed::Observed;
 use crate::pods;
+use crate::reason::Reason;
 use crate::validate::{Activity, Environment};
 
 /// How far stopping or starting is; it holds while that goes on. `None` for an environment that runs.
@@ -13,21 +14,21 @@ pub fn said(environment: &Environment, observed: &Observed) -> Option<Said> {
     match environment.activity {
         Activity::Running => None,
         Activity::Suspending => Some(Said::yes(
-            "Suspending",
+            Reason::Suspending,
             format!("suspending: {}", ending(observed)),
         )),
         Activity::Suspended => Some(match pods::of(observed, Component::Postgres).next() {
             Some(pod) => Said::yes(
-                "Suspending",
+                Reason::Suspending,
                 format!("suspending: {} is stopping", pod.name_any()),
             ),
             None => Said::no(
-                "Suspended",
+                Reason::Suspended,
                 "suspended, its data are kept; set spec.suspend to false to resume",
             ),
         }),
         Activity::Resuming => Some(Said::yes(
-            "Resuming",
+            Reason::Resuming,
             "resuming: the database starts, then the API",
         )),
     }
@@ -37,12 +38,12 @@ pub fn said(environment: &Environment, observed: &Observed) -> Option<Said> {
 pub fn api(environment: &Environment, observed: &Observed) -> Option<Said> {
     match environment.activity {
         Activity::Running => None,
-        Activity::Suspending => Some(Said::no("Suspending", ending(observed))),
+        Activity::Suspending => Some(Said::no(Reason::Suspending, ending(observed))),
         Activity::Suspended => Some(Said::no(
-            "Suspended",
+            Reason::Suspended,
             "no pods while the environment is suspended",
         )),
-        Activity::Resuming => Some(Said::no("Resuming", "waiting for the database")),
+        Activity::Resuming => Some(Said::no(Reason::Resuming, "waiting for the database")),
     }
 }
 

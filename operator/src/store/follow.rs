@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::follower::{Failure, Follower, Timing};
 use super::held::{EachKind, Held, Store, each_kind};
-use super::kind::Key;
+use super::objects::Key;
 use crate::error_chain::chain;
 use crate::metrics::Metrics;
 use crate::settings::Namespaces;

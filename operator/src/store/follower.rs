@@ -14,7 +14,8 @@ use kube::{Api, ResourceExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::held::{Held, Store};
-use super::kind::{Changed, Key, Kind, name_of, version_of};
+use super::kind::{Kind, name_of, version_of};
+use super::objects::{Changed, Key};
 use crate::error_chain::chain;
 
 /// Objects in one answer to a list. Small, as whole pages are what memory peaks at.

@@ -14,7 +14,8 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::compact::Error;
-use super::kind::{Key, Kind};
+use super::kind::Kind;
+use super::objects::Key;
 use super::watched::Watched;
 use crate::crd::RatesEnvironment;
 use crate::http_route::HTTPRoute;

@@ -8,10 +8,12 @@ mod follow;
 mod follower;
 mod held;
 mod kind;
+mod objects;
 mod watched;
 
 pub use compact::Error;
 pub use follow::{cannot_list, follow};
 pub use follower::Timing;
 pub use held::{Held, Store};
-pub use kind::{Key, name_of};
+pub use kind::name_of;
+pub use objects::Key;

@@ -21,7 +21,8 @@ use serde::de::DeserializeOwned;
 use crate::annotations::{APPLIED, PARAMETERS, PATRONI_CONFIG};
 use crate::crd::{Phase, RatesEnvironment};
 use crate::http_route::HTTPRoute;
-use crate::identity::{INSTANCE_LABEL, only_what_we_apply};
+use crate::identity::INSTANCE_LABEL;
+use crate::managed_fields::only_what_we_apply;
 use crate::patroni;
 
 /// A kind of which objects are held.

@@ -1,6 +1,7 @@
 //! What of a specification cannot work.
 
 use crate::ingest_token::TOKEN;
+use crate::reason::Reason;
 
 /// A specification that cannot work, in words for the person who wrote it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -35,14 +36,14 @@ pub enum Invalid {
 impl Invalid {
     /// The reason for a condition.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
             Self::UnknownVersion { .. }
             | Self::Quantity { .. }
             | Self::Key { .. }
-            | Self::Parameter { .. } => "InvalidSpec",
-            Self::NameTaken { .. } => "NameTaken",
-            Self::IngestToken { .. } => "InvalidSecret",
+            | Self::Parameter { .. } => Reason::InvalidSpec,
+            Self::NameTaken { .. } => Reason::NameTaken,
+            Self::IngestToken { .. } => Reason::InvalidSecret,
         }
     }
 }

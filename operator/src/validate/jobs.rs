@@ -1,100 +1,22 @@
 //! How far the database is: what its Jobs reported, and what is to run next.
 //!
 //! A Job is one attempt (its `backoffLimit` is 0). Its name is a hash of its inputs, so that
-//! nothing runs twice for the same ones; an attempt that was lost is replaced under its name.
+//! nothing runs twice for the same ones.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
 use super::activity::Activity;
+use super::attempts::JobRun;
 use super::database::Database;
 use super::pods::JobPods;
-use crate::annotations::{ATTEMPT, LAST_FAILURE};
-use crate::crd::{DatabaseStatus, SchemaStatus, Seed, SeedStatus};
+use super::seed_source::SeedSource;
+use crate::crd::{DatabaseStatus, SchemaStatus, SeedStatus};
 use crate::digest::short_digest;
 use crate::identity::{COMPONENT_LABEL, Component};
-use crate::observed::{Dump, Observed};
+use crate::observed::Observed;
 use crate::pods::job_outcome::{Failure, Judgement, LOAD, has_ended, judge};
-
-/// Enough for psql's own words.
-const LONGEST_FAILURE: usize = 2000;
-
-/// Where a new database's data come from.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum SeedSource {
-    Nothing,
-    Bundled,
-    ConfigMap { name: String, key: String },
-    Url { url: String, sha256: String },
-    Claim { claim: String, path: String },
-}
-
-impl SeedSource {
-    fn of(seed: Option<&Seed>) -> Self {
-        match seed {
-            Some(Seed {
-                config_map: Some(source),
-                ..
-            }) => Self::ConfigMap {
-                name: source.name.clone(),
-                key: source.key.clone(),
-            },
-            Some(Seed {
-                url: Some(source), ..
-            }) => Self::Url {
-                url: source.url.clone(),
-                sha256: source.sha256.clone(),
-            },
-            Some(Seed {
-                persistent_volume_claim: Some(source),
-                ..
-            }) => Self::Claim {
-                claim: source.claim_name.clone(),
-                path: source.path.clone(),
-            },
-            Some(Seed { bundled: Some(_), .. }) => Self::Bundled,
-            Some(_) | None => Self::Nothing,
-        }
-    }
-
-    /// Whether it is loaded within seconds: the project's own dump, and what fits into a `ConfigMap`.
-    #[must_use]
-    pub const fn is_small(&self) -> bool {
-        match self {
-            Self::Nothing | Self::Bundled | Self::ConfigMap { .. } => true,
-            Self::Url { .. } | Self::Claim { .. } => false,
-        }
-    }
-
-    /// As the marker in the database and the status name it.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Nothing => "none".to_owned(),
-            Self::Bundled => "bundled".to_owned(),
-            Self::ConfigMap { name, key } => format!("configMap:{name}/{key}"),
-            // A query may hold a signature.
-            Self::Url { url, .. } => {
-                format!("url:{}", url.split(['?', '#']).next().unwrap_or_default())
-            }
-            Self::Claim { claim, path } => format!("persistentVolumeClaim:{claim}/{path}"),
-        }
-    }
-}
-
-/// One attempt at a Job's inputs.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct JobRun {
-    pub hash: String,
-    pub attempt: u32,
-    /// The lost attempt, by uid, that this one takes the place of.
-    pub replaces: Option<String>,
-    /// Not to be started earlier; the lost attempt stays until then.
-    pub not_before: Option<Timestamp>,
-    /// What the attempt before this one said.
-    pub failure: Option<String>,
-}
 
 /// How far the data are.
 #[derive(Clone, Debug, PartialEq)]
@@ -300,7 +222,7 @@ impl Progress<'_> {
 
     /// The inputs of a seed Job; an error names one that a person has to bring.
     fn seed_hash(&self, source: &SeedSource, claim_uid: &str) -> Result<String, String> {
-        let digest = self.digest(source)?;
+        let digest = source.digest(self.observed)?;
         Ok(hash(
             &[
                 &source.describe(),
@@ -311,42 +233,6 @@ impl Progress<'_> {
             ],
             self.pods,
         ))
-    }
-
-    /// What tells these inputs from others of the same description.
-    fn digest(&self, source: &SeedSource) -> Result<String, String> {
-        let (name, key) = match source {
-            SeedSource::Nothing | SeedSource::Bundled => return Ok(String::new()),
-            SeedSource::Url { url, sha256 } => return Ok(short_digest(&[url, sha256].map(String::as_bytes))),
-            SeedSource::Claim { claim, .. } => {
-                return match &self.observed.dump {
-                    Dump::Found { digest } => Ok(digest.clone()),
-                    _ => Err(format!(
-                        "there is no PersistentVolumeClaim {claim} in namespace {}: create it, or correct spec.database.seed.persistentVolumeClaim.claimName",
-                        self.observed.identity.namespace
-                    )),
-                };
-            }
-            SeedSource::ConfigMap { name, key } => (name, key),
-        };
-        match &self.observed.dump {
-            Dump::Found { digest } => Ok(digest.clone()),
-            Dump::NoKey(keys) => {
-                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                Err(format!(
-                    "ConfigMap {name} has no key {key:?}, but: {}; correct spec.database.seed.configMap.key or the ConfigMap",
-                    if keys.is_empty() {
-                        "none at all".to_owned()
-                    } else {
-                        keys.join(", ")
-                    }
-                ))
-            }
-            Dump::NoConfigMap | Dump::NoClaim | Dump::NotNeeded => Err(format!(
-                "there is no ConfigMap {name} in namespace {}: create it, or correct spec.database.seed.configMap.name",
-                self.observed.identity.namespace
-            )),
-        }
     }
 
     fn job(&self, name: &str) -> Option<&Job> {
@@ -383,48 +269,4 @@ impl Progress<'_> {
             (server, _) => server.is_some(),
         }
     }
-}
-
-impl JobRun {
-    fn first(hash: String) -> Self {
-        Self {
-            hash,
-            attempt: 1,
-            replaces: None,
-            not_before: None,
-            failure: None,
-        }
-    }
-
-    fn current(hash: String, job: &Job) -> Self {
-        Self {
-            attempt: attempt_of(job),
-            failure: job.annotations().get(LAST_FAILURE).cloned(),
-            ..Self::first(hash)
-        }
-    }
-
-    /// The attempt after a lost one: twice at once, then after growing pauses.
-    fn next(hash: String, job: &Job, ended: Timestamp, failure: Option<String>, now: Timestamp) -> Self {
-        let lost = attempt_of(job);
-        let failure = failure.or_else(|| job.annotations().get(LAST_FAILURE).cloned());
-        let pause = if lost < 2 { 0 } else { 1_i64 << (lost - 2).min(6) };
-        let due = ended
-            .saturating_add(SignedDuration::from_secs(pause))
-            .unwrap_or(now);
-        Self {
-            hash,
-            attempt: lost + 1,
-            replaces: (due <= now).then(|| job.uid()).flatten(),
-            not_before: (due > now).then_some(due),
-            failure: failure.map(|message| message.chars().take(LONGEST_FAILURE).collect()),
-        }
-    }
-}
-
-fn attempt_of(job: &Job) -> u32 {
-    job.annotations()
-        .get(ATTEMPT)
-        .and_then(|attempt| attempt.parse().ok())
-        .unwrap_or(1)
 }

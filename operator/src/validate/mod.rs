@@ -4,6 +4,7 @@
 
 mod activity;
 mod api;
+mod attempts;
 mod autoscaling;
 mod database;
 mod exposure;
@@ -16,6 +17,7 @@ mod resources;
 mod restart;
 mod revision;
 mod rotation;
+mod seed_source;
 mod unwise;
 mod variables;
 mod volume;
@@ -33,17 +35,19 @@ use crate::token_rotation::{Asked, Tokens};
 
 pub use activity::Activity;
 pub use api::{ApiPlan, Drain};
+pub use attempts::JobRun;
 pub use autoscaling::{Autoscaler, Scale};
 pub use database::Database;
 pub use exposure::Exposure;
 pub use invalid::Invalid;
-pub use jobs::{JobRun, Migration, SeedSource, Seeding};
+pub use jobs::{Migration, Seeding};
 pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
 pub use resources::Resources;
 pub use restart::{Restart, restart};
 pub use revision::{Revision, Rollout, revision_of_template};
 pub use rotation::Rotation;
+pub use seed_source::SeedSource;
 pub use unwise::{Unwise, unwise};
 pub use volume::{VolumeIdentity, VolumeTemplate};
 

@@ -19,6 +19,7 @@ use crate::digest::short_digest;
 use crate::identity::Component;
 use crate::observed::Observed;
 use crate::pods::{self, is_ready, primary, trouble};
+use crate::reason::Reason;
 
 /// What pods are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,12 +125,12 @@ impl Rolling<'_> {
         };
         Some(FailedRollout {
             revision: digest.to_owned(),
-            reason: reason.to_owned(),
+            reason: reason.as_str().to_owned(),
             message,
         })
     }
 
-    fn failure_of_its_pods(&self, digest: &str) -> Option<(&'static str, String)> {
+    fn failure_of_its_pods(&self, digest: &str) -> Option<(Reason, String)> {
         // Without a database no pod gets ready, whatever it is made of.
         primary(self.observed)?;
         let deployment = self.observed.deployment()?;
@@ -145,7 +146,7 @@ impl Rolling<'_> {
         broken.or_else(|| {
             pods::deadline_exceeded(deployment).then(|| {
                 let message = "its pods did not get ready in time".to_owned();
-                ("RolloutStuck", message)
+                (Reason::RolloutStuck, message)
             })
         })
     }

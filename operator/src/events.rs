@@ -1,0 +1,99 @@
+//! Which Events an environment gets, each from how its status changed.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource;
+use kube::runtime::events::{Event, EventType, Recorder};
+
+use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
+use crate::reason::Reason;
+use crate::status::CONTESTED;
+use crate::validate::unwise;
+
+/// Publishes the Events of one environment. One that cannot be recorded is only logged.
+pub struct Reporter<'a> {
+    pub recorder: &'a Recorder,
+    pub environment: &'a RatesEnvironment,
+}
+
+impl Reporter<'_> {
+    /// An Event for every part that came to be, and one for each thing that went wrong, however many conditions tell
+    /// of it; for a restart, and for the end of a rotation; and, once a specification was taken, for what in it is
+    /// unwise.
+    pub async fn tell(&self, before: &RatesEnvironmentStatus, after: &RatesEnvironmentStatus) {
+        for (type_, condition, reason) in news(&before.conditions, &after.conditions) {
+            self.publish(type_, reason, condition.message.clone()).await;
+        }
+        self.tell_of_the_database(before, after).await;
+        if after.observed_generation != before.observed_generation {
+            for unwise in unwise(&self.environment.spec) {
+                self.publish(EventType::Warning, unwise.reason, unwise.message)
+                    .await;
+            }
+        }
+    }
+
+    async fn tell_of_the_database(&self, before: &RatesEnvironmentStatus, after: &RatesEnvironmentStatus) {
+        let (Some(before), Some(after)) = (&before.database, &after.database) else {
+            return;
+        };
+        if !after.pending_restart.is_empty() && after.pending_restart != before.pending_restart {
+            let names = after.pending_restart.join(", ");
+            let note = format!("restarting for {names}");
+            self.publish(EventType::Normal, Reason::Restarting.as_str(), note)
+                .await;
+        }
+        if before.rotation.is_some() && after.rotation.is_none() {
+            let note = "the application uses another login, and the old one is shut".to_owned();
+            self.publish(EventType::Normal, "PasswordRotated", note).await;
+        }
+    }
+
+    async fn publish(&self, type_: EventType, reason: &str, note: String) {
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note.chars().take(900).collect()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        let reference = self.environment.object_ref(&());
+        if let Err(error) = self.recorder.publish(&event, &reference).await {
+            tracing::warn!(%error, "cannot record an event");
+        }
+    }
+}
+
+/// What a person should hear of, each by its reason.
+fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a Condition, &'a str)> {
+    // Those that sum others up come last.
+    let sums_up = |condition: &&Condition| matches!(condition.type_.as_str(), "Ready" | "Progressing");
+    let (sums, parts): (Vec<&Condition>, Vec<&Condition>) = after.iter().partition(sums_up);
+    let mut news: Vec<(EventType, &Condition, &str)> = Vec::new();
+    for condition in parts.into_iter().chain(sums) {
+        let same =
+            |earlier: &&Condition| earlier.type_ == condition.type_ && earlier.status == condition.status;
+        let earlier = before.iter().find(same);
+        let reason = condition.reason.as_str();
+        if condition.type_ == CONTESTED {
+            if before.iter().all(|earlier| earlier.type_ != condition.type_) {
+                news.push((EventType::Warning, condition, &condition.type_));
+            }
+        } else if condition.status == "True" {
+            let is_of_a_part = !matches!(condition.type_.as_str(), "Progressing" | "Reconciled");
+            if is_of_a_part && earlier.is_none_or(|earlier| earlier.reason != reason) {
+                news.push((EventType::Normal, condition, &condition.type_));
+            }
+        } else if condition.type_ == "Ready" && reason == Reason::Suspended.as_str() {
+            // Asked for.
+            if before.iter().all(|earlier| earlier.reason != reason) {
+                news.push((EventType::Normal, condition, reason));
+            }
+        } else if Reason::parse(reason).is_some_and(Reason::is_failure)
+            && before.iter().all(|earlier| earlier.reason != reason)
+            && news.iter().all(|(_, _, told)| *told != reason)
+        {
+            news.push((EventType::Warning, condition, reason));
+        }
+    }
+    news
+}

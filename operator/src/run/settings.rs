@@ -1,0 +1,27 @@
+//! What the process was started with.
+
+use std::net::SocketAddr;
+
+use crate::controller::Scope;
+use crate::settings::Images;
+
+/// Everything the process was started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub images: Images,
+    pub scope: Scope,
+    /// How many databases and APIs are replaced at once after an upgrade of the operator.
+    pub rollouts_at_once: u16,
+    pub listen: SocketAddr,
+    /// `None`: no other operator is reckoned with.
+    pub lease: Option<LeaseName>,
+    /// Who this process is among several.
+    pub identity: String,
+}
+
+/// Where the lease is by which one operator leads.
+#[derive(Clone, Debug)]
+pub struct LeaseName {
+    pub namespace: String,
+    pub name: String,
+}
