@@ -32,6 +32,32 @@ pub enum Component {
 }
 
 impl Component {
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::Api, Self::Seed, Self::Migrate];
+
+    /// Whether its pods connect to the database: its `NetworkPolicy` lets them in, and it stops after they have ended.
+    #[must_use]
+    pub const fn uses_the_database(self) -> bool {
+        match self {
+            Self::Postgres => false,
+            Self::Seed | Self::Migrate | Self::Api => true,
+        }
+    }
+
+    /// Whether its pods are those of a Job.
+    #[must_use]
+    pub const fn is_a_job(self) -> bool {
+        match self {
+            Self::Seed | Self::Migrate => true,
+            Self::Postgres | Self::Api => false,
+        }
+    }
+
+    /// The part that an object is of, by its label.
+    #[must_use]
+    pub fn of<K: Resource>(object: &K) -> Option<Self> {
+        Self::ALL.into_iter().find(|component| component.is_of(object))
+    }
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -17,15 +17,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use futures::join;
+use k8s_openapi::DeepMerge;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Client, ResourceExt};
 
-use crate::build::Children;
+use crate::build::{Children, DeploymentChild};
 use crate::http_route::HTTPRoute;
 use crate::observed::{Observed, Routes};
-use crate::store::Store;
+use crate::store::{Held, Store};
 use crate::validate::{Environment, VolumeIdentity};
 
 pub use corrections::{Contest, Corrections};
@@ -38,7 +39,7 @@ use writer::{Writer, named};
 pub struct Applied {
     pub claims: Vec<PersistentVolumeClaim>,
     pub stateful_set: Option<StatefulSet>,
-    pub deployment: Option<Deployment>,
+    pub deployments: Vec<Deployment>,
     pub route: Option<HTTPRoute>,
     /// Whether Patroni's state of a volume that was lost is gone.
     pub forgotten: bool,
@@ -55,6 +56,14 @@ pub struct Applied {
     pub writes: u32,
 }
 
+impl Applied {
+    /// A Deployment by its name.
+    #[must_use]
+    pub fn deployment(&self, name: &str) -> Option<&Deployment> {
+        named(&self.deployments, name)
+    }
+}
+
 /// Applies all children. The second part is what could not be done; one failure does not stop the care for the rest.
 pub async fn apply(
     client: &Client,
@@ -68,7 +77,7 @@ pub async fn apply(
     let mut applied = Applied {
         claims: observed.claims.clone(),
         stateful_set: observed.stateful_set().cloned(),
-        deployment: observed.deployment().cloned(),
+        deployments: observed.deployments.clone(),
         ..Applied::default()
     };
     let mut failures = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
@@ -113,9 +122,9 @@ impl Writer<'_> {
             mut stateful_set,
             seed_job,
             migrate_job,
-            deployment,
-            autoscaler,
-            disruption_budget,
+            deployments,
+            autoscalers,
+            disruption_budgets,
             ingress,
             route,
         } = children;
@@ -124,62 +133,42 @@ impl Writer<'_> {
             return vec![error];
         }
         let kept: &[_] = if forgets { &[] } else { &observed.config_maps };
-        // None of these needs another one, but for a RoleBinding its Role. All of them are needed by pods.
-        let config_maps = patroni_state
-            .into_iter()
-            .map(|config_map| self.ensure_among(config_map, kept));
-        let services = services
-            .into_iter()
-            .map(|service| self.ensure_among(service, &observed.services));
         let secrets = [
-            Some(app_secret),
-            Some(admin_secret),
-            Some(migrator_secret),
-            token_secret,
-        ]
-        .into_iter()
-        .flatten()
-        .zip([
-            &observed.app_secret,
-            &observed.admin_secret,
-            &observed.migrator_secret,
-            &observed.token_secret,
-        ])
-        .map(|(secret, existing)| self.ensure_looked_for(secret, existing.as_ref()));
+            (Some(app_secret), &observed.app_secret),
+            (Some(admin_secret), &observed.admin_secret),
+            (Some(migrator_secret), &observed.migrator_secret),
+            (token_secret, &observed.token_secret),
+        ];
+        let secrets = secrets
+            .into_iter()
+            .filter_map(|(secret, existing)| Some((secret?, existing.as_ref())))
+            .map(|(secret, existing)| self.ensure_looked_for(secret, existing));
         let access = async {
             self.ensure_among(role, &observed.roles).await?;
             self.ensure_among(role_binding, &observed.role_bindings).await
         };
-        let accounts = service_accounts
-            .into_iter()
-            .map(|account| self.ensure_among(account, &observed.service_accounts));
-        let policies = network_policies
-            .into_iter()
-            .map(|policy| self.ensure_among(policy, &observed.network_policies));
-        // All are waited for, as an answer that nobody takes would be news later.
-        let (secrets, config_maps, accounts, policies, access, services, (claims, mut failures), budget) =
+        // None of these needs another one, but for a RoleBinding its Role. All of them are needed by pods. All are waited
+        // for, as an answer that nobody takes would be news later.
+        let (secrets, config_maps, accounts, policies, access, services, (claims, mut failures), budgets) =
             Box::pin(async {
                 join!(
                     join_all(secrets),
-                    join_all(config_maps),
-                    join_all(accounts),
-                    join_all(policies),
+                    self.ensure_each(patroni_state, kept),
+                    self.ensure_each(service_accounts, &observed.service_accounts),
+                    self.ensure_each(network_policies, &observed.network_policies),
                     access,
-                    join_all(services),
+                    self.ensure_each(services, &observed.services),
                     self.claims(claims, observed, &mut applied.notice),
-                    self.ensure_among(disruption_budget, &observed.disruption_budgets),
+                    self.ensure_each(disruption_budgets, &observed.disruption_budgets),
                 )
             })
             .await;
         applied.claims = claims;
-        applied.forgotten = forgets && config_maps.iter().all(Result::is_ok);
+        applied.forgotten = forgets && config_maps.is_empty();
         failures.extend(secrets.into_iter().filter_map(Result::err));
-        failures.extend(config_maps.into_iter().filter_map(Result::err));
-        failures.extend(accounts.into_iter().filter_map(Result::err));
-        failures.extend(policies.into_iter().filter_map(Result::err));
+        failures.extend([config_maps, accounts, policies].into_iter().flatten());
         failures.extend(access.err());
-        failures.extend(services.into_iter().filter_map(Result::err));
-        failures.extend(budget.err());
+        failures.extend([services, budgets].into_iter().flatten());
         // No pods are made without what they need; those that are there are cared for all the same.
         let may_make = failures.is_empty();
         if may_make || applied.stateful_set.is_some() {
@@ -201,19 +190,34 @@ impl Writer<'_> {
         }
         // An autoscaler goes before the Deployment gets a fixed number again.
         failures.extend(self.remove_orphans(&wanted, observed).await.err());
-        if let Some(deployment) = deployment.filter(|_| may_make || applied.deployment.is_some()) {
-            let made = Box::pin(self.deployment(deployment, &environment.api.scale, observed)).await;
-            failures.extend(keep(&mut applied.deployment, made));
+        for DeploymentChild { deployment, scale } in deployments {
+            let name = deployment.name_any();
+            if !may_make && applied.deployment(&name).is_none() {
+                continue;
+            }
+            match Box::pin(self.deployment(deployment, &scale, observed)).await {
+                Ok(made) => {
+                    applied.deployments.retain(|known| known.name_any() != name);
+                    applied.deployments.push(made);
+                }
+                Err(error) => failures.push(error),
+            }
         }
-        if let Some(autoscaler) = autoscaler {
-            failures.extend(self.ensure_among(autoscaler, &observed.autoscalers).await.err());
-        }
+        failures.extend(self.ensure_each(autoscalers, &observed.autoscalers).await);
         match self.exposure(ingress, route, observed).await {
             Ok(route) => applied.route = route,
             Err(error) if error.reason().is_some() => applied.unexposed = Some(error),
             Err(error) => failures.push(error),
         }
         failures
+    }
+
+    /// Applies several objects of a kind at once; gives why some were not.
+    async fn ensure_each<K: Held + DeepMerge>(&self, desired: Vec<K>, existing: &[K]) -> Vec<Error> {
+        let each = desired
+            .into_iter()
+            .map(|child| self.ensure_among(child, existing));
+        join_all(each).await.into_iter().filter_map(Result::err).collect()
     }
 
     /// Removes what Patroni kept of a volume that was lost.

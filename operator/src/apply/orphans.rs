@@ -18,30 +18,46 @@ pub struct Wanted(BTreeSet<(String, String)>);
 impl Wanted {
     /// Claims, Secrets and Jobs are not asked for: other rules decide about them.
     pub fn of(children: &Children) -> Self {
+        let Children {
+            app_secret: _,
+            admin_secret: _,
+            migrator_secret: _,
+            token_secret: _,
+            claims: _,
+            seed_job: _,
+            migrate_job: _,
+            patroni_state,
+            service_accounts,
+            role,
+            role_binding,
+            network_policies,
+            services,
+            stateful_set,
+            deployments,
+            autoscalers,
+            disruption_budgets,
+            ingress,
+            route,
+        } = children;
         let mut wanted = Self(BTreeSet::new());
-        children.patroni_state.iter().for_each(|child| wanted.add(child));
-        children.services.iter().for_each(|child| wanted.add(child));
-        children
-            .service_accounts
-            .iter()
-            .for_each(|child| wanted.add(child));
-        children
-            .network_policies
-            .iter()
-            .for_each(|child| wanted.add(child));
-        wanted.add(&children.role);
-        wanted.add(&children.role_binding);
-        wanted.add(&children.stateful_set);
-        wanted.add(&children.disruption_budget);
-        children.ingress.iter().for_each(|child| wanted.add(child));
-        children.route.iter().for_each(|child| wanted.add(child));
-        children.deployment.iter().for_each(|child| wanted.add(child));
-        children.autoscaler.iter().for_each(|child| wanted.add(child));
+        wanted.add(patroni_state);
+        wanted.add(service_accounts);
+        wanted.add([role]);
+        wanted.add([role_binding]);
+        wanted.add(network_policies);
+        wanted.add(services);
+        wanted.add([stateful_set]);
+        wanted.add(deployments.iter().map(|child| &child.deployment));
+        wanted.add(autoscalers);
+        wanted.add(disruption_budgets);
+        wanted.add(ingress);
+        wanted.add(route);
         wanted
     }
 
-    fn add<K: Resource<DynamicType = ()>>(&mut self, child: &K) {
-        self.0.insert((K::kind(&()).into_owned(), child.name_any()));
+    fn add<'a, K: Resource<DynamicType = ()> + 'a>(&mut self, children: impl IntoIterator<Item = &'a K>) {
+        let names = children.into_iter().map(ResourceExt::name_any);
+        self.0.extend(names.map(|name| (K::kind(&()).into_owned(), name)));
     }
 
     fn has<K: Resource<DynamicType = ()>>(&self, object: &K) -> bool {

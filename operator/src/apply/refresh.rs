@@ -45,13 +45,11 @@ impl Writer<'_> {
 /// The Secrets that a pod mounts.
 fn mounted<'a>(pod: &Pod, observed: &'a Observed) -> Vec<&'a Secret> {
     let app = &observed.app_secret;
-    let secrets = if Component::Postgres.is_of(pod) {
+    let secrets = match Component::of(pod) {
         // The password of the Jobs' login is in the admin Secret, too.
-        [app, &observed.admin_secret, &observed.migrator_secret]
-    } else if Component::Api.is_of(pod) {
-        [app, &observed.token_secret, &None]
-    } else {
-        [app, &observed.migrator_secret, &None]
+        Some(Component::Postgres) => [app, &observed.admin_secret, &observed.migrator_secret],
+        Some(part) if !part.is_a_job() => [app, &observed.token_secret, &None],
+        _ => [app, &observed.migrator_secret, &None],
     };
     secrets.into_iter().flatten().collect()
 }

@@ -19,11 +19,11 @@ const AGAIN: Duration = Duration::from_secs(15);
 
 /// What keeps pods by a template.
 pub(super) trait Templated: Held + DeepMerge {
-    fn workload(&self) -> Workload<'_>;
+    fn pod_set(&self) -> PodSet<'_>;
 }
 
 /// The template, how many pods are wanted, and what was counted of them.
-pub(super) struct Workload<'a> {
+pub(super) struct PodSet<'a> {
     template: Option<&'a PodTemplateSpec>,
     replicas: i32,
     observed_generation: Option<i64>,
@@ -32,9 +32,9 @@ pub(super) struct Workload<'a> {
 }
 
 impl Templated for StatefulSet {
-    fn workload(&self) -> Workload<'_> {
+    fn pod_set(&self) -> PodSet<'_> {
         let (spec, status) = (self.spec.as_ref(), self.status.as_ref());
-        Workload {
+        PodSet {
             template: spec.map(|spec| &spec.template),
             replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
             observed_generation: status.and_then(|status| status.observed_generation),
@@ -45,9 +45,9 @@ impl Templated for StatefulSet {
 }
 
 impl Templated for Deployment {
-    fn workload(&self) -> Workload<'_> {
+    fn pod_set(&self) -> PodSet<'_> {
         let (spec, status) = (self.spec.as_ref(), self.status.as_ref());
-        Workload {
+        PodSet {
             template: spec.map(|spec| &spec.template),
             replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
             observed_generation: status.and_then(|status| status.observed_generation),
@@ -59,11 +59,11 @@ impl Templated for Deployment {
 
 /// Whether all pods are as the template says, and serve.
 fn is_complete<K: Templated>(object: &K) -> bool {
-    let workload = object.workload();
-    let wanted = Some(workload.replicas);
-    workload.observed_generation == object.meta().generation
-        && workload.updated == wanted
-        && workload.serving == wanted
+    let pod_set = object.pod_set();
+    let wanted = Some(pod_set.replicas);
+    pod_set.observed_generation == object.meta().generation
+        && pod_set.updated == wanted
+        && pod_set.serving == wanted
 }
 
 impl Writer<'_> {
@@ -80,13 +80,13 @@ impl Writer<'_> {
             name: name.clone(),
             source,
         };
-        let template = serde_json::to_vec(&desired.workload().template).map_err(serialise)?;
+        let template = serde_json::to_vec(&desired.pod_set().template).map_err(serialise)?;
         let digest = short_digest(&[&template]);
         let release = &self.pacing.release;
         desired
             .annotations_mut()
             .insert(TEMPLATE.to_owned(), format!("{release}/{digest}"));
-        let Some(existing) = existing.filter(|existing| existing.workload().replicas > 0) else {
+        let Some(existing) = existing.filter(|existing| existing.pod_set().replicas > 0) else {
             return Ok(true);
         };
         let object = format!("{kind}/{}/{name}", self.identity.namespace);
@@ -96,8 +96,8 @@ impl Writer<'_> {
             Some((_, template)) => template == digest,
             // Of a release that did not tell.
             None => compare::difference(
-                &existing.workload().template.cloned(),
-                &desired.workload().template.cloned(),
+                &existing.pod_set().template.cloned(),
+                &desired.pod_set().template.cloned(),
             )
             .map_err(serialise)?
             .is_none(),

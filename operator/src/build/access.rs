@@ -7,18 +7,21 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject
 use crate::identity::Component;
 use crate::validate::Environment;
 
+/// The accounts of the database's pods and of the Jobs'.
 pub fn service_accounts(environment: &Environment) -> Vec<ServiceAccount> {
     let identity = &environment.identity;
-    let account = |name, component| ServiceAccount {
-        metadata: identity.metadata(name, component),
+    vec![
+        account(environment, identity.postgres(), Component::Postgres),
+        account(environment, identity.jobs(), Component::Seed),
+    ]
+}
+
+pub fn account(environment: &Environment, name: String, component: Component) -> ServiceAccount {
+    ServiceAccount {
+        metadata: environment.identity.metadata(name, component),
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
-    };
-    vec![
-        account(identity.postgres(), Component::Postgres),
-        account(identity.jobs(), Component::Seed),
-        account(identity.api(), Component::Api),
-    ]
+    }
 }
 
 /// Patroni lists and watches by label, which RBAC cannot narrow to names; what it changes is.

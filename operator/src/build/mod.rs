@@ -2,6 +2,7 @@
 //! as they are applied, one file a kind of child. Nothing here has a client or a clock.
 
 mod access;
+mod api;
 mod autoscaler;
 mod claims;
 mod deployment;
@@ -15,6 +16,7 @@ mod route;
 mod secrets;
 mod services;
 mod stateful_set;
+mod workload;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -27,9 +29,12 @@ use serde::Serialize;
 use crate::validate::Environment;
 
 pub use jobs::JobChild;
+pub use workload::DeploymentChild;
+use workload::Workload;
 
-/// Every object of an environment. Whoever handles them destructures this without `..`, so that
-/// a child that was forgotten does not compile. Not `Debug`: it holds Secrets.
+/// Every object of an environment, most of them by kind: a child of a known kind is applied, and removed once it is not
+/// wanted, without a line elsewhere. Whoever handles them destructures this without `..`, so that a kind that was
+/// forgotten does not compile. Not `Debug`: it holds Secrets.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Children {
@@ -50,18 +55,31 @@ pub struct Children {
     /// Those to be there now.
     pub seed_job: Option<JobChild>,
     pub migrate_job: Option<JobChild>,
-    /// Once the tables are there.
-    pub deployment: Option<Deployment>,
-    pub autoscaler: Option<HorizontalPodAutoscaler>,
-    pub disruption_budget: PodDisruptionBudget,
+    pub deployments: Vec<DeploymentChild>,
+    pub autoscalers: Vec<HorizontalPodAutoscaler>,
+    pub disruption_budgets: Vec<PodDisruptionBudget>,
     pub ingress: Option<Ingress>,
     pub route: Option<HTTPRoute>,
+}
+
+impl Children {
+    /// A Deployment by its name.
+    #[must_use]
+    pub fn deployment(&self, name: &str) -> Option<&Deployment> {
+        let mut deployments = self.deployments.iter().map(|child| &child.deployment);
+        deployments.find(|deployment| deployment.metadata.name.as_deref() == Some(name))
+    }
+}
+
+/// The parts that run as Deployments.
+fn workloads(environment: &Environment) -> Vec<Workload> {
+    vec![api::workload(environment)]
 }
 
 /// All children of an environment.
 #[must_use]
 pub fn build(environment: &Environment) -> Children {
-    Children {
+    let mut children = Children {
         app_secret: secrets::app(environment),
         admin_secret: secrets::admin(environment),
         migrator_secret: secrets::migrator(environment),
@@ -70,16 +88,39 @@ pub fn build(environment: &Environment) -> Children {
         service_accounts: access::service_accounts(environment),
         role: access::role(environment),
         role_binding: access::role_binding(environment),
-        network_policies: network_policies::build(environment),
+        network_policies: vec![
+            network_policies::postgres(environment),
+            network_policies::jobs(environment),
+        ],
         claims: claims::build(environment),
         services: services::build(environment),
         stateful_set: stateful_set::build(environment),
         seed_job: jobs::seed(environment),
         migrate_job: jobs::migrate(environment),
-        deployment: deployment::build(environment),
-        autoscaler: autoscaler::build(environment),
-        disruption_budget: disruption_budget::build(environment),
+        deployments: Vec::new(),
+        autoscalers: Vec::new(),
+        disruption_budgets: Vec::new(),
         ingress: ingress::build(environment),
         route: route::build(environment),
+    };
+    for workload in workloads(environment) {
+        let Workload {
+            deployment,
+            service_account,
+            service,
+            network_policy,
+            disruption_budget,
+            autoscaler,
+        } = workload;
+        children.deployments.extend(deployment);
+        children.service_accounts.push(service_account);
+        children.services.push(service);
+        children.network_policies.push(network_policy);
+        children.disruption_budgets.push(disruption_budget);
+        children.autoscalers.extend(autoscaler);
     }
+    if !environment.network_policies {
+        children.network_policies.clear();
+    }
+    children
 }

@@ -34,24 +34,17 @@ const PRIVATE: [&str; 7] = [
     "198.18.0.0/15",
 ];
 
-/// None where the spec says so.
-pub fn build(environment: &Environment) -> Vec<NetworkPolicy> {
-    if !environment.network_policies {
-        return Vec::new();
-    }
-    vec![postgres(environment), api(environment), jobs(environment)]
-}
-
-fn postgres(environment: &Environment) -> NetworkPolicy {
+pub fn postgres(environment: &Environment) -> NetworkPolicy {
     let identity = &environment.identity;
     let own = || peers(environment, &[Component::Postgres]);
-    let clients = &[Component::Api, Component::Seed, Component::Migrate];
+    let clients = Component::ALL.into_iter().filter(|part| part.uses_the_database());
+    let clients: Vec<Component> = clients.collect();
     policy(
         environment,
         identity.postgres(),
         &[Component::Postgres],
         vec![
-            from(peers(environment, clients), &[tcp(POSTGRES)]),
+            from(peers(environment, &clients), &[tcp(POSTGRES)]),
             from(own(), &[tcp(POSTGRES), tcp(PATRONI)]),
         ],
         vec![
@@ -63,7 +56,7 @@ fn postgres(environment: &Environment) -> NetworkPolicy {
     )
 }
 
-fn api(environment: &Environment) -> NetworkPolicy {
+pub fn api(environment: &Environment) -> NetworkPolicy {
     policy(
         environment,
         environment.identity.api(),
@@ -73,7 +66,7 @@ fn api(environment: &Environment) -> NetworkPolicy {
     )
 }
 
-fn jobs(environment: &Environment) -> NetworkPolicy {
+pub fn jobs(environment: &Environment) -> NetworkPolicy {
     policy(
         environment,
         environment.identity.jobs(),

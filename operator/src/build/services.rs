@@ -1,13 +1,15 @@
-//! The doors: the primary, any ready instance, each instance by name, and the API.
+//! The Services: the primary, any ready instance, each instance by name, and the API.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::{Component, ROLE_LABEL};
-use crate::validate::Environment;
+use crate::validate::{Environment, Metadata};
 
+/// Those of the database.
 pub fn build(environment: &Environment) -> Vec<Service> {
     let identity = &environment.identity;
     let instances = identity.selector(Component::Postgres);
@@ -24,43 +26,38 @@ pub fn build(environment: &Environment) -> Vec<Service> {
         publish_not_ready_addresses: Some(true),
         ..spec(primary, "postgres", 5432)
     };
-    let service = |name, component, spec| {
-        let theirs = match component {
-            Component::Api => &environment.api.service_metadata,
-            Component::Postgres | Component::Seed | Component::Migrate => {
-                &environment.database.service_metadata
-            }
-        };
-        let mut metadata = identity.metadata(name, component);
-        let labels = metadata.labels.get_or_insert_default();
-        for (key, value) in &theirs.labels {
-            labels.entry(key.clone()).or_insert_with(|| value.clone());
-        }
-        metadata.annotations = Some(theirs.annotations.clone()).filter(|theirs| !theirs.is_empty());
-        Service {
-            metadata,
-            spec: Some(spec),
-            ..Service::default()
-        }
-    };
+    let theirs = &environment.database.service_metadata;
+    let service = |name, spec| service(identity.metadata(name, Component::Postgres), theirs, spec);
     vec![
-        service(identity.postgres(), Component::Postgres, writable),
-        service(
-            identity.postgres_ro(),
-            Component::Postgres,
-            spec(instances, "postgres", 5432),
-        ),
-        service(identity.postgres_headless(), Component::Postgres, headless),
-        service(
-            identity.api(),
-            Component::Api,
-            spec(identity.selector(Component::Api), "http", 80),
-        ),
+        service(identity.postgres(), writable),
+        service(identity.postgres_ro(), spec(instances, "postgres", 5432)),
+        service(identity.postgres_headless(), headless),
     ]
 }
 
+pub fn api(environment: &Environment) -> Service {
+    let identity = &environment.identity;
+    let spec = spec(identity.selector(Component::Api), "http", 80);
+    let metadata = identity.metadata(identity.api(), Component::Api);
+    service(metadata, &environment.api.service_metadata, spec)
+}
+
+/// A Service with the labels and annotations that people give it, beside ours.
+pub fn service(mut metadata: ObjectMeta, theirs: &Metadata, spec: ServiceSpec) -> Service {
+    let labels = metadata.labels.get_or_insert_default();
+    for (key, value) in &theirs.labels {
+        labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    metadata.annotations = Some(theirs.annotations.clone()).filter(|theirs| !theirs.is_empty());
+    Service {
+        metadata,
+        spec: Some(spec),
+        ..Service::default()
+    }
+}
+
 /// A Service whose port leads to the pods' port of the same name.
-fn spec(selector: BTreeMap<String, String>, port: &str, number: i32) -> ServiceSpec {
+pub fn spec(selector: BTreeMap<String, String>, port: &str, number: i32) -> ServiceSpec {
     ServiceSpec {
         selector: Some(selector),
         ports: Some(vec![ServicePort {

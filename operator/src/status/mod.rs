@@ -107,11 +107,12 @@ pub fn status(
 ) -> RatesEnvironmentStatus {
     let previous = observed.environment.status.clone().unwrap_or_default();
     let generation = observed.environment.metadata.generation;
-    let counts = Pods::of(applied.deployment.as_ref());
+    let deployment = applied.deployment(&environment.identity.api());
+    let counts = Pods::of(deployment);
     let database = database::said(environment, observed, applied, now);
     let seeded = progress::seeded(environment, observed, now);
     let migrated = progress::migrated(environment, observed, now);
-    let api_trouble = progress::api_trouble(environment, observed, applied.deployment.as_ref(), counts, now);
+    let api_trouble = progress::api_trouble(environment, observed, deployment, counts, now);
     let of_api = api_trouble.clone().map(Said::from);
     let trouble = [("database", &database), ("seed", &seeded), ("migrate", &migrated)]
         .into_iter()
@@ -128,7 +129,7 @@ pub fn status(
         api: suspension::api(environment, observed).unwrap_or_else(|| {
             progress::api_available(
                 environment,
-                applied.deployment.as_ref(),
+                deployment,
                 counts,
                 api_trouble.as_ref(),
                 waits_for_node.as_ref(),
@@ -182,7 +183,7 @@ pub fn status(
         )),
         api: Some(rollout::api(
             environment,
-            applied.deployment.as_ref(),
+            deployment,
             counts,
             previous.api.as_ref(),
         )),

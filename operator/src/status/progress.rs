@@ -204,10 +204,11 @@ pub fn api_available(
     }
 }
 
-/// That a pod of the database or of the API waits for a node, which may be added for it.
+/// That a pod of the database or of a Deployment waits for a node, which may be added for it.
 pub fn waits_for_node(observed: &Observed) -> Option<String> {
-    let pods = [Component::Postgres, Component::Api];
-    pods.into_iter()
+    Component::ALL
+        .into_iter()
+        .filter(|component| !component.is_a_job())
         .flat_map(|component| pods::of(observed, component))
         .find_map(trouble::waits_for_node)
 }

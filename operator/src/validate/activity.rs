@@ -43,8 +43,7 @@ impl Activity {
 }
 
 fn uses_the_database(pod: &Pod) -> bool {
-    let users = [Component::Api, Component::Seed, Component::Migrate];
-    users.into_iter().any(|component| component.is_of(pod)) && !has_ended(pod)
+    Component::of(pod).is_some_and(Component::uses_the_database) && !has_ended(pod)
 }
 
 fn api_is_at_zero(observed: &Observed) -> bool {

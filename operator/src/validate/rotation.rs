@@ -9,7 +9,9 @@
 //! A Secret that was deleted is the answer to a leak: it ends a rotation at once, so that no password
 //! from before is one of those that are kept.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use crate::annotations::{LOGIN, NEXT_LOGIN, ROTATE_PASSWORD};
@@ -111,27 +113,27 @@ fn works(observed: &Observed, id: &str) -> bool {
     primary(observed).is_some_and(|pod| pod.annotations().get(NEXT_LOGIN).is_some_and(|told| told == id))
 }
 
-/// Whether nobody is left who was started with the login before: no pod of the API, no Job.
+/// Whether nobody is left who was started with the login before: no pod of a Deployment, no Job.
 fn is_used_by_all(observed: &Observed, id: &str) -> bool {
-    let with_it = |annotations: &std::collections::BTreeMap<String, String>| {
-        annotations.get(LOGIN).is_some_and(|login| login == id)
+    let has_it = |metadata: &ObjectMeta| {
+        let login = metadata.annotations.as_ref().and_then(|all| all.get(LOGIN));
+        login.is_some_and(|login| login == id)
     };
-    let of_old = |pod: &Pod| {
-        let api = Component::Api.is_of(pod);
-        let job = Component::Seed.is_of(pod) || Component::Migrate.is_of(pod);
-        !has_ended(pod) && (job || (api && !with_it(pod.annotations())))
+    let is_of_old = |pod: &Pod| {
+        let part = Component::of(pod).filter(|part| part.uses_the_database());
+        part.is_some_and(|part| part.is_a_job() || !has_it(&pod.metadata)) && !has_ended(pod)
     };
-    let rolled_out = observed.deployment().is_none_or(|deployment| {
+    let is_rolled_out = |deployment: &Deployment| {
         let template = deployment
             .spec
             .as_ref()
             .and_then(|spec| spec.template.metadata.as_ref());
         let status = deployment.status.clone().unwrap_or_default();
-        template
-            .and_then(|metadata| metadata.annotations.as_ref())
-            .is_some_and(with_it)
+        template.is_some_and(has_it)
             && status.observed_generation == deployment.metadata.generation
             && status.updated_replicas.unwrap_or(0) == status.replicas.unwrap_or(0)
-    });
-    rolled_out && !observed.pods.iter().any(of_old)
+    };
+    let uses_it =
+        |deployment: &&Deployment| Component::of(*deployment).is_some_and(Component::uses_the_database);
+    observed.deployments.iter().filter(uses_it).all(is_rolled_out) && !observed.pods.iter().any(is_of_old)
 }

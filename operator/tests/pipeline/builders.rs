@@ -64,12 +64,12 @@ fn everything() -> serde_yaml::Value {
 
 #[test]
 fn an_autoscaler_with_metrics_and_a_behaviour_of_its_own() {
-    insta::assert_yaml_snapshot!(everything()["autoscaler"]);
+    insta::assert_yaml_snapshot!(everything()["autoscalers"][0]);
 }
 
 #[test]
 fn an_api_with_every_setting() {
-    insta::assert_yaml_snapshot!(everything()["deployment"]);
+    insta::assert_yaml_snapshot!(everything()["deployments"][0]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn only_the_apis_pods_are_given_the_digest_and_nobody_the_token() {
         for pod in &pods {
             assert!(!pod.contains("ingest") && !pod.contains(&secret_volume), "{pod}");
         }
-        let api = serde_json::to_string(&children.deployment).unwrap();
+        let api = serde_json::to_string(&children.deployments).unwrap();
         assert!(
             !api.contains("\"ingest-token\"") && !api.contains("secretKeyRef") && !api.contains("envFrom"),
             "{api}"
@@ -101,7 +101,7 @@ fn what_is_no_token_is_told_stays_and_stops_nothing_else() {
     let environment = fixture::environment(&observed);
     let children = build(&environment);
     assert!(children.token_secret.is_none(), "left as it is");
-    assert!(children.deployment.is_some() && children.autoscaler.is_some());
+    assert!(!children.deployments.is_empty() && !children.autoscalers.is_empty());
 
     let invalid = environment.ingest_tokens.as_ref().unwrap_err();
     let status = status::status(

@@ -56,7 +56,7 @@ fn children(fields: &str, database: &str, api: &str) -> Value {
 fn templates(children: &Value) -> [(&'static str, &Value); 4] {
     [
         ("postgres", &children["statefulSet"]["spec"]["template"]),
-        ("api", &children["deployment"]["spec"]["template"]),
+        ("api", &children["deployments"][0]["spec"]["template"]),
         ("seed", &children["seedJob"]["job"]["spec"]["template"]),
         ("migrate", &children["migrateJob"]["job"]["spec"]["template"]),
     ]

@@ -38,7 +38,10 @@ impl Rolling {
             &json!({}),
             &json!({"name": "postgres", "ready": true}),
         );
-        let template = build(&fixture::environment(&rolling.0)).deployment.unwrap();
+        let template = build(&fixture::environment(&rolling.0))
+            .deployment("lighthouse-api")
+            .cloned()
+            .unwrap();
         rolling.0.deployments.push(template);
         rolling
     }
@@ -93,14 +96,17 @@ impl Rolling {
     }
 
     fn image(&self) -> String {
-        let deployment = build(&fixture::environment(&self.0)).deployment.unwrap();
+        let deployment = build(&fixture::environment(&self.0))
+            .deployment("lighthouse-api")
+            .cloned()
+            .unwrap();
         let pod = deployment.spec.unwrap().template.spec.unwrap();
         pod.containers[0].image.clone().unwrap()
     }
 
     fn status(&self) -> RatesEnvironmentStatus {
         let applied = Applied {
-            deployment: self.0.deployments.first().cloned(),
+            deployments: self.0.deployments.clone(),
             claims: self.0.claims.clone(),
             ..Applied::default()
         };
@@ -184,9 +190,13 @@ fn a_config_is_taken_back_like_an_image() {
     let mut rolling = Rolling::new(OnFailure::RollBack);
     rolling.api_status().last_complete_revision = Some(revision(NEW));
     rolling.0.environment.spec.api.config.max_batches = Some(64);
-    rolling.0.deployments[0] = build(&fixture::environment(&rolling.0)).deployment.unwrap();
+    rolling.0.deployments[0] = build(&fixture::environment(&rolling.0))
+        .deployment("lighthouse-api")
+        .cloned()
+        .unwrap();
     let rolling = rolling.crashing().counted(1, "ReplicaSetUpdated");
-    let deployment = serde_json::to_value(build(&fixture::environment(&rolling.0)).deployment).unwrap();
+    let deployment =
+        serde_json::to_value(build(&fixture::environment(&rolling.0)).deployment("lighthouse-api")).unwrap();
     assert!(!deployment.to_string().contains("RATES_MAX_BATCHES"));
     let (_, reason, message) = said(&rolling.status(), "Progressing");
     assert_eq!(reason, "RolledBack");
@@ -259,7 +269,8 @@ fn while_the_tables_are_not_ready_for_it_all_of_the_old_revision_stays() {
     rolling.0.environment.spec.api.config.max_batches = Some(9);
     // What the Deployment was given, whatever the status says: that may not have been written.
     assert_eq!(rolling.image(), NEW);
-    let deployment = serde_json::to_value(build(&fixture::environment(&rolling.0)).deployment).unwrap();
+    let deployment =
+        serde_json::to_value(build(&fixture::environment(&rolling.0)).deployment("lighthouse-api")).unwrap();
     assert!(!deployment.to_string().contains("RATES_MAX_BATCHES"));
 }
 

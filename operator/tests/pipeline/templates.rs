@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use rates_operator::build::build;
+use rates_operator::build::{DeploymentChild, build};
 use rates_operator::digest::short_digest;
 
 use crate::fixture;
@@ -22,7 +22,7 @@ fn an_upgrade_of_the_operator_replaces_no_pods_unless_that_is_meant() {
         let digest = |template| short_digest(&[&serde_json::to_vec(&template).unwrap()]);
         let database = digest(children.stateful_set.spec.unwrap().template);
         writeln!(now, "{name} database {database}").unwrap();
-        if let Some(deployment) = children.deployment {
+        if let Some(DeploymentChild { deployment, .. }) = children.deployments.into_iter().next() {
             let api = digest(deployment.spec.unwrap().template);
             writeln!(now, "{name} api {api}").unwrap();
         }

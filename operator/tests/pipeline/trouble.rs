@@ -43,7 +43,7 @@ fn of(observed: &Observed) -> RatesEnvironmentStatus {
         "status": {"observedGeneration": 1, "replicas": 4, "updatedReplicas": 1, "readyReplicas": 3, "availableReplicas": 3},
     });
     let applied = Applied {
-        deployment: serde_json::from_value(deployment).unwrap(),
+        deployments: vec![serde_json::from_value(deployment).unwrap()],
         claims: observed.claims.clone(),
         ..Applied::default()
     };
