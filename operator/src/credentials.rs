@@ -24,7 +24,7 @@ pub struct Credentials {
 
 /// Passwords and a token nobody used yet, for what is missing.
 #[derive(Clone, Debug)]
-pub struct Fresh {
+pub struct GeneratedSecrets {
     pub password: Password,
     /// For a rotation that begins now.
     pub next_password: Password,
@@ -35,7 +35,7 @@ pub struct Fresh {
     pub ingest_token: IngestToken,
 }
 
-impl Fresh {
+impl GeneratedSecrets {
     pub fn generate() -> Result<Self, getrandom::Error> {
         Ok(Self {
             password: Password::generate()?,
@@ -78,7 +78,7 @@ impl Credentials {
         app: Option<&Secret>,
         admin: Option<&Secret>,
         migrator: Option<&Secret>,
-        fresh: Fresh,
+        fresh: GeneratedSecrets,
     ) -> Self {
         let login = |secret, key| value(secret, key).filter(|name| LOGINS.contains(&name.as_str()));
         // Where the application's Secret is gone, the one in use is that which is not out of use.
@@ -135,9 +135,9 @@ mod tests {
         }
     }
 
-    fn fresh() -> Fresh {
+    fn fresh() -> GeneratedSecrets {
         let password = |letter: &str| Password::from(letter.repeat(32));
-        Fresh {
+        GeneratedSecrets {
             password: password("p"),
             next_password: password("n"),
             superuser_password: password("s"),

@@ -5,9 +5,9 @@ use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
+use crate::plan::warnings;
 use crate::reason::Reason;
 use crate::status::CONTESTED;
-use crate::validate::unwise;
 
 /// Publishes the Events of one environment. One that cannot be recorded is only logged.
 pub struct Reporter<'a> {
@@ -25,8 +25,8 @@ impl Reporter<'_> {
         }
         self.tell_of_the_database(before, after).await;
         if after.observed_generation != before.observed_generation {
-            for unwise in unwise(&self.environment.spec) {
-                self.publish(EventType::Warning, unwise.reason, unwise.message)
+            for warning in warnings(&self.environment.spec) {
+                self.publish(EventType::Warning, warning.reason, warning.message)
                     .await;
             }
         }
@@ -84,7 +84,7 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
                 news.push((EventType::Normal, condition, &condition.type_));
             }
         } else if condition.type_ == "Ready" && reason == Reason::Suspended.as_str() {
-            // Asked for.
+            // RotationInput for.
             if before.iter().all(|earlier| earlier.reason != reason) {
                 news.push((EventType::Normal, condition, reason));
             }

@@ -17,8 +17,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::cache::Cache;
 use crate::metrics::Metrics;
-use crate::store::Store;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -130,7 +130,7 @@ pub struct Sources {
     pub health: Health,
     pub metrics: Arc<Metrics>,
     /// Set once this process leads.
-    pub store: Arc<OnceLock<Arc<Store>>>,
+    pub cache: Arc<OnceLock<Arc<Cache>>>,
 }
 
 /// Answers until the process ends.
@@ -150,7 +150,7 @@ async fn alive(State(sources): State<Sources>) -> (StatusCode, String) {
 async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
     let (code, mut text) = sources.health.ready();
     // It goes on with the others: another process would fare no better.
-    let failures = sources.store.get().map(|store| store.not_followed());
+    let failures = sources.cache.get().map(|cache| cache.not_followed());
     let lines = failures.into_iter().flatten();
     text.extend(lines.map(|(kind, failure)| format!("not followed: {kind}: {failure}\n")));
     (code, text)
@@ -158,9 +158,9 @@ async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
 
 async fn metrics(State(sources): State<Sources>) -> Response {
     let phases = sources
-        .store
+        .cache
         .get()
-        .map(|store| store.phases())
+        .map(|cache| cache.phases())
         .unwrap_or_default();
     match sources.metrics.text(&phases) {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),

@@ -260,7 +260,7 @@ impl Identity {
 
     /// How an existing object under a child's name stands to this environment.
     #[must_use]
-    pub fn claim_on(&self, existing: &ObjectMeta) -> Claim {
+    pub fn ownership(&self, existing: &ObjectMeta) -> Ownership {
         let owners = existing.owner_references.as_deref().unwrap_or_default();
         let labelled = existing.labels.as_ref().is_some_and(|labels| {
             labels
@@ -272,23 +272,23 @@ impl Identity {
         });
         if owners.iter().any(|owner| owner.uid == self.uid) {
             if existing.deletion_timestamp.is_some() {
-                Claim::Leaving
+                Ownership::Leaving
             } else {
-                Claim::Ours
+                Ownership::Ours
             }
         } else if owners
             .iter()
             .any(|owner| owner.kind == RatesEnvironment::kind(&()) && owner.name == self.name && labelled)
         {
-            Claim::Leaving
+            Ownership::Leaving
         } else if labelled && owners.iter().all(|owner| owner.controller != Some(true)) {
             if existing.deletion_timestamp.is_some() {
-                Claim::Leaving
+                Ownership::Leaving
             } else {
-                Claim::Retained
+                Ownership::Retained
             }
         } else {
-            Claim::Foreign
+            Ownership::Foreign
         }
     }
 }
@@ -306,7 +306,7 @@ fn kept() -> BTreeMap<String, String> {
 
 /// How an existing object under a child's name stands to an environment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Claim {
+pub enum Ownership {
     /// Made for this environment.
     Ours,
     /// Kept from an environment of this name: to be taken up again.

@@ -79,7 +79,7 @@ pub struct Candidate {
 }
 
 /// The lease as its holder wrote it last.
-pub struct Held {
+pub struct HeldLease {
     lease: Lease,
     /// Before the request that renewed it was sent: nobody can have seen it earlier.
     since: Instant,
@@ -118,7 +118,7 @@ impl Candidate {
     }
 
     /// Waits until this process leads; `waiting` is told what for.
-    pub async fn acquire(&self, waiting: impl Fn(Waiting)) -> Held {
+    pub async fn acquire(&self, waiting: impl Fn(Waiting)) -> HeldLease {
         let mut seen = None;
         loop {
             match self.campaign(&mut seen, &waiting).await {
@@ -138,7 +138,7 @@ impl Candidate {
     }
 
     /// Keeps the lease for as long as it can.
-    pub async fn keep(&self, mut held: Held) -> Error {
+    pub async fn keep(&self, mut held: HeldLease) -> Error {
         loop {
             let stop = held.since + self.timing.deadline;
             let mut failed = Attempt::Slow;
@@ -191,7 +191,7 @@ impl Candidate {
         &self,
         seen: &mut Option<Sighting>,
         waiting: &impl Fn(Waiting),
-    ) -> Result<Held, Attempt> {
+    ) -> Result<HeldLease, Attempt> {
         let Some(mut lease) = self.answered(self.leases.get_opt(&self.name)).await? else {
             return self.create().await;
         };
@@ -261,11 +261,11 @@ impl Candidate {
         Ok(changes.boxed())
     }
 
-    async fn create(&self) -> Result<Held, Attempt> {
+    async fn create(&self) -> Result<HeldLease, Attempt> {
         let since = Instant::now();
         let created = self.created(self.held(0));
         let lease = self.answered(created).await?;
-        Ok(Held { lease, since })
+        Ok(HeldLease { lease, since })
     }
 
     async fn created(&self, spec: LeaseSpec) -> Result<Lease, kube::Error> {
@@ -280,35 +280,35 @@ impl Candidate {
     }
 
     /// With the version that was read: of two that try, one succeeds.
-    async fn take(&self, mut lease: Lease) -> Result<Held, Attempt> {
+    async fn take(&self, mut lease: Lease) -> Result<HeldLease, Attempt> {
         let since = Instant::now();
         let transitions = lease.spec.and_then(|spec| spec.lease_transitions).unwrap_or(0);
         lease.spec = Some(self.held(transitions.saturating_add(1)));
         let lease = self.answered(self.replace(&lease)).await?;
-        Ok(Held { lease, since })
+        Ok(HeldLease { lease, since })
     }
 
     /// Renews the lease as it was last written; if somebody has changed it since, as it is now; if
     /// somebody has deleted it, anew. The inner error is whose it is instead.
-    async fn renew(&self, held: &Held) -> Result<Result<Held, String>, kube::Error> {
+    async fn renew(&self, held: &HeldLease) -> Result<Result<HeldLease, String>, kube::Error> {
         let since = Instant::now();
         let mut lease = held.lease.clone();
         renew_now(&mut lease);
         match self.replace(&lease).await {
-            Ok(lease) => return Ok(Ok(Held { lease, since })),
+            Ok(lease) => return Ok(Ok(HeldLease { lease, since })),
             // A lease that is gone is a conflict too, as a uid that differs.
             Err(kube::Error::Api(refused)) if matches!(refused.code, 404 | 409) => {}
             Err(error) => return Err(error),
         }
         let Some(mut lease) = self.leases.get_opt(&self.name).await? else {
             let lease = self.created(lease.spec.unwrap_or_default()).await?;
-            return Ok(Ok(Held { lease, since }));
+            return Ok(Ok(HeldLease { lease, since }));
         };
         let spec = lease.spec.clone().unwrap_or_default();
         if self.is_mine(&spec) {
             renew_now(&mut lease);
             let lease = self.replace(&lease).await?;
-            return Ok(Ok(Held { lease, since }));
+            return Ok(Ok(HeldLease { lease, since }));
         }
         let other = spec.holder_identity.filter(|holder| !holder.is_empty());
         Ok(Err(other.unwrap_or_else(|| "nobody".to_owned())))

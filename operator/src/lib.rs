@@ -19,9 +19,9 @@ pub mod settings;
 pub mod events;
 pub mod reconcile;
 
-pub mod store;
+pub mod cache;
 
-pub mod dereference;
+pub mod observe;
 pub mod observed;
 pub mod refusals;
 
@@ -31,8 +31,8 @@ pub mod password;
 
 pub mod credentials;
 pub mod ingest_token;
+pub mod plan;
 pub mod token_rotation;
-pub mod validate;
 
 pub mod build;
 

@@ -11,19 +11,19 @@ use serde_json::json;
 
 use crate::apply::{self, Corrections, Pacing, apply};
 use crate::build::build;
+use crate::cache::Cache;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
-use crate::credentials::Fresh;
-use crate::dereference::{self, dereference};
+use crate::credentials::GeneratedSecrets;
 use crate::events::Reporter;
 use crate::identity::{Component, MANAGER};
 use crate::metrics::Metrics;
+use crate::observe::{self, observe};
 use crate::observed::Observed;
+use crate::plan::{Environment, Migration, Seeding, plan};
 use crate::pods::{self, is_ready, trouble};
 use crate::reason::Reason;
 use crate::settings::Images;
 use crate::status::{self, Problem};
-use crate::store::Store;
-use crate::validate::{Environment, Migration, Seeding, validate};
 
 /// Watches tell of every change; this is for what they might miss.
 const SAFETY_NET: Duration = Duration::from_mins(10);
@@ -38,7 +38,7 @@ const LEAVING: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Dereference(#[from] dereference::Error),
+    Observe(#[from] observe::Error),
     #[error("cannot make a password")]
     Random(#[from] getrandom::Error),
     #[error(transparent)]
@@ -52,7 +52,7 @@ pub enum Error {
 /// What a reconcile needs.
 pub struct Context {
     pub client: Client,
-    pub store: Arc<Store>,
+    pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
     pub images: Images,
     pub recorder: Recorder,
@@ -75,7 +75,7 @@ pub enum Next {
 ///
 /// `failures` says how often in a row it failed before: what the API server did not take for long is told in the status.
 pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Next, Error> {
-    let Some(observed) = Box::pin(dereference(&context.client, &context.store, key)).await? else {
+    let Some(observed) = Box::pin(observe(&context.client, &context.cache, key)).await? else {
         return Ok(Next::Gone);
     };
     if observed.environment.metadata.deletion_timestamp.is_some() {
@@ -84,7 +84,7 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
         return Ok(Next::Gone);
     }
     let now = Timestamp::now();
-    let environment = match validate(&observed, &context.images, Fresh::generate()?, now) {
+    let environment = match plan(&observed, &context.images, GeneratedSecrets::generate()?, now) {
         Ok(environment) => environment,
         Err(invalid) => {
             let problem = Problem::from(&invalid);
@@ -95,7 +95,7 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
     let children = build(&environment);
     let (applied, failed) = Box::pin(apply(
         &context.client,
-        &context.store,
+        &context.cache,
         (&context.corrections, &context.pacing),
         &environment,
         &observed,
@@ -123,7 +123,7 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
     let again = if applied.writes > 0 {
         Next::Wrote
     } else {
-        let wait = look_again(&environment, &observed, blocked, now);
+        let wait = requeue_after(&environment, &observed, blocked, now);
         Next::Settled(applied.held_back.into_iter().fold(wait, Duration::min))
     };
     let status = status::status(&environment, &observed, &applied, problem, now);
@@ -131,7 +131,7 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
     Ok(again)
 }
 
-fn look_again(
+fn requeue_after(
     environment: &Environment,
     observed: &Observed,
     problem: Option<Reason>,
@@ -197,7 +197,7 @@ async fn report(context: &Context, observed: &Observed, status: RatesEnvironment
         .patch_status(&identity.name, &parameters, &Patch::Apply(patch))
         .await
     {
-        Ok(written) => context.store.put(&written),
+        Ok(written) => context.cache.put(&written),
         // Deleted, or deleted and created anew.
         Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => return Ok(()),
         Err(source) => return Err(Error::Status(source)),

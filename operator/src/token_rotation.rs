@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 
 use crate::annotations::{INGEST_TOKEN_ROTATION, PREVIOUS_INGEST_TOKEN_UNTIL, ROTATED_INGEST_TOKEN};
-use crate::credentials::Fresh;
+use crate::credentials::GeneratedSecrets;
 use crate::digest::short_digest;
 use crate::ingest_token::{IngestToken, Malformed, TOKEN};
 
@@ -47,7 +47,7 @@ pub struct Previous {
 }
 
 /// What a rotation needs to know.
-pub struct Asked<'a> {
+pub struct RotationInput<'a> {
     pub secret: Option<&'a Secret>,
     /// The environment's annotation.
     pub rotate: Option<&'a str>,
@@ -57,9 +57,9 @@ pub struct Asked<'a> {
     pub now: Timestamp,
 }
 
-impl Asked<'_> {
+impl RotationInput<'_> {
     /// The tokens as they are to be.
-    pub fn tokens(&self, fresh: &Fresh) -> Result<Tokens, Malformed> {
+    pub fn tokens(&self, fresh: &GeneratedSecrets) -> Result<Tokens, Malformed> {
         let current = IngestToken::take(self.secret, &fresh.ingest_token)?;
         if !self.is_there() {
             return Ok(Tokens {

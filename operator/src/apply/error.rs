@@ -1,7 +1,7 @@
 //! Why something could not be applied.
 
+use crate::cache::Cached;
 use crate::reason::Reason;
-use crate::store::Held;
 
 /// Why something could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ impl Error {
 }
 
 /// What the API server said to a write.
-pub(super) fn write_error<K: Held>(name: &str, source: kube::Error) -> Error {
+pub(super) fn write_error<K: Cached>(name: &str, source: kube::Error) -> Error {
     let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
     match &source {
         kube::Error::Api(status)

@@ -8,10 +8,10 @@ use super::compare;
 use super::error::{Error, write_error};
 use super::writer::{Writer, named};
 use crate::build::JobChild;
-use crate::identity::{COMPONENT_LABEL, Claim, Component, MANAGER};
+use crate::identity::{COMPONENT_LABEL, Component, MANAGER, Ownership};
 use crate::observed::Observed;
-use crate::pods::job_outcome::{Judgement, judge, lingers};
-use crate::validate::{Environment, Migration, Seeding};
+use crate::plan::{Environment, Migration, Seeding};
+use crate::pods::job_outcome::{JobOutcome, lingers, outcome_of};
 
 impl Writer<'_> {
     /// Starts a Job, or the attempt that takes the place of a lost one.
@@ -50,7 +50,7 @@ impl Writer<'_> {
         self.count();
         match created {
             Ok(created) => {
-                self.store.put(&created);
+                self.cache.put(&created);
                 tracing::info!(kind = "Job", name, "created");
                 Ok(())
             }
@@ -90,7 +90,7 @@ impl Writer<'_> {
         // Ended in the middle of it, it would only be a pod that failed.
         let ends_by_itself = |job: &Job| {
             beside.as_ref() == Some(&job.name_any())
-                && matches!(judge(job, &observed.pods), Judgement::Active)
+                && matches!(outcome_of(job, &observed.pods), JobOutcome::Active)
         };
         let status = observed.environment.status.as_ref();
         let known = status.and_then(|status| status.database.as_ref());
@@ -115,8 +115,9 @@ impl Writer<'_> {
             let mut kept = current.is_some();
             for job in jobs {
                 // Left by an environment that was deleted without its children: nothing else would remove it.
-                let left = self.identity.claim_on(&job.metadata) == Claim::Retained;
-                let done = !kept && !left && matches!(judge(job, &observed.pods), Judgement::Succeeded(_));
+                let left = self.identity.ownership(&job.metadata) == Ownership::Retained;
+                let done =
+                    !kept && !left && matches!(outcome_of(job, &observed.pods), JobOutcome::Succeeded(_));
                 let lingers = done && reported(component) && lingers(job, &observed.pods);
                 kept |= done;
                 let wanted = Some(job.name_any()) == current || ends_by_itself(job);

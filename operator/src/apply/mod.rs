@@ -1,6 +1,6 @@
 //! Makes the cluster hold what was built: what needs each other in a fixed order and the rest at
 //! once, each object only if it differs, and what is no longer wanted removed by label. Nobody
-//! else's object is ever touched. Every answer goes into the store.
+//! else's object is ever touched. Every answer goes into the cache.
 
 mod compare;
 mod corrections;
@@ -24,10 +24,10 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Client, ResourceExt};
 
 use crate::build::{Children, DeploymentChild};
+use crate::cache::{Cache, Cached};
 use crate::http_route::HTTPRoute;
 use crate::observed::{Observed, Routes};
-use crate::store::{Held, Store};
-use crate::validate::{Environment, VolumeIdentity};
+use crate::plan::{Environment, VolumeIdentity};
 
 pub use corrections::{Contest, Corrections};
 pub use error::Error;
@@ -67,13 +67,13 @@ impl Applied {
 /// Applies all children. The second part is what could not be done; one failure does not stop the care for the rest.
 pub async fn apply(
     client: &Client,
-    store: &Store,
+    cache: &Cache,
     (corrections, pacing): (&Corrections, &Pacing),
     environment: &Environment,
     observed: &Observed,
     children: Children,
 ) -> (Applied, Vec<Error>) {
-    let writer = Writer::new(client, store, (corrections, pacing), &environment.identity);
+    let writer = Writer::new(client, cache, (corrections, pacing), &environment.identity);
     let mut applied = Applied {
         claims: observed.claims.clone(),
         stateful_set: observed.stateful_set().cloned(),
@@ -213,7 +213,7 @@ impl Writer<'_> {
     }
 
     /// Applies several objects of a kind at once; gives why some were not.
-    async fn ensure_each<K: Held + DeepMerge>(&self, desired: Vec<K>, existing: &[K]) -> Vec<Error> {
+    async fn ensure_each<K: Cached + DeepMerge>(&self, desired: Vec<K>, existing: &[K]) -> Vec<Error> {
         let each = desired
             .into_iter()
             .map(|child| self.ensure_among(child, existing));

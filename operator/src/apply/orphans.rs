@@ -8,9 +8,9 @@ use super::error::Error;
 use super::writer::Writer;
 use crate::annotations::APPLIED;
 use crate::build::Children;
-use crate::identity::Claim;
+use crate::cache::Cached;
+use crate::identity::Ownership;
 use crate::observed::{Observed, Routes};
-use crate::store::Held;
 
 /// The names that are wanted, by kind.
 pub struct Wanted(BTreeSet<(String, String)>);
@@ -83,7 +83,7 @@ impl Writer<'_> {
         self.remove_unless(wanted, &observed.config_maps).await
     }
 
-    async fn remove_unless<K: Held>(&self, wanted: &Wanted, existing: &[K]) -> Result<(), Error> {
+    async fn remove_unless<K: Cached>(&self, wanted: &Wanted, existing: &[K]) -> Result<(), Error> {
         for object in existing {
             if !self.is_of_environment(object) || wanted.has(object) {
                 continue;
@@ -96,15 +96,15 @@ impl Writer<'_> {
     /// Whether an object that holds no data is of this environment, or of one of its name that was
     /// deleted without its children (`kubectl delete --cascade=orphan`).
     pub(super) fn is_of_environment<K: Resource>(&self, object: &K) -> bool {
-        match self.identity.claim_on(object.meta()) {
-            Claim::Ours => true,
-            Claim::Retained => object
+        match self.identity.ownership(object.meta()) {
+            Ownership::Ours => true,
+            Ownership::Retained => object
                 .meta()
                 .annotations
                 .iter()
                 .flatten()
                 .any(|(key, _)| key == APPLIED),
-            Claim::Leaving | Claim::Foreign => false,
+            Ownership::Leaving | Ownership::Foreign => false,
         }
     }
 }

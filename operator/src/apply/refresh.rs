@@ -31,7 +31,7 @@ impl Writer<'_> {
                 .await;
             self.count();
             match patched {
-                Ok(pod) => self.store.put(&pod),
+                Ok(pod) => self.cache.put(&pod),
                 // It is gone, and the next one has the Secrets of now.
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(source) => return Err(write_error::<Pod>(&name, source)),

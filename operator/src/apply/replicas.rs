@@ -12,7 +12,7 @@ use super::error::Error;
 use super::writer::{Writer, named};
 use crate::managed_fields::applies;
 use crate::observed::Observed;
-use crate::validate::{Autoscaler, Scale};
+use crate::plan::{Autoscaler, Scale};
 
 /// The field manager that holds the number for the autoscaler.
 const KEEPER: &str = "rates-operator-replicas";

@@ -11,14 +11,14 @@ use super::compare;
 use super::error::Error;
 use super::writer::Writer;
 use crate::annotations::TEMPLATE;
+use crate::cache::Cached;
 use crate::digest::short_digest;
-use crate::store::Held;
 
 /// How soon whoever waits asks again.
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// What keeps pods by a template.
-pub(super) trait Templated: Held + DeepMerge {
+pub(super) trait Templated: Cached + DeepMerge {
     fn pod_set(&self) -> PodSet<'_>;
 }
 

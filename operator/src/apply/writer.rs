@@ -1,4 +1,4 @@
-//! Applies one object: only if it differs, and only if it is ours. Every answer goes into the store.
+//! Applies one object: only if it differs, and only if it is ours. Every answer goes into the cache.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,14 +16,14 @@ use super::corrections::{Contest, Corrections, Turn, writer_of};
 use super::error::{Error, write_error};
 use super::pacing::Pacing;
 use crate::annotations::APPLIED;
+use crate::cache::{Cache, Cached};
 use crate::crd::RatesEnvironment;
-use crate::identity::{Claim, Identity, MANAGER};
-use crate::store::{Held, Store};
+use crate::identity::{Identity, MANAGER, Ownership};
 
 /// Applies what one environment is to have.
 pub(super) struct Writer<'a> {
     pub(super) client: &'a Client,
-    pub(super) store: &'a Store,
+    pub(super) cache: &'a Cache,
     pub(super) corrections: &'a Corrections,
     pub(super) pacing: &'a Pacing,
     pub(super) identity: &'a Identity,
@@ -46,13 +46,13 @@ pub(super) struct Hindrances {
 impl<'a> Writer<'a> {
     pub(super) fn new(
         client: &'a Client,
-        store: &'a Store,
+        cache: &'a Cache,
         (corrections, pacing): (&'a Corrections, &'a Pacing),
         identity: &'a Identity,
     ) -> Self {
         Self {
             client,
-            store,
+            cache,
             corrections,
             pacing,
             identity,
@@ -71,7 +71,7 @@ impl<'a> Writer<'a> {
 }
 
 impl Writer<'_> {
-    pub(super) async fn ensure_among<K: Held + DeepMerge>(
+    pub(super) async fn ensure_among<K: Cached + DeepMerge>(
         &self,
         desired: K,
         existing: &[K],
@@ -81,12 +81,12 @@ impl Writer<'_> {
     }
 
     /// Applies an object unless it is there already as it should be.
-    pub(super) async fn ensure<K: Held + DeepMerge>(
+    pub(super) async fn ensure<K: Cached + DeepMerge>(
         &self,
         desired: K,
         existing: Option<&K>,
     ) -> Result<K, Error> {
-        if self.store.is_forbidden::<K>() {
+        if self.cache.is_forbidden::<K>() {
             self.hindrances()
                 .not_permitted
                 .insert(K::plural(&()).into_owned());
@@ -95,7 +95,7 @@ impl Writer<'_> {
         if existing.is_some() {
             return self.ensure_looked_for(desired, existing).await;
         }
-        // What does not have our labels is not in the store.
+        // What does not have our labels is not in the cache.
         let name = desired.name_any();
         let found = self.api::<K>().get_opt(&name).await;
         let found = found.map_err(|source| write_error::<K>(&name, source))?;
@@ -103,7 +103,7 @@ impl Writer<'_> {
     }
 
     /// The same, where it is known that what is not given does not exist under any label.
-    pub(super) async fn ensure_looked_for<K: Held + DeepMerge>(
+    pub(super) async fn ensure_looked_for<K: Cached + DeepMerge>(
         &self,
         mut desired: K,
         existing: Option<&K>,
@@ -157,7 +157,7 @@ impl Writer<'_> {
     }
 
     /// Who changes a field of an object.
-    async fn contest<K: Held>(&self, name: &str, path: &compare::Path) -> Result<Contest, Error> {
+    async fn contest<K: Cached>(&self, name: &str, path: &compare::Path) -> Result<Contest, Error> {
         let found = self.api::<K>().get_metadata(name).await;
         let found = found.map_err(|source| write_error::<K>(name, source))?;
         let fields = found.metadata.managed_fields.unwrap_or_default();
@@ -199,16 +199,16 @@ impl Writer<'_> {
     }
 
     /// Refuses what is not ours to change.
-    pub(super) fn check<K: Held>(&self, existing: &K) -> Result<(), Error> {
+    pub(super) fn check<K: Cached>(&self, existing: &K) -> Result<(), Error> {
         let (kind, name) = (K::kind(&()).into_owned(), existing.name_any());
-        match self.identity.claim_on(existing.meta()) {
-            Claim::Ours | Claim::Retained => Ok(()),
-            Claim::Leaving => Err(Error::Leaving { kind, name }),
-            Claim::Foreign => Err(Error::NameTaken { kind, name }),
+        match self.identity.ownership(existing.meta()) {
+            Ownership::Ours | Ownership::Retained => Ok(()),
+            Ownership::Leaving => Err(Error::Leaving { kind, name }),
+            Ownership::Foreign => Err(Error::NameTaken { kind, name }),
         }
     }
 
-    pub(super) async fn patch<K: Held, T: Serialize + std::fmt::Debug>(
+    pub(super) async fn patch<K: Cached, T: Serialize + std::fmt::Debug>(
         &self,
         manager: &str,
         name: &str,
@@ -218,7 +218,7 @@ impl Writer<'_> {
         self.write(name, &parameters, &Patch::Apply(object)).await
     }
 
-    async fn write<K: Held, T: Serialize + std::fmt::Debug>(
+    async fn write<K: Cached, T: Serialize + std::fmt::Debug>(
         &self,
         name: &str,
         parameters: &PatchParams,
@@ -227,14 +227,14 @@ impl Writer<'_> {
         let written = self.api::<K>().patch(name, parameters, patch).await;
         self.count();
         let written = written.map_err(|source| write_error::<K>(name, source))?;
-        self.store.put(&written);
+        self.cache.put(&written);
         let manager = parameters.field_manager.as_deref();
         tracing::info!(kind = %K::kind(&()), name, manager, "applied");
         Ok(written)
     }
 
     /// Deletes this very object, and in the background what it owns.
-    pub(super) async fn delete<K: Held>(&self, object: &K) -> Result<(), Error> {
+    pub(super) async fn delete<K: Cached>(&self, object: &K) -> Result<(), Error> {
         let name = object.name_any();
         let api: Api<K> = self.api();
         let parameters = DeleteParams {
@@ -248,7 +248,7 @@ impl Writer<'_> {
         self.count();
         tracing::info!(kind = %K::kind(&()), name, "deleted, as it is no longer wanted");
         match deleted {
-            Ok(answer) => self.store.deleted(object, answer.left().as_ref()),
+            Ok(answer) => self.cache.deleted(object, answer.left().as_ref()),
             // Somebody was faster, and the watch tells.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(source) => return Err(write_error::<K>(&name, source)),
@@ -260,7 +260,7 @@ impl Writer<'_> {
         self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn api<K: Held>(&self) -> Api<K> {
+    pub(super) fn api<K: Cached>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.identity.namespace)
     }
 }

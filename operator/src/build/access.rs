@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 
 use crate::identity::Component;
-use crate::validate::Environment;
+use crate::plan::Environment;
 
 /// The accounts of the database's pods and of the Jobs'.
 pub fn service_accounts(environment: &Environment) -> Vec<ServiceAccount> {

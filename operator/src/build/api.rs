@@ -3,7 +3,7 @@
 use super::workload::{DeploymentChild, Workload};
 use super::{access, autoscaler, deployment, disruption_budget, network_policies, services};
 use crate::identity::Component;
-use crate::validate::Environment;
+use crate::plan::Environment;
 
 pub fn workload(environment: &Environment) -> Workload {
     let name = environment.identity.api();

@@ -5,7 +5,7 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 
 use crate::identity::Component;
-use crate::validate::{Environment, Scale};
+use crate::plan::{Environment, Scale};
 
 pub fn build(environment: &Environment) -> Option<HorizontalPodAutoscaler> {
     let Scale::Automatic(autoscaler) = &environment.api.scale else {

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::secrets::lifetime;
 use crate::identity::Component;
-use crate::validate::Environment;
+use crate::plan::Environment;
 
 pub fn build(environment: &Environment) -> Vec<PersistentVolumeClaim> {
     let identity = &environment.identity;

@@ -15,7 +15,7 @@ use super::pod;
 use crate::annotations::{INGEST_TOKEN_ROTATION, LOGIN, REVISION, WRITTEN_REVISION};
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
-use crate::validate::{Drain, Environment, Revision, Scale};
+use crate::plan::{Drain, Environment, Revision, Scale};
 
 /// After that long without a step forward a rollout counts as stuck: an image to be pulled, and the
 /// time that a pod has to start.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::Component;
-use crate::validate::{Disruption, Environment};
+use crate::plan::{Disruption, Environment};
 
 pub fn build(environment: &Environment) -> PodDisruptionBudget {
     let identity = &environment.identity;

@@ -6,7 +6,7 @@ use k8s_openapi::api::networking::v1::{
 };
 
 use crate::identity::Component;
-use crate::validate::{Environment, Exposure};
+use crate::plan::{Environment, Exposure};
 
 pub fn build(environment: &Environment) -> Option<Ingress> {
     let Exposure::Ingress { host, ingress } = &environment.exposure else {

@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::pod;
 use crate::annotations::{ATTEMPT, LAST_FAILURE};
 use crate::identity::Component;
+use crate::plan::{Environment, JobRun, Migration, SeedSource, Seeding};
 use crate::pods::job_outcome::{DUMP, LOAD, MIGRATE, PUBLISH};
-use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding};
 
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
 /// A Job and the attempt it is; Jobs are created and deleted, never changed.

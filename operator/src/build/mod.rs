@@ -1,4 +1,4 @@
-//! What an environment consists of: pure functions from the validated environment to the objects
+//! What an environment consists of: pure functions from the planned environment to the objects
 //! as they are applied, one file a kind of child. Nothing here has a client or a clock.
 
 mod access;
@@ -26,7 +26,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serde::Serialize;
 
-use crate::validate::Environment;
+use crate::plan::Environment;
 
 pub use jobs::JobChild;
 pub use workload::DeploymentChild;

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::{COMPONENT_LABEL, Component};
-use crate::validate::{Environment, SeedSource, Seeding};
+use crate::plan::{Environment, SeedSource, Seeding};
 
 const POSTGRES: i32 = 5432;
 const PATRONI: i32 = 8008;

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::annotations::{PARAMETERS, PATRONI_CONFIG};
 use crate::identity::Component;
-use crate::validate::Environment;
+use crate::plan::Environment;
 
 pub fn build(environment: &Environment) -> Vec<ConfigMap> {
     let identity = &environment.identity;

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::Component;
-use crate::validate::{Environment, Metadata, Resources, Scheduling};
+use crate::plan::{Environment, Metadata, Resources, Scheduling};
 
 /// The user that the operator's and the API's images run as.
 pub const API_USER: i64 = 65532;

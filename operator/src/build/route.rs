@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::http_route::{BackendReference, HTTPRoute, HttpRouteRule, HttpRouteSpec, ParentReference};
 use crate::identity::Component;
-use crate::validate::{Environment, Exposure};
+use crate::plan::{Environment, Exposure};
 
 pub fn build(environment: &Environment) -> Option<HTTPRoute> {
     let Exposure::Gateway { host, gateway } = &environment.exposure else {

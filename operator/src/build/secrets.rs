@@ -15,8 +15,8 @@ use crate::credentials::{
 use crate::identity::{Component, Lifetime};
 use crate::ingest_token::{TOKEN, TOKEN_SHA256};
 use crate::password::Password;
+use crate::plan::{Environment, Rotation};
 use crate::token_rotation::{NEXT, PREVIOUS_SHA256, Previous};
-use crate::validate::{Environment, Rotation};
 
 const PORT: u16 = 5432;
 /// The database that the API serves.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::{Component, ROLE_LABEL};
-use crate::validate::{Environment, Metadata};
+use crate::plan::{Environment, Metadata};
 
 /// Those of the database.
 pub fn build(environment: &Environment) -> Vec<Service> {

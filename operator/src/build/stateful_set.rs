@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use super::{claims, pod};
 use crate::annotations::RESTARTED_FOR;
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
-use crate::validate::{Activity, Environment, VolumeIdentity};
+use crate::plan::{Activity, Environment, VolumeIdentity};
 
 /// A fast shutdown of a busy server may take this long. Before it, the batches under way are waited for.
 const STOP_SECONDS: i64 = 120;
@@ -179,7 +179,7 @@ fn roles(environment: &Environment) -> Container {
     Container {
         command: Some(vec!["/usr/local/bin/rates-postgres-roles".to_owned()]),
         env: Some(env),
-        // Asked only until it holds: a process a second for ever would be dear.
+        // RotationInput only until it holds: a process a second for ever would be dear.
         startup_probe: Some(Probe {
             exec: Some(ExecAction {
                 command: Some(applied.into()),

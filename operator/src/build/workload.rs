@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::Serialize;
 
-use crate::validate::Scale;
+use crate::plan::Scale;
 
 /// A Deployment with all that belongs to it alone.
 pub struct Workload {

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::cache::{Cache, Key};
 use crate::error_chain::chain;
 use crate::metrics::Outcome;
 use crate::reconcile::{Context, Error, Next, reconcile};
 use crate::settings::Namespaces;
-use crate::store::{Key, Store};
 use queue::Queue;
 
 /// Where and how the controller looks.
@@ -38,7 +38,7 @@ const AT_ONCE: u32 = 4;
 
 /// Reconciles until it is told to stop, and then finishes what is under way. Every environment is
 /// looked at once at the beginning, and then whenever something of it changes. `triggered` is what
-/// [`follow`](crate::store::follow) gives.
+/// [`follow`](crate::cache::follow) gives.
 pub async fn controller(
     context: Context,
     scope: Scope,
@@ -48,9 +48,9 @@ pub async fn controller(
     let context = Arc::new(context);
     let mut sources = std::pin::pin!(seed_sources::changes(&context.client, &scope.namespaces).fuse());
     let mut work = Work::default();
-    let mut news = context.store.news();
+    let mut news = context.cache.news();
     // What does not exist in half of a picture would be made a second time.
-    while !context.store.waiting_for().is_empty() {
+    while !context.cache.waiting_for().is_empty() {
         tokio::select! {
             _ = news.changed() => {}
             () = stop.cancelled() => return,
@@ -64,7 +64,7 @@ pub async fn controller(
             () = stop.cancelled() => break,
             Some(key) = triggered.recv() => work.queue.add(key, Instant::now()),
             Some(source) = sources.next() => {
-                for key in context.store.referring_to(&source) {
+                for key in context.cache.referring_to(&source) {
                     work.queue.add(key, Instant::now());
                 }
             }
@@ -78,10 +78,10 @@ pub async fn controller(
 }
 
 /// What is waited for before anything is reconciled: nothing, once it is empty.
-pub async fn until_listed(store: &Store, told: impl Fn(Vec<String>)) {
-    let mut news: watch::Receiver<()> = store.news();
+pub async fn until_listed(cache: &Cache, told: impl Fn(Vec<String>)) {
+    let mut news: watch::Receiver<()> = cache.news();
     loop {
-        let missing = store.waiting_for();
+        let missing = cache.waiting_for();
         let done = missing.is_empty();
         told(missing);
         if done || news.changed().await.is_err() {

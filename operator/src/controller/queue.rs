@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tokio::time::Instant;
 
-use crate::store::Key;
+use crate::cache::Key;
 
 #[derive(Default)]
 pub struct Queue {

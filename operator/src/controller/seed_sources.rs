@@ -12,9 +12,9 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::cache::{Key, name_of};
 use crate::identity::{MANAGED_BY_LABEL, MANAGER};
 use crate::settings::Namespaces;
-use crate::store::{Key, name_of};
 
 /// `KIND/NAMESPACE/NAME` of each that changed, appeared or vanished. Errors of a watch are logged,
 /// and it goes on.

@@ -1,7 +1,7 @@
 //! The `RatesEnvironment` as people write it: types, defaults and the rules the API server
 //! applies. Doc comments here are what `kubectl explain` prints.
 //!
-//! Knows nothing of what an environment becomes in the cluster; that begins in `validate`.
+//! Knows nothing of what an environment becomes in the cluster; that begins in `plan`.
 
 mod api;
 mod autoscaling;

@@ -52,7 +52,7 @@ enum Report {
 
 /// How a Job stands.
 #[derive(Clone, Debug)]
-pub enum Judgement {
+pub enum JobOutcome {
     Active,
     Succeeded(Success),
     /// A container said what is wrong.
@@ -85,13 +85,13 @@ pub struct Failure {
 
 /// Reads how a Job stands from its pods and, where they are gone, from itself.
 #[must_use]
-pub fn judge(job: &Job, pods: &[Pod]) -> Judgement {
+pub fn outcome_of(job: &Job, pods: &[Pod]) -> JobOutcome {
     let own: Vec<&Pod> = pods.iter().filter(|pod| is_of(job, pod)).collect();
     if let Some(success) = own.iter().find_map(|pod| success(pod)) {
-        return Judgement::Succeeded(success);
+        return JobOutcome::Succeeded(success);
     }
     if let Some(failure) = own.iter().find_map(|pod| failure(pod)) {
-        return Judgement::Failed(failure);
+        return JobOutcome::Failed(failure);
     }
     let condition = job
         .status
@@ -108,10 +108,10 @@ pub fn judge(job: &Job, pods: &[Pod]) -> Judgement {
                 .last_transition_time
                 .as_ref()
                 .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-            Judgement::Lost { ended }
+            JobOutcome::Lost { ended }
         }
-        (None, Some(pod)) if own.len() == 1 => Judgement::Lost { ended: ended_at(pod) },
-        (None, _) => Judgement::Active,
+        (None, Some(pod)) if own.len() == 1 => JobOutcome::Lost { ended: ended_at(pod) },
+        (None, _) => JobOutcome::Active,
     }
 }
 

@@ -14,13 +14,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::settings::Settings;
 use super::tasks::{Error, outcome};
 use crate::apply::{Corrections, Pacing};
+use crate::cache;
 use crate::controller::{Scope, controller, until_listed};
 use crate::fence::Fence;
 use crate::health::{Health, Sources, Stage};
 use crate::identity::MANAGER;
-use crate::leader::{Candidate, Held, Timing, Waiting};
+use crate::leader::{Candidate, HeldLease, Timing, Waiting};
 use crate::reconcile::Context;
-use crate::store;
 
 /// How long what is under way may take once the process was told to end: less than the pod's grace
 /// period, so that the lease is given up in any case.
@@ -54,7 +54,7 @@ async fn stand_and_lead(
     let Sources {
         health,
         metrics,
-        store: led,
+        cache: led,
     } = sources;
     let candidate = settings.lease.as_ref().map(|lease| {
         let identity = settings.identity.clone();
@@ -76,17 +76,17 @@ async fn stand_and_lead(
         controller: MANAGER.to_owned(),
         instance: Some(settings.identity.clone()),
     };
-    let (store, triggered, following) = store::follow(
+    let (cache, triggered, following) = cache::follow(
         &client,
         &settings.scope.namespaces,
         metrics.clone(),
-        store::Timing::default(),
+        cache::Timing::default(),
     );
     // The only one to set it.
-    let _ = led.set(store.clone());
+    let _ = led.set(cache.clone());
     let context = Context {
         client: client.clone(),
-        store: store.clone(),
+        cache: cache.clone(),
         metrics,
         images: settings.images,
         recorder: Recorder::new(client, reporter),
@@ -96,7 +96,7 @@ async fn stand_and_lead(
     let following = AbortOnDropHandle::new(tokio::spawn(following));
     let controller = controller(context, settings.scope, triggered, stop.clone());
     let told = async {
-        until_listed(&store, |missing| {
+        until_listed(&cache, |missing| {
             health.set(if missing.is_empty() {
                 Stage::Leading
             } else {
@@ -146,10 +146,10 @@ async fn stand(
     client: &Client,
     scope: &Scope,
     health: &Health,
-) -> Option<Held> {
+) -> Option<HeldLease> {
     // Whoever could not list what there is would only keep others, an older version perhaps, from it.
     loop {
-        let why = store::cannot_list(client, &scope.namespaces).await.join("; ");
+        let why = cache::cannot_list(client, &scope.namespaces).await.join("; ");
         if why.is_empty() {
             break;
         }

@@ -45,7 +45,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let sources = Sources {
         health: health.clone(),
         metrics,
-        store: Arc::default(),
+        cache: Arc::default(),
     };
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;

@@ -10,11 +10,9 @@ use crate::apply::Applied;
 use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
 use crate::identity::Component;
 use crate::observed::Observed;
+use crate::plan::{Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, restart};
 use crate::pods::{self, is_ready, primary, trouble};
 use crate::reason::Reason;
-use crate::validate::{
-    Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, restart,
-};
 
 pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, now: Timestamp) -> Said {
     if environment.activity == Activity::Suspended {

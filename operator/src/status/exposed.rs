@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::conditions::Said;
 use crate::apply::Applied;
 use crate::http_route::HTTPRoute;
+use crate::plan::{Environment, Exposure};
 use crate::reason::Reason;
-use crate::validate::{Environment, Exposure};
 
 pub fn said(environment: &Environment, applied: &Applied) -> Option<Said> {
     if environment.exposure == Exposure::Inside {

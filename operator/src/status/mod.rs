@@ -15,9 +15,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::apply::Applied;
 use crate::crd::{Phase, RatesEnvironmentStatus};
 use crate::observed::Observed;
+use crate::plan::Environment;
 use crate::pods::primary;
 use crate::reason::Reason;
-use crate::validate::Environment;
 
 use conditions::{Said, condition, one_line};
 pub use problem::Problem;

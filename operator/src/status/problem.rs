@@ -2,8 +2,8 @@
 
 use crate::apply;
 use crate::error_chain::chain;
+use crate::plan::{Environment, Invalid};
 use crate::reason::Reason;
-use crate::validate::{Environment, Invalid};
 
 /// What stopped a reconcile, or a part of it, and is for a person to know.
 #[derive(Clone, Debug)]

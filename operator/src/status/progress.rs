@@ -8,11 +8,11 @@ use super::conditions::Said;
 use super::database;
 use crate::identity::Component;
 use crate::observed::Observed;
+use crate::plan::{Environment, JobRun, Migration, SeedSource, Seeding};
 use crate::pods::job_outcome::PUBLISH;
 use crate::pods::trouble::{self, Trouble};
 use crate::pods::{self, deadline_exceeded, is_ready, primary, progress_reason};
 use crate::reason::Reason;
-use crate::validate::{Environment, JobRun, Migration, SeedSource, Seeding};
 
 pub fn seeded(environment: &Environment, observed: &Observed, now: Timestamp) -> Said {
     match &environment.seeding {

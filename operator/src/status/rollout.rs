@@ -6,12 +6,12 @@ use super::conditions::Said;
 use super::progress::Pods;
 use crate::crd::{ApiStatus, AutoscalingStatus};
 use crate::identity::Component;
+use crate::plan::{Environment, Revision, RolloutPlan, Scale, revision_of_template};
 use crate::reason::Reason;
-use crate::validate::{Environment, Revision, Rollout, Scale, revision_of_template};
 
 /// That a rollout failed and was taken back.
 pub fn taken_back(environment: &Environment) -> Option<Said> {
-    let Rollout {
+    let RolloutPlan {
         failed: Some(failed),
         revision: Some(working),
     } = &environment.api.rollout
@@ -40,7 +40,7 @@ pub fn api(
     previous: Option<&ApiStatus>,
 ) -> ApiStatus {
     let api = &environment.api;
-    let Rollout { revision, failed } = &api.rollout;
+    let RolloutPlan { revision, failed } = &api.rollout;
     let config = revision.as_ref().map(|revision| &revision.written.config);
     let complete = |revision: &&Revision| {
         counts.rolled_out && deployment.and_then(revision_of_template) == Some(revision.digest.as_str())

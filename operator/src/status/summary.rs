@@ -5,8 +5,8 @@ use super::problem::Problem;
 use super::progress::Pods;
 use crate::apply::Applied;
 use crate::crd::Phase;
+use crate::plan::{Environment, Migration, Seeding};
 use crate::reason::Reason;
-use crate::validate::{Environment, Migration, Seeding};
 
 /// The parts of an environment, each in its own words.
 pub struct Parts {

@@ -5,9 +5,9 @@ use kube::ResourceExt;
 use super::conditions::Said;
 use crate::identity::Component;
 use crate::observed::Observed;
+use crate::plan::{Activity, Environment};
 use crate::pods;
 use crate::reason::Reason;
-use crate::validate::{Activity, Environment};
 
 /// How far stopping or starting is; it holds while that goes on. `None` for an environment that runs.
 pub fn said(environment: &Environment, observed: &Observed) -> Option<Said> {

@@ -1,4 +1,4 @@
-//! Waits until the operator's store holds what the API server has, so that a test that changed
+//! Waits until the operator's cache holds what the API server has, so that a test that changed
 //! something can ask for the next reconcile.
 
 use std::collections::BTreeMap;
@@ -13,43 +13,43 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use rates_operator::cache::{Cache, Cached};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::http_route::HTTPRoute;
-use rates_operator::store::{Held, Store};
 
-/// Returns when the store holds every environment and child of the namespace at its current version.
-pub async fn caught_up(client: &Client, namespace: &str, store: &Store) {
+/// Returns when the cache holds every environment and child of the namespace at its current version.
+pub async fn caught_up(client: &Client, namespace: &str, cache: &Cache) {
     let ours = ListParams::default().labels("app.kubernetes.io/managed-by=rates-operator");
     let all = async {
         // Before, it does not know which kinds there are.
-        listed(store).await;
-        kind::<RatesEnvironment>(client, namespace, store, &ListParams::default()).await;
-        kind::<Secret>(client, namespace, store, &ours).await;
-        kind::<ConfigMap>(client, namespace, store, &ours).await;
-        kind::<ServiceAccount>(client, namespace, store, &ours).await;
-        kind::<Role>(client, namespace, store, &ours).await;
-        kind::<RoleBinding>(client, namespace, store, &ours).await;
-        kind::<PersistentVolumeClaim>(client, namespace, store, &ours).await;
-        kind::<Service>(client, namespace, store, &ours).await;
-        kind::<StatefulSet>(client, namespace, store, &ours).await;
-        kind::<Job>(client, namespace, store, &ours).await;
-        kind::<Deployment>(client, namespace, store, &ours).await;
-        kind::<HorizontalPodAutoscaler>(client, namespace, store, &ours).await;
-        kind::<PodDisruptionBudget>(client, namespace, store, &ours).await;
-        kind::<NetworkPolicy>(client, namespace, store, &ours).await;
-        kind::<Ingress>(client, namespace, store, &ours).await;
-        if store.has::<HTTPRoute>() {
-            kind::<HTTPRoute>(client, namespace, store, &ours).await;
+        listed(cache).await;
+        kind::<RatesEnvironment>(client, namespace, cache, &ListParams::default()).await;
+        kind::<Secret>(client, namespace, cache, &ours).await;
+        kind::<ConfigMap>(client, namespace, cache, &ours).await;
+        kind::<ServiceAccount>(client, namespace, cache, &ours).await;
+        kind::<Role>(client, namespace, cache, &ours).await;
+        kind::<RoleBinding>(client, namespace, cache, &ours).await;
+        kind::<PersistentVolumeClaim>(client, namespace, cache, &ours).await;
+        kind::<Service>(client, namespace, cache, &ours).await;
+        kind::<StatefulSet>(client, namespace, cache, &ours).await;
+        kind::<Job>(client, namespace, cache, &ours).await;
+        kind::<Deployment>(client, namespace, cache, &ours).await;
+        kind::<HorizontalPodAutoscaler>(client, namespace, cache, &ours).await;
+        kind::<PodDisruptionBudget>(client, namespace, cache, &ours).await;
+        kind::<NetworkPolicy>(client, namespace, cache, &ours).await;
+        kind::<Ingress>(client, namespace, cache, &ours).await;
+        if cache.has::<HTTPRoute>() {
+            kind::<HTTPRoute>(client, namespace, cache, &ours).await;
         }
-        kind::<Pod>(client, namespace, store, &ours).await;
+        kind::<Pod>(client, namespace, cache, &ours).await;
     };
     let waited = tokio::time::timeout(Duration::from_secs(30), all).await;
-    assert!(waited.is_ok(), "the store lacks something after 30 s");
+    assert!(waited.is_ok(), "the cache lacks something after 30 s");
 }
 
-async fn kind<K: Held>(client: &Client, namespace: &str, store: &Store, which: &ListParams) {
+async fn kind<K: Cached>(client: &Client, namespace: &str, cache: &Cache, which: &ListParams) {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let mut news = store.news();
+    let mut news = cache.news();
     loop {
         let there: BTreeMap<String, u64> = api
             .list_metadata(which)
@@ -63,7 +63,7 @@ async fn kind<K: Held>(client: &Client, namespace: &str, store: &Store, which: &
                 )
             })
             .collect();
-        if store.versions::<K>(namespace) == there {
+        if cache.versions::<K>(namespace) == there {
             return;
         }
         // What is written meanwhile, by a controller for instance, is looked for again.
@@ -71,9 +71,9 @@ async fn kind<K: Held>(client: &Client, namespace: &str, store: &Store, which: &
     }
 }
 
-async fn listed(store: &Store) {
-    let mut news = store.news();
-    while !store.waiting_for().is_empty() {
+async fn listed(cache: &Cache) {
+    let mut news = cache.news();
+    while !cache.waiting_for().is_empty() {
         news.changed().await.unwrap();
     }
 }

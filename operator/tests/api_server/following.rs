@@ -8,11 +8,11 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, DynamicObject, PostParams};
 use kube::discovery::ApiResource;
 use kube::{Api, Client};
+use rates_operator::cache::{self, Cache, Timing};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::http_route::HTTPRoute;
 use rates_operator::metrics::Metrics;
 use rates_operator::settings::Namespaces;
-use rates_operator::store::{self, Store, Timing};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,16 +23,16 @@ use crate::program::Program;
 use crate::server::{self, MANIFESTS, Server};
 use crate::stage::Stage;
 
-/// A store that follows a namespace.
+/// A cache that follows a namespace.
 fn follow(
     client: &Client,
     namespace: &str,
     timing: Timing,
-) -> (Arc<Store>, Arc<Metrics>, AbortOnDropHandle<()>) {
+) -> (Arc<Cache>, Arc<Metrics>, AbortOnDropHandle<()>) {
     let metrics = Arc::new(Metrics::default());
     let namespaces = Namespaces::One(namespace.to_owned());
-    let (store, _, following) = store::follow(client, &namespaces, metrics.clone(), timing);
-    (store, metrics, AbortOnDropHandle::new(tokio::spawn(following)))
+    let (cache, _, following) = cache::follow(client, &namespaces, metrics.clone(), timing);
+    (cache, metrics, AbortOnDropHandle::new(tokio::spawn(following)))
 }
 
 fn says(metrics: &Metrics, line: &str) -> bool {
@@ -65,8 +65,8 @@ async fn an_object_that_cannot_be_understood_stalls_nothing_and_is_counted() {
     }))
     .unwrap();
     routes.create(&PostParams::default(), &malformed).await.unwrap();
-    let (store, metrics, _following) = follow(&stage.admin, &namespace, Timing::default());
-    until("everything was listed", async || store.waiting_for().is_empty()).await;
+    let (cache, metrics, _following) = follow(&stage.admin, &namespace, Timing::default());
+    until("everything was listed", async || cache.waiting_for().is_empty()).await;
     let count = |number| format!("rates_operator_malformed_objects{{kind=\"HTTPRoute\"}} {number}");
     until("it is counted", async || says(&metrics, &count(1))).await;
     // A backend without a port is one that the operator understands.
@@ -112,12 +112,12 @@ async fn a_watch_that_is_silent_is_begun_again() {
         silence: Duration::from_secs(2),
         ..Timing::default()
     };
-    let (store, _, _following) = follow(&Client::try_from(config).unwrap(), &namespace, timing);
-    until("everything was listed", async || store.waiting_for().is_empty()).await;
+    let (cache, _, _following) = follow(&Client::try_from(config).unwrap(), &namespace, timing);
+    until("everything was listed", async || cache.waiting_for().is_empty()).await;
     line.silence();
     make_config_map(&server.client().await, &namespace, "unheard-of").await;
     until("the next watch tells of it", async || {
-        store.versions::<ConfigMap>(&namespace).contains_key("unheard-of")
+        cache.versions::<ConfigMap>(&namespace).contains_key("unheard-of")
     })
     .await;
 }
@@ -130,14 +130,14 @@ async fn every_kind_is_listed_again_from_time_to_time() {
         relist: Duration::from_secs(1),
         ..Timing::default()
     };
-    let (store, metrics, _following) = follow(&server.client().await, &namespace, timing);
+    let (cache, metrics, _following) = follow(&server.client().await, &namespace, timing);
     for number in 2..=3 {
         let line = format!("rates_operator_lists_total{{kind=\"ConfigMap\"}} {number}");
         until(&line, async || says(&metrics, &line)).await;
     }
     make_config_map(&server.client().await, &namespace, "between-lists").await;
     until("the watch goes on between them", async || {
-        store
+        cache
             .versions::<ConfigMap>(&namespace)
             .contains_key("between-lists")
     })

@@ -14,12 +14,12 @@ use kube::discovery::ApiResource;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use rates_operator::apply::{Corrections, Pacing};
+use rates_operator::cache::{self, Cached, Key};
 use rates_operator::controller::{Scope, controller};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
 use rates_operator::reconcile::{Context, reconcile};
 use rates_operator::settings::{Images, Namespaces};
-use rates_operator::store::{self, Held, Key};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -53,7 +53,7 @@ pub fn reports() -> [(&'static str, &'static str, Value); 2] {
 
 pub const NAME: &str = "harbour";
 
-/// An operator of its own: what reconciles, and what keeps its store.
+/// An operator of its own: what reconciles, and what keeps its cache.
 async fn operator(
     server: &Server,
     namespace: &str,
@@ -86,11 +86,11 @@ async fn operator(
     let postgres = ["13.5=pg:thirteen", "17=pg:seventeen"].map(str::to_owned);
     let metrics = Arc::new(Metrics::default());
     let namespaces = Namespaces::One(namespace.to_owned());
-    let (store, triggered, following) =
-        store::follow(&client, &namespaces, metrics.clone(), store::Timing::default());
+    let (cache, triggered, following) =
+        cache::follow(&client, &namespaces, metrics.clone(), cache::Timing::default());
     let context = Context {
         client: client.clone(),
-        store,
+        cache,
         metrics,
         images: Images::new("api:first".to_owned(), &postgres).unwrap(),
         recorder: Recorder::new(client, reporter),
@@ -175,10 +175,10 @@ impl Stage {
     }
 
     /// Waits until the operator has noticed a kind that was installed.
-    pub async fn knows<K: Held>(&self) {
-        let store = &self.context.as_ref().unwrap().store;
-        let mut news = store.news();
-        while !store.has::<K>() {
+    pub async fn knows<K: Cached>(&self) {
+        let cache = &self.context.as_ref().unwrap().cache;
+        let mut news = cache.news();
+        while !cache.has::<K>() {
             news.changed().await.unwrap();
         }
     }
@@ -190,7 +190,7 @@ impl Stage {
     /// Reconciles once; false if the operator died.
     pub async fn lives_through_a_reconcile(&self) -> bool {
         let context = self.context.as_ref().unwrap();
-        caught_up(&self.admin, &self.namespace, &context.store).await;
+        caught_up(&self.admin, &self.namespace, &context.cache).await;
         let key = format!("{}/{NAME}", self.namespace);
         let outcome = Box::pin(reconcile(&key, 0, context)).await;
         let dead = self.life.writes_left.load(Ordering::SeqCst) <= 0;
@@ -201,7 +201,7 @@ impl Stage {
     /// Reconciles once, after so many failures in a row; false if it failed.
     pub async fn reconciles_after(&self, failures: u32) -> bool {
         let context = self.context.as_ref().unwrap();
-        caught_up(&self.admin, &self.namespace, &context.store).await;
+        caught_up(&self.admin, &self.namespace, &context.cache).await;
         let key = format!("{}/{NAME}", self.namespace);
         Box::pin(reconcile(&key, failures, context)).await.is_ok()
     }
@@ -209,7 +209,7 @@ impl Stage {
     /// One reconcile; gives what it wrote, as `METHOD name-of-kind/name`.
     pub async fn reconcile(&self) -> Vec<String> {
         let context = self.context.as_ref().unwrap();
-        caught_up(&self.admin, &self.namespace, &context.store).await;
+        caught_up(&self.admin, &self.namespace, &context.cache).await;
         self.writes.lock().unwrap().clear();
         let key = format!("{}/{NAME}", self.namespace);
         Box::pin(reconcile(&key, 0, context)).await.unwrap();

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use rates_operator::crd::RatesEnvironment;
-use rates_operator::credentials::Fresh;
+use rates_operator::credentials::GeneratedSecrets;
 use rates_operator::identity::Identity;
 use rates_operator::ingest_token::IngestToken;
 use rates_operator::observed::{Dump, Observed};
 use rates_operator::password::Password;
+use rates_operator::plan::{Environment, Invalid, plan};
 use rates_operator::settings::Images;
-use rates_operator::validate::{Environment, Invalid, validate};
 use serde::Deserialize;
 use serde_yaml::Value;
 
@@ -77,10 +77,10 @@ pub fn now() -> Timestamp {
 
 pub fn validated(observed: &Observed) -> Result<Environment, Invalid> {
     let password = |letter: &str| Password::from(letter.repeat(32));
-    validate(
+    plan(
         observed,
         &images(),
-        Fresh {
+        GeneratedSecrets {
             password: password("p"),
             next_password: password("n"),
             superuser_password: password("s"),

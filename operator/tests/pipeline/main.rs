@@ -1,4 +1,4 @@
-//! From a fixture through the real `validate` and `build` to whole objects, and to the status:
+//! From a fixture through the real `plan` and `build` to whole objects, and to the status:
 //! no client, no cluster.
 
 #![expect(

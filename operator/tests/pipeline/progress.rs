@@ -6,8 +6,8 @@ use rates_operator::apply::Applied;
 use rates_operator::build::build;
 use rates_operator::crd::{Phase, RatesEnvironmentStatus};
 use rates_operator::observed::{Dump, Observed};
+use rates_operator::plan::{Environment, JobRun, Migration, Seeding};
 use rates_operator::status;
-use rates_operator::validate::{Environment, JobRun, Migration, Seeding};
 use serde_json::{Value, json};
 
 use crate::fixture;

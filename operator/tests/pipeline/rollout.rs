@@ -5,8 +5,8 @@ use rates_operator::apply::Applied;
 use rates_operator::build::build;
 use rates_operator::crd::{ApiStatus, FailedRollout, OnFailure, Phase, RatesEnvironmentStatus, Revision};
 use rates_operator::observed::Observed;
+use rates_operator::plan::Migration;
 use rates_operator::status;
-use rates_operator::validate::Migration;
 use serde_json::{Value, json};
 
 use crate::fixture;

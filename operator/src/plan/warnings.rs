@@ -5,7 +5,7 @@ use crate::crd::RatesEnvironmentSpec;
 
 /// What is legal and unwise, for the person who wrote it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Unwise {
+pub struct Warning {
     /// The reason of an Event.
     pub reason: &'static str,
     pub message: String,
@@ -15,10 +15,10 @@ pub struct Unwise {
 const SHORTEST_PROPAGATION: i32 = 2;
 /// All that is unwise in a specification.
 #[must_use]
-pub fn unwise(spec: &RatesEnvironmentSpec) -> Vec<Unwise> {
+pub fn warnings(spec: &RatesEnvironmentSpec) -> Vec<Warning> {
     let image = |field: &str, image: Option<&String>| {
         let image = image.filter(|image| is_untagged(image))?;
-        Some(Unwise {
+        Some(Warning {
             reason: "ImageWithoutTag",
             message: format!(
                 "spec.{field} {image} names no version: what it means changes, and no rollout follows when it does; add a tag such as :2026-11-22, or a digest"
@@ -26,7 +26,7 @@ pub fn unwise(spec: &RatesEnvironmentSpec) -> Vec<Unwise> {
         })
     };
     let rollout = &spec.api.rollout;
-    let propagation = (rollout.propagation_seconds < SHORTEST_PROPAGATION).then(|| Unwise {
+    let propagation = (rollout.propagation_seconds < SHORTEST_PROPAGATION).then(|| Warning {
         reason: "ShortPropagation",
         message: format!(
             "spec.api.rollout.propagationSeconds {} is less than proxies need to notice that a pod ends: requests that they still send to it are lost; set at least {SHORTEST_PROPAGATION}",
@@ -35,7 +35,7 @@ pub fn unwise(spec: &RatesEnvironmentSpec) -> Vec<Unwise> {
     });
     let waits = defaults(spec.profile).database_drain_seconds;
     let long = rollout.max_batch_seconds.filter(|seconds| *seconds > waits);
-    let batches = long.map(|seconds| Unwise {
+    let batches = long.map(|seconds| Warning {
         reason: "LongBatches",
         message: format!(
             "spec.api.rollout.maxBatchSeconds {seconds}: a pod that ends, and the drain of its node, may take that long; a restart of the database waits {waits} s for batches ({:?}) and then interrupts them",
@@ -66,7 +66,7 @@ mod tests {
     fn reasons(change: impl FnOnce(&mut RatesEnvironmentSpec)) -> Vec<&'static str> {
         let mut spec = RatesEnvironmentSpec::default();
         change(&mut spec);
-        unwise(&spec).iter().map(|unwise| unwise.reason).collect()
+        warnings(&spec).iter().map(|warning| warning.reason).collect()
     }
 
     #[test]

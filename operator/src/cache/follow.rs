@@ -12,31 +12,31 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::follower::{Failure, Follower, Timing};
-use super::held::{EachKind, Held, Store, each_kind};
+use super::kinds::{Cache, Cached, EachKind, each_kind};
 use super::objects::Key;
 use crate::error_chain::chain;
 use crate::metrics::Metrics;
 use crate::settings::Namespaces;
 
-/// The store, the environments of which something changed, and what keeps it: to be polled for as
-/// long as the store is used.
+/// The cache, the environments of which something changed, and what keeps it: to be polled for as
+/// long as the cache is used.
 pub fn follow(
     client: &Client,
     namespaces: &Namespaces,
     metrics: Arc<Metrics>,
     timing: Timing,
 ) -> (
-    Arc<Store>,
+    Arc<Cache>,
     mpsc::UnboundedReceiver<Key>,
     impl Future<Output = ()> + Send + use<>,
 ) {
-    let (store, triggered) = Store::new(metrics);
-    let store = Arc::new(store);
+    let (cache, triggered) = Cache::new(metrics);
+    let cache = Arc::new(cache);
     let (client, namespaces) = (client.clone(), namespaces.clone());
-    let kept = store.clone();
+    let kept = cache.clone();
     let keeping = async move {
         let mut followers = Followers {
-            store: &kept,
+            cache: &kept,
             client: &client,
             namespaces: &namespaces,
             timing,
@@ -45,11 +45,11 @@ pub fn follow(
         each_kind(&mut followers);
         join_all(followers.following).await;
     };
-    (store, triggered, keeping)
+    (cache, triggered, keeping)
 }
 
 struct Followers<'a> {
-    store: &'a Store,
+    cache: &'a Cache,
     client: &'a Client,
     namespaces: &'a Namespaces,
     timing: Timing,
@@ -57,12 +57,12 @@ struct Followers<'a> {
 }
 
 impl EachKind for Followers<'_> {
-    fn kind<K: Held>(&mut self, selector: Option<&'static str>) {
+    fn kind<K: Cached>(&mut self, selector: Option<&'static str>) {
         let follower = Follower::<K> {
             api: api(self.client, self.namespaces),
             selector,
             fields: self.namespaces.field_selector(),
-            store: self.store,
+            cache: self.cache,
             timing: self.timing,
             malformed: HashSet::new(),
         };
@@ -92,14 +92,14 @@ struct Tries<'a> {
 }
 
 impl EachKind for Tries<'_> {
-    fn kind<K: Held>(&mut self, selector: Option<&'static str>) {
+    fn kind<K: Cached>(&mut self, selector: Option<&'static str>) {
         let list = try_list::<K>(self.client, self.namespaces, selector);
         self.lists.push(Box::pin(list));
     }
 }
 
 /// Asks for one object of a kind; gives why it cannot be had, if it is needed.
-async fn try_list<K: Held>(
+async fn try_list<K: Cached>(
     client: &Client,
     namespaces: &Namespaces,
     selector: Option<&str>,

@@ -16,7 +16,7 @@ use crate::crd::{DatabaseStatus, SchemaStatus, SeedStatus};
 use crate::digest::short_digest;
 use crate::identity::{COMPONENT_LABEL, Component};
 use crate::observed::Observed;
-use crate::pods::job_outcome::{Failure, Judgement, LOAD, has_ended, judge};
+use crate::pods::job_outcome::{Failure, JobOutcome, LOAD, has_ended, outcome_of};
 
 /// How far the data are.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,28 +118,28 @@ impl Progress<'_> {
                 run: JobRun::first(hash),
             };
         };
-        match judge(job, &self.observed.pods) {
-            Judgement::Succeeded(success) => Seeding::Done(SeedStatus {
+        match outcome_of(job, &self.observed.pods) {
+            JobOutcome::Succeeded(success) => Seeding::Done(SeedStatus {
                 source: success.source.unwrap_or_else(|| source.describe()),
                 checksum: success.checksum,
                 rows: success.rows,
                 seconds: success.seconds,
                 claim_uid: Some(claim_uid.clone()),
             }),
-            Judgement::Failed(failure) if self.is_the_dumps_fault(&failure) => Seeding::Failed {
+            JobOutcome::Failed(failure) if self.is_the_dumps_fault(&failure) => Seeding::Failed {
                 source,
                 hash,
                 message: failure.message,
             },
-            Judgement::Failed(failure) => Seeding::Run {
+            JobOutcome::Failed(failure) => Seeding::Run {
                 source,
                 run: JobRun::next(hash, job, failure.ended, Some(failure.message), self.now),
             },
-            Judgement::Lost { ended } => Seeding::Run {
+            JobOutcome::Lost { ended } => Seeding::Run {
                 source,
                 run: JobRun::next(hash, job, ended, None, self.now),
             },
-            Judgement::Active => Seeding::Run {
+            JobOutcome::Active => Seeding::Run {
                 source,
                 run: JobRun::current(hash, job),
             },
@@ -183,21 +183,21 @@ impl Progress<'_> {
         let Some(job) = self.job(&self.observed.identity.migrate_job(&hash)) else {
             return Migration::Run(JobRun::first(hash));
         };
-        match judge(job, &self.observed.pods) {
-            Judgement::Succeeded(success) => Migration::Done(SchemaStatus {
+        match outcome_of(job, &self.observed.pods) {
+            JobOutcome::Succeeded(success) => Migration::Done(SchemaStatus {
                 version: success.schema_version,
                 image: self.api_image.to_owned(),
                 claim_uid: Some(claim_uid.clone()),
             }),
-            Judgement::Failed(failure) => Migration::Run(JobRun::next(
+            JobOutcome::Failed(failure) => Migration::Run(JobRun::next(
                 hash,
                 job,
                 failure.ended,
                 Some(failure.message),
                 self.now,
             )),
-            Judgement::Lost { ended } => Migration::Run(JobRun::next(hash, job, ended, None, self.now)),
-            Judgement::Active => Migration::Run(JobRun::current(hash, job)),
+            JobOutcome::Lost { ended } => Migration::Run(JobRun::next(hash, job, ended, None, self.now)),
+            JobOutcome::Active => Migration::Run(JobRun::current(hash, job)),
         }
     }
 
@@ -210,8 +210,8 @@ impl Progress<'_> {
         let source = SeedSource::of(self.observed.environment.spec.database.seed.as_ref());
         let hash = self.seed_hash(&source, claim_uid).ok()?;
         let job = self.job(&self.observed.identity.seed_job(&hash))?;
-        match judge(job, &self.observed.pods) {
-            Judgement::Succeeded(success) if !success.already_seeded => Some(SchemaStatus {
+        match outcome_of(job, &self.observed.pods) {
+            JobOutcome::Succeeded(success) if !success.already_seeded => Some(SchemaStatus {
                 version: Some(success.schema_version?),
                 image: self.api_image.to_owned(),
                 claim_uid: Some(claim_uid.to_owned()),

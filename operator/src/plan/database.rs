@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use super::invalid::Invalid;
-use super::parameters::Settings;
+use super::parameters::PatroniSettings;
 use super::pods::Metadata;
 use super::profile::{Amounts, defaults};
 use super::resources::Resources;
@@ -12,7 +12,7 @@ use super::restart;
 use super::rotation::{self, Rotation};
 use super::volume::{VolumeIdentity, VolumeTemplate, storage, template};
 use crate::crd::{DEFAULT_POSTGRES_VERSION, DatabaseStatus};
-use crate::credentials::{Credentials, Fresh};
+use crate::credentials::{Credentials, GeneratedSecrets};
 use crate::observed::Observed;
 use crate::patroni;
 use crate::pods::primary;
@@ -37,7 +37,7 @@ pub struct Database {
     pub credentials: Credentials,
     pub rotation: Rotation,
     /// Patroni's settings, with the parameters.
-    pub settings: Settings,
+    pub settings: PatroniSettings,
     /// What the pods were last restarted for.
     pub restarted_for: Option<String>,
     pub volume: VolumeIdentity,
@@ -63,7 +63,7 @@ impl Database {
         observed: &Observed,
         pinned: &DatabaseStatus,
         images: &Images,
-        fresh: Fresh,
+        fresh: GeneratedSecrets,
         invalid: &mut Vec<Invalid>,
     ) -> Result<Self, Invalid> {
         let environment = &observed.environment.spec;
@@ -105,10 +105,11 @@ impl Database {
             &ROLES_AMOUNTS,
             spec.resources.is_some().then_some(&resources),
         )?;
-        let settings = match Settings::plan(observed, volume, &spec.parameters, &defaults, &resources) {
+        let settings = match PatroniSettings::plan(observed, volume, &spec.parameters, &defaults, &resources)
+        {
             Ok(settings) => settings,
             Err(error) => {
-                let found = Settings::found(observed).ok_or_else(|| error.clone())?;
+                let found = PatroniSettings::found(observed).ok_or_else(|| error.clone())?;
                 invalid.push(error);
                 found
             }

@@ -18,20 +18,20 @@ mod restart;
 mod revision;
 mod rotation;
 mod seed_source;
-mod unwise;
 mod variables;
 mod volume;
+mod warnings;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::annotations::ROTATE_INGEST_TOKEN;
-use crate::credentials::Fresh;
-use crate::identity::{Claim, Component, Identity};
+use crate::credentials::GeneratedSecrets;
+use crate::identity::{Component, Identity, Ownership};
 use crate::ingest_token::Malformed;
 use crate::observed::Observed;
 use crate::settings::Images;
-use crate::token_rotation::{Asked, Tokens};
+use crate::token_rotation::{RotationInput, Tokens};
 
 pub use activity::Activity;
 pub use api::{ApiPlan, Drain};
@@ -45,11 +45,11 @@ pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
 pub use resources::Resources;
 pub use restart::{Restart, restart};
-pub use revision::{Revision, Rollout, revision_of_template};
+pub use revision::{Revision, RolloutPlan, revision_of_template};
 pub use rotation::Rotation;
 pub use seed_source::SeedSource;
-pub use unwise::{Unwise, unwise};
 pub use volume::{VolumeIdentity, VolumeTemplate};
+pub use warnings::{Warning, warnings};
 
 /// An environment as it is to be.
 #[derive(Clone, Debug)]
@@ -73,10 +73,10 @@ pub struct Environment {
 }
 
 /// Checks and completes what was read.
-pub fn validate(
+pub fn plan(
     observed: &Observed,
     images: &Images,
-    fresh: Fresh,
+    fresh: GeneratedSecrets,
     now: Timestamp,
 ) -> Result<Environment, Invalid> {
     let identity = observed.identity.clone();
@@ -84,7 +84,7 @@ pub fn validate(
     let status = observed.environment.status.clone().unwrap_or_default();
     let pinned = status.database.unwrap_or_default();
     secrets_are_ours(observed)?;
-    let asked = Asked {
+    let asked = RotationInput {
         secret: observed.token_secret.as_ref(),
         rotate: observed
             .environment
@@ -159,7 +159,7 @@ pub fn validate(
 /// Secrets are read by name, so a foreign one shows here and not among the labelled.
 fn secrets_are_ours(observed: &Observed) -> Result<(), Invalid> {
     for secret in observed.secrets() {
-        if observed.identity.claim_on(&secret.metadata) == Claim::Foreign {
+        if observed.identity.ownership(&secret.metadata) == Ownership::Foreign {
             return Err(Invalid::NameTaken {
                 kind: "Secret",
                 name: secret.name_any(),

@@ -10,7 +10,7 @@ use super::jobs::{Migration, Seeding};
 use super::pods::Metadata;
 use super::profile::{Disruption, defaults};
 use super::resources::Resources;
-use super::revision::{Rolling, Rollout};
+use super::revision::{Rolling, RolloutPlan};
 use crate::crd::{ApiStatus, Config, RatesEnvironmentSpec};
 use crate::observed::Observed;
 use crate::settings::Images;
@@ -27,7 +27,7 @@ pub struct ApiPlan {
     pub image: String,
     /// The operator's default for this environment.
     pub default_image: String,
-    pub rollout: Rollout,
+    pub rollout: RolloutPlan,
     pub scale: Scale,
     pub drain: Drain,
     /// How many pods a rollout adds.

@@ -6,14 +6,14 @@
 mod compact;
 mod follow;
 mod follower;
-mod held;
 mod kind;
+mod kinds;
 mod objects;
 mod watched;
 
 pub use compact::Error;
 pub use follow::{cannot_list, follow};
 pub use follower::Timing;
-pub use held::{Held, Store};
 pub use kind::name_of;
+pub use kinds::{Cache, Cached};
 pub use objects::Key;

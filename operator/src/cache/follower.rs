@@ -13,8 +13,8 @@ use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::held::{Held, Store};
 use super::kind::{Kind, name_of, version_of};
+use super::kinds::{Cache, Cached};
 use super::objects::{Changed, Key};
 use crate::error_chain::chain;
 
@@ -82,26 +82,26 @@ impl Default for Timing {
 }
 
 /// Follows a kind.
-pub struct Follower<'a, K: Held> {
+pub struct Follower<'a, K: Cached> {
     pub api: Api<DeserializeGuard<K>>,
     pub selector: Option<&'static str>,
     /// What the server is to leave out.
     pub fields: Option<String>,
-    pub store: &'a Store,
+    pub cache: &'a Cache,
     pub timing: Timing,
     /// Objects that cannot be understood.
     pub malformed: HashSet<Key>,
 }
 
-impl<K: Held + Debug> Follower<'_, K> {
+impl<K: Cached + Debug> Follower<'_, K> {
     /// Ends only when it is dropped.
     pub async fn follow(mut self) {
-        let kind = K::held_in(self.store);
+        let kind = K::cached_in(self.cache);
         let mut pause = SHORTEST_PAUSE;
         loop {
             let failure = match self.list(kind).await {
                 Ok(version) => {
-                    self.store.follows::<K>();
+                    self.cache.follows::<K>();
                     match self.watch(kind, version, &mut pause).await {
                         Some(failure) => failure,
                         None => continue,
@@ -128,7 +128,7 @@ impl<K: Held + Debug> Follower<'_, K> {
 
     async fn list(&mut self, kind: &Kind<K>) -> Result<String, Failure> {
         // A few at a time: pages of all kinds at once would be most of what the process ever needs.
-        let _turn = self.store.lists.acquire().await;
+        let _turn = self.cache.lists.acquire().await;
         kind.listing();
         let mut met = HashSet::new();
         let mut page = ListParams::default().limit(PAGE);
@@ -149,7 +149,7 @@ impl<K: Held + Debug> Follower<'_, K> {
             if page.continue_token.is_none() {
                 self.tell(kind.listed(&met, at));
                 self.malformed.retain(|name| met.contains(name));
-                self.store.metrics.listed(&K::kind(&()));
+                self.cache.metrics.listed(&K::kind(&()));
                 self.count_malformed();
                 return Ok(listed);
             }
@@ -201,7 +201,7 @@ impl<K: Held + Debug> Follower<'_, K> {
                         }
                         if *pause > SHORTEST_PAUSE {
                             *pause = SHORTEST_PAUSE;
-                            self.store.follows::<K>();
+                            self.cache.follows::<K>();
                         }
                     }
                 }
@@ -238,18 +238,18 @@ impl<K: Held + Debug> Follower<'_, K> {
     }
 
     fn count_malformed(&self) {
-        self.store.metrics.malformed(&K::kind(&()), self.malformed.len());
+        self.cache.metrics.malformed(&K::kind(&()), self.malformed.len());
     }
 
     fn tell(&self, changed: Changed) {
-        self.store.tell(changed);
+        self.cache.tell(changed);
     }
 
     async fn failed(&self, failure: &Failure, pause: &mut Duration) {
         let kind = K::kind(&());
         tracing::warn!(%failure, %kind, ?pause, "the list or watch failed and is tried again");
-        self.store.follows_not::<K>(chain(failure));
-        self.store.metrics.watch_failed(&kind);
+        self.cache.follows_not::<K>(chain(failure));
+        self.cache.metrics.watch_failed(&kind);
         sleep(*pause).await;
         *pause = (*pause * 2).min(LONGEST_PAUSE);
     }

@@ -1,30 +1,30 @@
-//! All that a reconcile reads: from the store, and by name what the store cannot hold.
+//! All that a reconcile reads: from the cache, and by name what the cache cannot hold.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use kube::{Api, Client, ResourceExt};
 
+use crate::cache::{self, Cache, Cached};
 use crate::crd::{ConfigMapSource, RatesEnvironment, Seed};
 use crate::digest::short_digest;
 use crate::http_route::HTTPRoute;
 use crate::identity::Identity;
 use crate::observed::{Dump, Observed, Routes};
 use crate::refusals::Refusals;
-use crate::store::{self, Held, Store};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read {what}")]
     Read { what: String, source: kube::Error },
     #[error("cannot read the {what} that are held")]
-    Stored { what: String, source: store::Error },
+    Stored { what: String, source: cache::Error },
 }
 
 /// Takes everything of an environment, `NAMESPACE/NAME`; `None` if it is gone.
 ///
-/// What has our labels is in the store. What has none is asked for by name where something is missing.
-pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Option<Observed>, Error> {
-    let environment = all::<RatesEnvironment>(store, key)?.pop();
+/// What has our labels is in the cache. What has none is asked for by name where something is missing.
+pub async fn observe(client: &Client, cache: &Cache, key: &str) -> Result<Option<Observed>, Error> {
+    let environment = all::<RatesEnvironment>(cache, key)?.pop();
     let Some(environment) = environment else {
         return Ok(None);
     };
@@ -34,7 +34,7 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
     let reader = Reader {
         client,
         namespace: &identity.namespace,
-        secrets: all(store, key)?,
+        secrets: all(cache, key)?,
     };
     let names = [
         identity.postgres(),
@@ -49,10 +49,10 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
         reader.secret(migrator),
         reader.secret(api)
     )?;
-    let claims = confirmed(client, &environment, &identity, all(store, key)?).await?;
+    let claims = confirmed(client, &environment, &identity, all(cache, key)?).await?;
     let source = unloaded_seed(&environment, &claims, &identity.claim(0));
     let dump = reader.dump(source).await?;
-    let (stateful_sets, jobs, pods) = (all(store, key)?, all(store, key)?, all(store, key)?);
+    let (stateful_sets, jobs, pods) = (all(cache, key)?, all(cache, key)?, all(cache, key)?);
     let refusals = Refusals::of(
         client,
         &identity.namespace,
@@ -67,21 +67,21 @@ pub async fn dereference(client: &Client, store: &Store, key: &str) -> Result<Op
         admin_secret,
         migrator_secret,
         token_secret,
-        config_maps: all(store, key)?,
-        service_accounts: all(store, key)?,
-        roles: all(store, key)?,
-        role_bindings: all(store, key)?,
+        config_maps: all(cache, key)?,
+        service_accounts: all(cache, key)?,
+        roles: all(cache, key)?,
+        role_bindings: all(cache, key)?,
         claims,
-        services: all(store, key)?,
+        services: all(cache, key)?,
         stateful_sets,
         jobs,
-        deployments: all(store, key)?,
-        autoscalers: all(store, key)?,
-        disruption_budgets: all(store, key)?,
-        network_policies: all(store, key)?,
-        ingresses: all(store, key)?,
-        routes: if store.has::<HTTPRoute>() {
-            Routes::Found(all(store, key)?)
+        deployments: all(cache, key)?,
+        autoscalers: all(cache, key)?,
+        disruption_budgets: all(cache, key)?,
+        network_policies: all(cache, key)?,
+        ingresses: all(cache, key)?,
+        routes: if cache.has::<HTTPRoute>() {
+            Routes::Found(all(cache, key)?)
         } else {
             Routes::NoSuchKind
         },
@@ -122,8 +122,8 @@ async fn confirmed(
     Ok(claims)
 }
 
-fn all<K: Held>(store: &Store, key: &str) -> Result<Vec<K>, Error> {
-    store.of(key).map_err(|source| Error::Stored {
+fn all<K: Cached>(cache: &Cache, key: &str) -> Result<Vec<K>, Error> {
+    cache.of(key).map_err(|source| Error::Stored {
         what: K::plural(&()).into_owned(),
         source,
     })

@@ -27,7 +27,7 @@ static FIRST: LazyLock<Value> = LazyLock::new(|| {
 
 /// Patroni's settings as they are to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Settings {
+pub struct PatroniSettings {
     /// The JSON; as it was found where nothing of it changes.
     pub config: String,
     /// The names of the parameters that are the operator's, comma-separated.
@@ -36,7 +36,7 @@ pub struct Settings {
     pub resource_version: Option<String>,
 }
 
-impl Settings {
+impl PatroniSettings {
     pub(super) fn plan(
         observed: &Observed,
         volume: VolumeIdentity,
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_new_cluster_starts_with_all_settings_at_once() {
-        let settings = Settings::merge(None, &wanting(&json!({"work_mem": "8MB"})));
+        let settings = PatroniSettings::merge(None, &wanting(&json!({"work_mem": "8MB"})));
         let config: Value = serde_json::from_str(&settings.config).unwrap();
         assert_eq!(config["ttl"], 20);
         assert_eq!(config["failsafe_mode"], true);
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn what_is_not_ours_stays_and_what_is_no_longer_ours_goes() {
         let found = r#"{"ttl":30,"postgresql":{"parameters":{"theirs":1,"gone":2,"work_mem":"4MB"},"use_slots":true},"pause":true}"#;
-        let settings = Settings::merge(
+        let settings = PatroniSettings::merge(
             Some(&config_map(found, "gone,work_mem")),
             &wanting(&json!({"work_mem": "8MB"})),
         );
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_as_it_should_be_is_left_to_the_letter() {
         let found = r#"{ "postgresql": {"parameters": {"work_mem":   "8MB"} } }"#;
-        let settings = Settings::merge(
+        let settings = PatroniSettings::merge(
             Some(&config_map(found, "work_mem")),
             &wanting(&json!({"work_mem": "8MB"})),
         );
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn settings_that_make_no_sense_are_replaced() {
         for found in ["", "{}", "no JSON", "[]"] {
-            let settings = Settings::merge(Some(&config_map(found, "")), &wanting(&json!({"a": 1})));
+            let settings = PatroniSettings::merge(Some(&config_map(found, "")), &wanting(&json!({"a": 1})));
             let config: Value = serde_json::from_str(&settings.config).unwrap();
             assert_eq!(
                 (&config["ttl"], &config["postgresql"]["parameters"]["a"]),

@@ -24,21 +24,21 @@ use crate::metrics::Metrics;
 /// How many kinds are listed at once.
 const LISTS: usize = 2;
 
-/// A kind that the store has a place for.
-pub trait Held: Watched {
-    fn held_in(store: &Store) -> &Kind<Self>;
+/// A kind that the cache has a place for.
+pub trait Cached: Watched {
+    fn cached_in(cache: &Cache) -> &Kind<Self>;
 }
 
-impl Held for RatesEnvironment {
-    fn held_in(store: &Store) -> &Kind<Self> {
-        &store.environments
+impl Cached for RatesEnvironment {
+    fn cached_in(cache: &Cache) -> &Kind<Self> {
+        &cache.environments
     }
 }
 
 /// Calls something for each kind that is held, with its type.
 pub trait EachKind {
     /// `selector` says by which label its objects are found.
-    fn kind<K: Held>(&mut self, selector: Option<&'static str>);
+    fn kind<K: Cached>(&mut self, selector: Option<&'static str>);
 }
 
 /// The label of ours.
@@ -49,7 +49,7 @@ const OURS: &str = "app.kubernetes.io/managed-by=rates-operator";
 macro_rules! kinds {
     ($($field:ident: $kind:ty,)+) => {
         /// Everything that is held.
-        pub struct Store {
+        pub struct Cache {
             environments: Kind<RatesEnvironment>,
             $($field: Kind<$kind>,)+
             /// The environments to look at again.
@@ -62,16 +62,16 @@ macro_rules! kinds {
             pub(super) metrics: Arc<Metrics>,
         }
 
-        $(impl Held for $kind {
-            fn held_in(store: &Store) -> &Kind<Self> {
-                &store.$field
+        $(impl Cached for $kind {
+            fn cached_in(cache: &Cache) -> &Kind<Self> {
+                &cache.$field
             }
         })+
 
-        impl Store {
+        impl Cache {
             pub(super) fn new(metrics: Arc<Metrics>) -> (Self, mpsc::UnboundedReceiver<Key>) {
                 let (triggers, triggered) = mpsc::unbounded_channel();
-                let store = Self {
+                let cache = Self {
                     environments: Kind::default(),
                     $($field: Kind::default(),)+
                     triggers,
@@ -80,7 +80,7 @@ macro_rules! kinds {
                     failures: Mutex::default(),
                     metrics,
                 };
-                (store, triggered)
+                (cache, triggered)
             }
 
             /// The kinds that were not listed yet.
@@ -123,14 +123,14 @@ kinds! {
     pods: Pod,
 }
 
-impl Store {
-    pub(super) fn follows<K: Held>(&self) {
+impl Cache {
+    pub(super) fn follows<K: Cached>(&self) {
         let kind = K::plural(&());
         self.metrics.follows(&kind, true);
         self.failures().remove(&*kind);
     }
 
-    pub(super) fn follows_not<K: Held>(&self, why: String) {
+    pub(super) fn follows_not<K: Cached>(&self, why: String) {
         let kind = K::plural(&());
         self.metrics.follows(&kind, false);
         self.failures().insert(kind.into_owned(), why);
@@ -149,34 +149,34 @@ impl Store {
 
     /// Whether the operator may not list a kind, and goes on without it.
     #[must_use]
-    pub fn is_forbidden<K: Held>(&self) -> bool {
-        K::held_in(self).is_forbidden()
+    pub fn is_forbidden<K: Cached>(&self) -> bool {
+        K::cached_in(self).is_forbidden()
     }
 
     /// The objects of an environment, `NAMESPACE/NAME`.
-    pub fn of<K: Held>(&self, environment: &str) -> Result<Vec<K>, Error> {
-        K::held_in(self).of(environment)
+    pub fn of<K: Cached>(&self, environment: &str) -> Result<Vec<K>, Error> {
+        K::cached_in(self).of(environment)
     }
 
     /// Whether the cluster has the kind at all.
     #[must_use]
-    pub fn has<K: Held>(&self) -> bool {
-        !K::held_in(self).is_missing()
+    pub fn has<K: Cached>(&self) -> bool {
+        !K::cached_in(self).is_missing()
     }
 
     /// Takes what the API server answered to a write.
-    pub fn put<K: Held>(&self, object: &K) {
+    pub fn put<K: Cached>(&self, object: &K) {
         // Whoever wrote it knows; if the environment is to be looked at again, it says so itself.
-        K::held_in(self).put(object.clone());
+        K::cached_in(self).put(object.clone());
     }
 
     /// Takes note that an object was deleted by us. `left` is what the API server says is left of it.
-    pub fn deleted<K: Held>(&self, object: &K, left: Option<&K>) {
+    pub fn deleted<K: Cached>(&self, object: &K, left: Option<&K>) {
         match left {
             Some(left) if left.meta().deletion_timestamp.is_some() => self.put(left),
             Some(_) | None => {
                 let namespace = object.namespace().unwrap_or_default();
-                K::held_in(self).deleted(&namespace, &object.name_any(), object.uid());
+                K::cached_in(self).deleted(&namespace, &object.name_any(), object.uid());
             }
         }
     }
@@ -195,8 +195,8 @@ impl Store {
 
     /// The versions by name of what is held of a kind in a namespace.
     #[must_use]
-    pub fn versions<K: Held>(&self, namespace: &str) -> BTreeMap<String, u64> {
-        K::held_in(self).versions(namespace)
+    pub fn versions<K: Cached>(&self, namespace: &str) -> BTreeMap<String, u64> {
+        K::cached_in(self).versions(namespace)
     }
 
     /// Changes whenever a watch or a list brought something.

@@ -34,7 +34,7 @@ pub struct Revision {
 
 /// What the pods are to be made of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rollout {
+pub struct RolloutPlan {
     /// `None`: there is to be no Deployment yet.
     pub revision: Option<Revision>,
     /// The rollout that was taken back for it.
@@ -71,7 +71,7 @@ pub(super) struct Rolling<'a> {
 }
 
 impl Rolling<'_> {
-    pub(super) fn rollout(&self) -> Result<Rollout, Invalid> {
+    pub(super) fn rollout(&self) -> Result<RolloutPlan, Invalid> {
         let spec = &self.observed.environment.spec.api;
         let wanted = crd::Revision {
             image: self.image.to_owned(),
@@ -89,7 +89,7 @@ impl Rolling<'_> {
                 None => (loads_soon(self.seeding).then_some(wanted), None),
             },
         };
-        Ok(Rollout { revision, failed })
+        Ok(RolloutPlan { revision, failed })
     }
 
     /// What to go back to, and why, where the wanted does not work.
