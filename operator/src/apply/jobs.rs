@@ -8,7 +8,7 @@ use super::compare;
 use super::error::{Error, write_error};
 use super::writer::{Writer, named};
 use crate::build::JobChild;
-use crate::identity::{COMPONENT_LABEL, Component, MANAGER, Ownership};
+use crate::identity::{Component, MANAGER, Ownership};
 use crate::observed::Observed;
 use crate::plan::{Environment, Migration, Seeding};
 use crate::pods::job_outcome::{JobOutcome, lingers, outcome_of};
@@ -94,22 +94,22 @@ impl Writer<'_> {
         };
         let status = observed.environment.status.as_ref();
         let known = status.and_then(|status| status.database.as_ref());
-        let reported = |component| match component {
-            Component::Seed => {
-                let seed = known.and_then(|known| known.seed.as_ref());
-                matches!(&environment.seeding, Seeding::Done(done) if Some(done) == seed)
-            }
-            Component::Migrate => {
-                let schema = known.and_then(|known| known.schema.as_ref());
-                matches!(&environment.migration, Migration::Done(done) if Some(done) == schema)
-            }
-            Component::Postgres | Component::Api => false,
+        let seed_reported = match &environment.seeding {
+            Seeding::Done(done) => known.and_then(|known| known.seed.as_ref()) == Some(done),
+            Seeding::Run { .. } | Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => false,
         };
-        for (component, current) in [(Component::Seed, seed), (Component::Migrate, migrate)] {
+        let schema_reported = match &environment.migration {
+            Migration::Done(done) => known.and_then(|known| known.schema.as_ref()) == Some(done),
+            Migration::Run(_) | Migration::Waiting => false,
+        };
+        for (component, current, reported) in [
+            (Component::Seed, seed, seed_reported),
+            (Component::Migrate, migrate, schema_reported),
+        ] {
             let mut jobs: Vec<&Job> = observed
                 .jobs
                 .iter()
-                .filter(|job| self.is_of_environment(*job) && is_of(component, job))
+                .filter(|job| self.is_of_environment(*job) && component.is_of(*job))
                 .collect();
             jobs.sort_by_key(|job| std::cmp::Reverse(job.creation_timestamp()));
             let mut kept = current.is_some();
@@ -118,7 +118,7 @@ impl Writer<'_> {
                 let left = self.identity.ownership(&job.metadata) == Ownership::Retained;
                 let done =
                     !kept && !left && matches!(outcome_of(job, &observed.pods), JobOutcome::Succeeded(_));
-                let lingers = done && reported(component) && lingers(job, &observed.pods);
+                let lingers = done && reported && lingers(job, &observed.pods);
                 kept |= done;
                 let wanted = Some(job.name_any()) == current || ends_by_itself(job);
                 let stays = !left && ((done && !lingers) || wanted);
@@ -129,10 +129,4 @@ impl Writer<'_> {
         }
         Ok(())
     }
-}
-
-fn is_of(component: Component, job: &Job) -> bool {
-    job.labels()
-        .get(COMPONENT_LABEL)
-        .is_some_and(|label| label == component.as_str())
 }

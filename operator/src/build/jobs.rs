@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, EmptyDirVolumeSource, KeyToPath, PersistentVolumeClaimVolumeSource,
     PodSpec, PodTemplateSpec, SecurityContext, Volume,
 };
-use serde::Serialize;
 
+use super::children::JobChild;
 use super::pod;
 use crate::annotations::{ATTEMPT, LAST_FAILURE};
 use crate::identity::Component;
@@ -17,16 +17,6 @@ use crate::plan::{Environment, JobRun, Migration, SeedSource, Seeding};
 use crate::pods::job_outcome::{DUMP, LOAD, MIGRATE, PUBLISH};
 
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
-/// A Job and the attempt it is; Jobs are created and deleted, never changed.
-#[derive(Clone, Debug, Serialize)]
-pub struct JobChild {
-    pub job: Job,
-    #[serde(skip)]
-    pub replaces: Option<String>,
-    /// Whether it may be created now.
-    #[serde(skip)]
-    pub due: bool,
-}
 
 /// The Job that loads the data; it also says what an existing database holds.
 pub fn seed(environment: &Environment) -> Option<JobChild> {

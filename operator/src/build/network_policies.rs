@@ -17,8 +17,6 @@ use crate::plan::{Environment, SeedSource, Seeding};
 
 const POSTGRES: i32 = 5432;
 const PATRONI: i32 = 8008;
-const HTTP: i32 = 8080;
-const METRICS: i32 = 9090;
 const DNS: i32 = 53;
 const HTTPS: i32 = 443;
 /// Where the Kubernetes API listens behind its Service.
@@ -56,12 +54,19 @@ pub fn postgres(environment: &Environment) -> NetworkPolicy {
     )
 }
 
-pub fn api(environment: &Environment) -> NetworkPolicy {
+/// Of pods that anybody may call at some ports, and that use the database.
+pub fn of_clients(
+    environment: &Environment,
+    name: String,
+    component: Component,
+    ports: &[i32],
+) -> NetworkPolicy {
+    let ports: Vec<NetworkPolicyPort> = ports.iter().copied().map(tcp).collect();
     policy(
         environment,
-        environment.identity.api(),
-        &[Component::Api],
-        vec![from(Vec::new(), &[tcp(HTTP), tcp(METRICS)])],
+        name,
+        &[component],
+        vec![from(Vec::new(), &ports)],
         to_database(environment),
     )
 }

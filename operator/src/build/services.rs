@@ -1,4 +1,4 @@
-//! The Services: the primary, any ready instance, each instance by name, and the API.
+//! The Services of the database: the primary, any ready instance, and each instance by name.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::identity::{Component, ROLE_LABEL};
 use crate::plan::{Environment, Metadata};
 
-/// Those of the database.
 pub fn build(environment: &Environment) -> Vec<Service> {
     let identity = &environment.identity;
     let instances = identity.selector(Component::Postgres);
@@ -33,13 +32,6 @@ pub fn build(environment: &Environment) -> Vec<Service> {
         service(identity.postgres_ro(), spec(instances, "postgres", 5432)),
         service(identity.postgres_headless(), headless),
     ]
-}
-
-pub fn api(environment: &Environment) -> Service {
-    let identity = &environment.identity;
-    let spec = spec(identity.selector(Component::Api), "http", 80);
-    let metadata = identity.metadata(identity.api(), Component::Api);
-    service(metadata, &environment.api.service_metadata, spec)
 }
 
 /// A Service with the labels and annotations that people give it, beside ours.
