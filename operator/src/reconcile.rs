@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::observe::{self, observe};
 use crate::observed::Observed;
 use crate::plan::{Environment, Migration, Seeding, plan};
-use crate::pods::{self, is_ready, trouble};
+use crate::pods::{self, failure, is_ready};
 use crate::reason::Reason;
 use crate::settings::Images;
 use crate::status::{self, Problem};
@@ -149,11 +149,11 @@ fn requeue_after(
     let overlap = tokens.and_then(|tokens| Some(tokens.previous.as_ref()?.until));
     let unready = pods::of(observed, Component::Api)
         .filter(|pod| !is_ready(pod))
-        .filter_map(trouble::unready_at);
+        .filter_map(failure::unready_at);
     // What may pass counts once it lasts.
     let lasting = observed.pods.iter().filter(|pod| !is_ready(pod));
     let lasting = lasting.flat_map(|pod| {
-        [trouble::unplaced_at(pod), trouble::unstarted_at(pod)]
+        [failure::unplaced_at(pod), failure::unstarted_at(pod)]
             .into_iter()
             .flatten()
     });

@@ -18,7 +18,7 @@ use crate::crd::{self, ApiStatus, FailedRollout, OnFailure};
 use crate::digest::short_digest;
 use crate::identity::Component;
 use crate::observed::Observed;
-use crate::pods::{self, is_ready, primary, trouble};
+use crate::pods::{self, failure, is_ready, primary};
 use crate::reason::Reason;
 
 /// What pods are made of.
@@ -118,8 +118,8 @@ impl Rolling<'_> {
             // Its image is first pulled for its migrations.
             Migration::Run(run) => {
                 let job = self.observed.identity.migrate_job(&run.hash);
-                let trouble = trouble::lasting(pods::of_job(self.observed, &job)?, self.now)?;
-                (trouble.reason, trouble.message)
+                let failure = failure::lasting(pods::of_job(self.observed, &job)?, self.now)?;
+                (failure.reason, failure.message)
             }
             Migration::Waiting => return None,
         };
@@ -141,8 +141,8 @@ impl Rolling<'_> {
         let pods = pods::of(self.observed, Component::Api).filter(|pod| !is_ready(pod));
         let broken = pods
             .filter(of_it)
-            .find_map(|pod| trouble::lasting(pod, self.now))
-            .map(|trouble| (trouble.reason, trouble.message));
+            .find_map(|pod| failure::lasting(pod, self.now))
+            .map(|failure| (failure.reason, failure.message));
         broken.or_else(|| {
             pods::deadline_exceeded(deployment).then(|| {
                 let message = "its pods did not get ready in time".to_owned();

@@ -1,7 +1,7 @@
 //! What pods, and the Deployment that counts them, say of themselves.
 
+pub mod failure;
 pub mod job_outcome;
-pub mod trouble;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::pods::trouble::Trouble;
+use crate::pods::failure::PodFailure;
 use crate::reason::Reason;
 
 /// What is to be said of one aspect.
@@ -23,8 +23,8 @@ impl Said {
         }
     }
 
-    /// Whether it tells of a pod that is in trouble.
-    pub fn is_trouble(&self) -> bool {
+    /// Whether it tells of a pod that fails.
+    pub fn is_pod_failure(&self) -> bool {
         !self.holds && self.reason.is_pod_failure()
     }
 
@@ -37,9 +37,9 @@ impl Said {
     }
 }
 
-impl From<Trouble> for Said {
-    fn from(trouble: Trouble) -> Self {
-        Self::no(trouble.reason, trouble.message)
+impl From<PodFailure> for Said {
+    fn from(failure: PodFailure) -> Self {
+        Self::no(failure.reason, failure.message)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
 use crate::identity::Component;
 use crate::observed::Observed;
 use crate::plan::{Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, restart};
-use crate::pods::{self, is_ready, primary, trouble};
+use crate::pods::{self, failure, is_ready, primary};
 use crate::reason::Reason;
 
 pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, now: Timestamp) -> Said {
@@ -37,15 +37,15 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
     let Some(pod) = pods::of(observed, Component::Postgres).find(|pod| pod.name_any() == name) else {
         let set = applied.stateful_set.as_ref();
         return match set.and_then(|set| observed.refusals.get(&set.metadata)) {
-            Some(why) => trouble::refused("StatefulSet", &environment.identity.postgres(), why).into(),
+            Some(why) => failure::refused("StatefulSet", &environment.identity.postgres(), why).into(),
             None => Said::no(Reason::Starting, format!("waiting for pod {name}")),
         };
     };
     if pod.metadata.deletion_timestamp.is_some() {
         return Said::no(Reason::Restarting, format!("{name} is stopping"));
     }
-    if let Some(trouble) = trouble::of_containers(pod) {
-        return trouble.into();
+    if let Some(failure) = failure::of_containers(pod) {
+        return failure.into();
     }
     let claim = environment.identity.claim(0);
     if applied
@@ -55,10 +55,10 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
     {
         return Said::no(Reason::WaitingForVolume, format!("waiting for volume {claim}"));
     }
-    if let Some(trouble) = trouble::of(pod, now) {
-        return trouble.into();
+    if let Some(failure) = failure::of(pod, now) {
+        return failure.into();
     }
-    if let Some(waits) = trouble::waits_for_node(pod) {
+    if let Some(waits) = failure::waits_for_node(pod) {
         return Said::no(Reason::WaitingForNode, waits);
     }
     let containers = pods::containers(pod);
@@ -69,8 +69,8 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
     };
     if !containers.iter().any(|container| pods::is_running(container)) {
         Said::no(Reason::Starting, format!("starting the containers of {name}"))
-    } else if let Some(trouble) = trouble::of_server(pod) {
-        trouble.into()
+    } else if let Some(failure) = failure::of_server(pod) {
+        failure.into()
     } else if !started("postgres") {
         Said::no(Reason::Starting, format!("PostgreSQL is starting in {name}"))
     } else if !started("roles") {

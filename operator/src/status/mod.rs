@@ -112,16 +112,16 @@ pub fn status(
     let database = database::said(environment, observed, applied, now);
     let seeded = progress::seeded(environment, observed, now);
     let migrated = progress::migrated(environment, observed, now);
-    let api_trouble = progress::api_trouble(environment, observed, deployment, counts, now);
-    let of_api = api_trouble.clone().map(Said::from);
-    let trouble = [("database", &database), ("seed", &seeded), ("migrate", &migrated)]
+    let api_failure = progress::api_failure(environment, observed, deployment, counts, now);
+    let of_api = api_failure.clone().map(Said::from);
+    let failure = [("database", &database), ("seed", &seeded), ("migrate", &migrated)]
         .into_iter()
         .chain(of_api.iter().map(|said| ("api", said)))
-        .find(|(_, said)| said.is_trouble())
+        .find(|(_, said)| said.is_pod_failure())
         .map(|(part, said)| Said::no(said.reason, format!("{part}: {}", said.message)));
     let waits_for_node = progress::waits_for_node(observed);
     let parts = Parts {
-        trouble,
+        failure,
         database,
         seeded,
         migrated,
@@ -131,7 +131,7 @@ pub fn status(
                 environment,
                 deployment,
                 counts,
-                api_trouble.as_ref(),
+                api_failure.as_ref(),
                 waits_for_node.as_ref(),
             )
         }),

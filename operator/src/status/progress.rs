@@ -9,8 +9,8 @@ use super::database;
 use crate::identity::Component;
 use crate::observed::Observed;
 use crate::plan::{Environment, JobRun, Migration, SeedSource, Seeding};
+use crate::pods::failure::{self, PodFailure};
 use crate::pods::job_outcome::PUBLISH;
-use crate::pods::trouble::{self, Trouble};
 use crate::pods::{self, deadline_exceeded, is_ready, primary, progress_reason};
 use crate::reason::Reason;
 
@@ -52,10 +52,10 @@ fn loading(
     };
     let job = environment.identity.seed_job(&run.hash);
     let pod = pods::of_job(observed, &job);
-    if let Some(trouble) = job_trouble(observed, &job, now) {
-        return trouble.into();
+    if let Some(failure) = job_failure(observed, &job, now) {
+        return failure.into();
     }
-    if let Some(waits) = pod.and_then(trouble::waits_for_node) {
+    if let Some(waits) = pod.and_then(failure::waits_for_node) {
         return Said::no(Reason::Loading, format!("{what}: {waits}"));
     }
     let message = match pod.and_then(pods::current) {
@@ -69,12 +69,12 @@ fn loading(
 }
 
 /// What is wrong with a Job's pod, or why there is none.
-fn job_trouble(observed: &Observed, job: &str, now: Timestamp) -> Option<Trouble> {
-    let of_its_pod = pods::of_job(observed, job).and_then(|pod| trouble::of(pod, now));
+fn job_failure(observed: &Observed, job: &str, now: Timestamp) -> Option<PodFailure> {
+    let of_its_pod = pods::of_job(observed, job).and_then(|pod| failure::of(pod, now));
     of_its_pod.or_else(|| {
         let object = observed.jobs.iter().find(|object| object.name_any() == job)?;
         let why = observed.refusals.get(&object.metadata)?;
-        Some(trouble::refused("Job", job, why))
+        Some(failure::refused("Job", job, why))
     })
 }
 
@@ -115,11 +115,11 @@ pub fn migrated(environment: &Environment, observed: &Observed, now: Timestamp) 
             }
             let job = environment.identity.migrate_job(&run.hash);
             let pod = pods::of_job(observed, &job);
-            if let Some(trouble) = job_trouble(observed, &job, now) {
-                return trouble.into();
+            if let Some(failure) = job_failure(observed, &job, now) {
+                return failure.into();
             }
             let what = format!("migrating the tables for {}", environment.api.image);
-            match pod.and_then(trouble::waits_for_node) {
+            match pod.and_then(failure::waits_for_node) {
                 Some(waits) => Said::no(Reason::Migrating, format!("{what}: {waits}")),
                 None => Said::no(Reason::Migrating, what),
             }
@@ -175,7 +175,7 @@ pub fn api_available(
     environment: &Environment,
     deployment: Option<&Deployment>,
     counts: Pods,
-    trouble: Option<&Trouble>,
+    failure: Option<&PodFailure>,
     waits_for_node: Option<&String>,
 ) -> Said {
     // The first pods start beside the load, and wait.
@@ -187,18 +187,18 @@ pub fn api_available(
         wanted, available, ..
     } = counts;
     let message = format!("{available} of {wanted} pods are available");
-    let starting = trouble.is_none() && !counts.rolled_out && !counts.stuck;
-    let message = match trouble.map(|trouble| &trouble.message).or(waits_for_node) {
+    let starting = failure.is_none() && !counts.rolled_out && !counts.stuck;
+    let message = match failure.map(|failure| &failure.message).or(waits_for_node) {
         Some(why) => format!("{message}; {why}"),
         None => message,
     };
     if available > 0 {
         Said::yes(Reason::Available, message)
-    } else if starting || (trouble.is_none() && waits_for_node.is_some()) {
+    } else if starting || (failure.is_none() && waits_for_node.is_some()) {
         Said::no(Reason::Starting, message)
     } else {
         Said::no(
-            trouble.map_or(Reason::ApiUnavailable, |trouble| trouble.reason),
+            failure.map_or(Reason::ApiUnavailable, |failure| failure.reason),
             message,
         )
     }
@@ -210,28 +210,28 @@ pub fn waits_for_node(observed: &Observed) -> Option<String> {
         .into_iter()
         .filter(|component| !component.is_a_job())
         .flat_map(|component| pods::of(observed, component))
-        .find_map(trouble::waits_for_node)
+        .find_map(failure::waits_for_node)
 }
 
 /// What is wrong with a pod of the API, whether others serve or not.
-pub fn api_trouble(
+pub fn api_failure(
     environment: &Environment,
     observed: &Observed,
     deployment: Option<&Deployment>,
     counts: Pods,
     now: Timestamp,
-) -> Option<Trouble> {
+) -> Option<PodFailure> {
     let refused = || {
         let deployment = deployment?;
         let why = pods::replica_failure(deployment)?;
-        Some(trouble::refused("Deployment", &deployment.name_any(), why))
+        Some(failure::refused("Deployment", &deployment.name_any(), why))
     };
     let unready = || pods::of(observed, Component::Api).filter(|pod| !is_ready(pod));
     // The first pods wait for their tables, and all of them for the database.
     let tables = matches!(environment.migration, Migration::Done(_)) && primary(observed).is_some();
     let others_serve = tables && counts.available > 0 && !counts.rolled_out;
     unready()
-        .find_map(|pod| trouble::of(pod, now))
+        .find_map(|pod| failure::of(pod, now))
         .or_else(refused)
-        .or_else(|| unready().find_map(|pod| trouble::not_ready(pod, others_serve, now)))
+        .or_else(|| unready().find_map(|pod| failure::not_ready(pod, others_serve, now)))
 }

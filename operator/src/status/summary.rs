@@ -15,7 +15,7 @@ pub struct Parts {
     pub migrated: Said,
     pub api: Said,
     /// The first pod that will hardly run by itself.
-    pub trouble: Option<Said>,
+    pub failure: Option<Said>,
     pub exposed: Option<Said>,
     /// While the environment does not run.
     pub suspension: Option<Said>,
@@ -67,7 +67,7 @@ impl Parts {
         if let Some(suspension) = &self.suspension {
             return suspension.clone();
         }
-        if let Some(what) = self.taken_back.as_ref().or(self.trouble.as_ref()) {
+        if let Some(what) = self.taken_back.as_ref().or(self.failure.as_ref()) {
             return what.clone();
         }
         match (&environment.seeding, &environment.migration) {
@@ -134,7 +134,7 @@ impl Parts {
         }
         let all_pods = self.counts.available >= self.counts.wanted;
         match &environment.seeding {
-            _ if self.problem.is_some() || self.trouble.is_some() || self.taken_back.is_some() => {
+            _ if self.problem.is_some() || self.failure.is_some() || self.taken_back.is_some() => {
                 Phase::Degraded
             }
             Seeding::Run { .. } | Seeding::Waiting(_) if !self.database.holds => Phase::Pending,
@@ -154,7 +154,7 @@ impl Parts {
         if let Some(suspension) = &self.suspension {
             return suspension.message.clone();
         }
-        if let Some(what) = self.taken_back.as_ref().or(self.trouble.as_ref()) {
+        if let Some(what) = self.taken_back.as_ref().or(self.failure.as_ref()) {
             return what.message.clone();
         }
         let stopped = matches!(environment.seeding, Seeding::Failed { .. } | Seeding::Blocked(_));

@@ -25,24 +25,24 @@ const FULL: &str = "No space left on device";
 
 /// What is wrong with a pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Trouble {
+pub struct PodFailure {
     /// The reason for a condition.
     pub reason: Reason,
     pub message: String,
 }
 
 /// That the API server takes no pod of a controller.
-pub fn refused(kind: &str, name: &str, why: &str) -> Trouble {
-    Trouble {
+pub fn refused(kind: &str, name: &str, why: &str) -> PodFailure {
+    PodFailure {
         reason: Reason::PodRefused,
         message: format!("{kind} {name} gets no pod: {why}"),
     }
 }
 
 /// That a pod's server does not start, in its own words.
-pub fn of_server(pod: &Pod) -> Option<Trouble> {
+pub fn of_server(pod: &Pod) -> Option<PodFailure> {
     let why = patroni::start_failure(pod)?;
-    Some(Trouble {
+    Some(PodFailure {
         reason: if why.contains(FULL) {
             Reason::DiskFull
         } else {
@@ -53,7 +53,7 @@ pub fn of_server(pod: &Pod) -> Option<Trouble> {
 }
 
 /// What is wrong with a pod's containers.
-pub fn of_containers(pod: &Pod) -> Option<Trouble> {
+pub fn of_containers(pod: &Pod) -> Option<PodFailure> {
     if pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
@@ -63,11 +63,11 @@ pub fn of_containers(pod: &Pod) -> Option<Trouble> {
 }
 
 /// What is wrong with a pod: no node takes it for long, or its containers do not run.
-pub fn of(pod: &Pod, now: Timestamp) -> Option<Trouble> {
+pub fn of(pod: &Pod, now: Timestamp) -> Option<PodFailure> {
     let unscheduled = || {
         let why = unscheduled(pod)?;
         let waits = unplaced_at(pod).is_some_and(|at| at > now);
-        (!waits).then(|| Trouble {
+        (!waits).then(|| PodFailure {
             reason: Reason::Unschedulable,
             message: format!("{} finds no node: {why}", pod.name_any()),
         })
@@ -91,13 +91,13 @@ pub fn unplaced_at(pod: &Pod) -> Option<Timestamp> {
 }
 
 /// What is wrong with a pod's containers and will not pass: one failed pull is tried again.
-pub fn lasting(pod: &Pod, now: Timestamp) -> Option<Trouble> {
-    let trouble = of_containers(pod)?;
+pub fn lasting(pod: &Pod, now: Timestamp) -> Option<PodFailure> {
+    let failure = of_containers(pod)?;
     let may_pass = matches!(
-        trouble.reason,
+        failure.reason,
         Reason::ImagePullFailed | Reason::ContainerNotStarted
     );
-    (!may_pass || unstarted_at(pod).is_some_and(|at| at <= now)).then_some(trouble)
+    (!may_pass || unstarted_at(pod).is_some_and(|at| at <= now)).then_some(failure)
 }
 
 /// When what keeps a pod's containers from starting counts as lasting.
@@ -116,7 +116,7 @@ pub fn unready_at(pod: &Pod) -> Option<Timestamp> {
 
 /// That a pod of the API runs and does not get ready. One that answers waits for something that others may wait for too,
 /// so that this counts only where others serve.
-pub fn not_ready(pod: &Pod, others_serve: bool, now: Timestamp) -> Option<Trouble> {
+pub fn not_ready(pod: &Pod, others_serve: bool, now: Timestamp) -> Option<PodFailure> {
     if pod.metadata.deletion_timestamp.is_some() || unready_at(pod)? > now {
         return None;
     }
@@ -128,7 +128,7 @@ pub fn not_ready(pod: &Pod, others_serve: bool, now: Timestamp) -> Option<Troubl
         (true, true) => "GET /readyz says that it cannot serve",
         (true, false) => return None,
     };
-    Some(Trouble {
+    Some(PodFailure {
         reason: Reason::NotReady,
         message: format!(
             "{} runs for more than {} s and {what}: look at its log",
@@ -138,7 +138,7 @@ pub fn not_ready(pod: &Pod, others_serve: bool, now: Timestamp) -> Option<Troubl
     })
 }
 
-fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
+fn of_container(pod: &str, container: &ContainerStatus) -> Option<PodFailure> {
     let name = &container.name;
     let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
     let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
@@ -152,7 +152,7 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
             | "ImageInspectError"
             | "RegistryUnavailable"
             | "SignatureValidationFailed",
-        ) => Some(Trouble {
+        ) => Some(PodFailure {
             reason: Reason::ImagePullFailed,
             message: format!(
                 "{pod}, container {name}: image {} cannot be pulled{}",
@@ -168,7 +168,7 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
             (container.restart_count > 1 && ran_seconds(end) < SOUND_SECONDS)
                 .then(|| crash(pod, name, Some(end)))
         }
-        Some(reason) => Some(Trouble {
+        Some(reason) => Some(PodFailure {
             reason: Reason::ContainerNotStarted,
             message: format!(
                 "{pod}, container {name}: {reason}{}",
@@ -201,7 +201,7 @@ fn ran_seconds(end: &ContainerStateTerminated) -> i64 {
 }
 
 /// A container that ends again and again.
-fn crash(pod: &str, container: &str, end: Option<&ContainerStateTerminated>) -> Trouble {
+fn crash(pod: &str, container: &str, end: Option<&ContainerStateTerminated>) -> PodFailure {
     let killed = end.is_some_and(|end| end.reason.as_deref() == Some("OOMKilled"));
     let log = end.and_then(|end| end.message.as_deref()).unwrap_or_default();
     let reason = if log.contains(FULL) {
@@ -220,7 +220,7 @@ fn crash(pod: &str, container: &str, end: Option<&ContainerStateTerminated>) -> 
         memory.unwrap_or_default(),
         words.unwrap_or_default()
     );
-    Trouble { reason, message }
+    PodFailure { reason, message }
 }
 
 /// Of the end of a log, the last line that speaks of an error, or the last one.
