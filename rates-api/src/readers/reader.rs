@@ -1,5 +1,6 @@
 //! One shared connection with its prepared statements.
 
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -58,7 +59,9 @@ impl Reader {
         statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let outcome = match self.prepared.iter().find(|(text, _)| *text == statement) {
+        // It is usually the very text that was prepared, which takes no comparison of its bytes.
+        let is = |text: &str| ptr::eq(text, statement) || text == statement;
+        let outcome = match self.prepared.iter().find(|(text, _)| is(text)) {
             Some((_, prepared)) => self.client.query(prepared, parameters).await,
             None => self.client.query(statement, parameters).await,
         };
