@@ -10,6 +10,7 @@ use crate::digest::short_digest;
 use crate::http_route::HTTPRoute;
 use crate::identity::Identity;
 use crate::observed::{Dump, Observed, Routes};
+use crate::reason::Reason;
 use crate::refusals::Refusals;
 
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,19 @@ pub enum Error {
     Read { what: String, source: kube::Error },
     #[error("cannot read the {what} that are held")]
     Stored { what: String, source: cache::Error },
+}
+
+impl Error {
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Read {
+                source: kube::Error::Api(answer),
+                ..
+            } if answer.code == 403 => Reason::NotPermitted,
+            Self::Read { .. } | Self::Stored { .. } => Reason::ReadFailed,
+        }
+    }
 }
 
 /// Takes everything of an environment, `NAMESPACE/NAME`; `None` if it is gone.
@@ -183,11 +197,10 @@ impl Reader<'_> {
 
     async fn claim(&self, name: &str) -> Result<Dump, Error> {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), self.namespace);
-        let found = api.get_opt(name).await;
-        let found = found.map_err(|source| Error::Read {
-            what: format!("PersistentVolumeClaim {name}"),
-            source,
-        })?;
+        let found = match api.get_opt(name).await {
+            Ok(found) => found,
+            Err(error) => return unreadable(format!("PersistentVolumeClaim {name}"), error),
+        };
         let uid = found
             .filter(|claim| claim.metadata.deletion_timestamp.is_none())
             .and_then(|claim| claim.uid());
@@ -199,12 +212,19 @@ impl Reader<'_> {
     async fn config_map(&self, source: &ConfigMapSource) -> Result<Dump, Error> {
         let ConfigMapSource { name, key } = source;
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
-        let found = api.get_opt(name).await;
-        let found = found.map_err(|source| Error::Read {
-            what: format!("ConfigMap {name}"),
-            source,
-        })?;
+        let found = match api.get_opt(name).await {
+            Ok(found) => found,
+            Err(error) => return unreadable(format!("ConfigMap {name}"), error),
+        };
         Ok(found.map_or(Dump::NoConfigMap, |config_map| look_for(key, config_map)))
+    }
+}
+
+/// What is not permitted lasts, and concerns the seed alone; what else fails may pass.
+fn unreadable(what: String, source: kube::Error) -> Result<Dump, Error> {
+    match source {
+        kube::Error::Api(answer) if answer.code == 403 => Ok(Dump::NotPermitted(answer.message)),
+        source => Err(Error::Read { what, source }),
     }
 }
 

@@ -125,6 +125,8 @@ pub enum Routes {
 pub enum Dump {
     /// The seed names neither `ConfigMap` nor claim, or was loaded already.
     NotNeeded,
+    /// Why it may not be read, in the API server's words.
+    NotPermitted(String),
     NoConfigMap,
     NoClaim,
     /// The keys that are there instead.

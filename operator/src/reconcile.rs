@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::GeneratedSecrets;
 use crate::events::Reporter;
-use crate::identity::{Component, MANAGER};
+use crate::identity::{Component, Identity, MANAGER};
 use crate::metrics::Metrics;
 use crate::observe::{self, observe};
 use crate::observed::Observed;
@@ -75,8 +75,15 @@ pub enum Next {
 ///
 /// `failures` says how often in a row it failed before: what the API server did not take for long is told in the status.
 pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Next, Error> {
-    let Some(observed) = Box::pin(observe(&context.client, &context.cache, key)).await? else {
-        return Ok(Next::Gone);
+    let observed = match Box::pin(observe(&context.client, &context.cache, key)).await {
+        Ok(Some(observed)) => observed,
+        Ok(None) => return Ok(Next::Gone),
+        Err(error) => {
+            if failures >= LASTING {
+                Box::pin(report_unread(key, &error, context)).await?;
+            }
+            return Err(error.into());
+        }
     };
     if observed.environment.metadata.deletion_timestamp.is_some() {
         let now = Timestamp::now();
@@ -175,6 +182,22 @@ fn requeue_after(
         .chain(missing)
         .chain(blocked)
         .fold(SAFETY_NET, Duration::min)
+}
+
+async fn report_unread(key: &str, error: &observe::Error, context: &Context) -> Result<(), Error> {
+    let environment = context
+        .cache
+        .of::<RatesEnvironment>(key)
+        .ok()
+        .and_then(|mut found| found.pop());
+    let Some(environment) = environment else {
+        return Ok(());
+    };
+    let Some(identity) = Identity::of(&environment) else {
+        return Ok(());
+    };
+    let status = status::unread(&environment, &Problem::from(error), Timestamp::now());
+    report(context, &Observed::alone(identity, environment), status).await
 }
 
 /// Writes the status if it differs, and tells of every condition that moved.

@@ -68,6 +68,9 @@ impl SeedSource {
 
     /// What tells the dump from others of the same description; an error names what a person has to bring.
     pub(super) fn digest(&self, observed: &Observed) -> Result<String, String> {
+        if let Dump::NotPermitted(words) = &observed.dump {
+            return Err(format!("the operator may not read what the seed names: {words}"));
+        }
         let (name, key) = match self {
             Self::Nothing | Self::Bundled => return Ok(String::new()),
             Self::Url { url, sha256 } => return Ok(short_digest(&[url, sha256].map(String::as_bytes))),
@@ -95,7 +98,7 @@ impl SeedSource {
                     }
                 ))
             }
-            Dump::NoConfigMap | Dump::NoClaim | Dump::NotNeeded => Err(format!(
+            Dump::NoConfigMap | Dump::NoClaim | Dump::NotNeeded | Dump::NotPermitted(_) => Err(format!(
                 "there is no ConfigMap {name} in namespace {}: create it, or correct spec.database.seed.configMap.name",
                 observed.identity.namespace
             )),

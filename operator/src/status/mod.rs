@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::apply::Applied;
-use crate::crd::{Phase, RatesEnvironmentStatus};
+use crate::crd::{Phase, RatesEnvironment, RatesEnvironmentStatus};
 use crate::observed::Observed;
 use crate::plan::Environment;
 use crate::pods::primary;
@@ -56,6 +56,24 @@ pub fn invalid(observed: &Observed, problem: &Problem, now: Timestamp) -> RatesE
         phase: Some(Phase::Degraded),
         message: Some(one_line(&problem.message)),
         observed_generation: generation,
+        conditions,
+        ..previous
+    }
+}
+
+/// The status of an environment of which something cannot be read: all else that it says is not looked at.
+#[must_use]
+pub fn unread(environment: &RatesEnvironment, problem: &Problem, now: Timestamp) -> RatesEnvironmentStatus {
+    let previous = environment.status.clone().unwrap_or_default();
+    let generation = environment.metadata.generation;
+    let wrong = Said::no(problem.reason, problem.message.clone());
+    let reconciled = condition(&previous.conditions, "Reconciled", wrong, generation, now);
+    let mut conditions = previous.conditions.clone();
+    conditions.retain(|kept| kept.type_ != reconciled.type_);
+    conditions.push(reconciled);
+    conditions.sort_by_key(|condition| order(&condition.type_));
+    RatesEnvironmentStatus {
+        message: Some(one_line(&problem.message)),
         conditions,
         ..previous
     }

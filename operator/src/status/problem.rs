@@ -2,6 +2,7 @@
 
 use crate::apply;
 use crate::error_chain::chain;
+use crate::observe;
 use crate::plan::{Environment, Invalid};
 use crate::reason::Reason;
 
@@ -25,6 +26,15 @@ impl From<&apply::Error> for Problem {
     fn from(error: &apply::Error) -> Self {
         Self {
             reason: error.reason().unwrap_or(Reason::ApplyFailed),
+            message: chain(error),
+        }
+    }
+}
+
+impl From<&observe::Error> for Problem {
+    fn from(error: &observe::Error) -> Self {
+        Self {
+            reason: error.reason(),
             message: chain(error),
         }
     }

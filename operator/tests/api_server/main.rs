@@ -29,6 +29,7 @@ mod parameters;
 mod placing;
 mod process;
 mod program;
+mod reading;
 mod reconciling;
 mod restored;
 mod restricted;

@@ -380,6 +380,11 @@ fn a_missing_claim_is_told_with_what_to_do() {
         fixture::environment(&observed).seeding,
         Seeding::Run { .. }
     ));
+    observed.dump = Dump::NotPermitted("persistentvolumeclaims is forbidden".to_owned());
+    assert!(matches!(
+        fixture::environment(&observed).seeding,
+        Seeding::Blocked(words) if words.ends_with(": persistentvolumeclaims is forbidden")
+    ));
     observed.dump = Dump::NoClaim;
     let Seeding::Blocked(message) = fixture::environment(&observed).seeding else {
         panic!()
