@@ -42,5 +42,5 @@ pub fn helm(namespace: &str, arguments: &[&str], values: &Value) -> Result<Strin
 /// The folder of a chart.
 #[must_use]
 pub fn chart(name: &str) -> String {
-    format!("{}/../charts/{name}", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/../../charts/{name}", env!("CARGO_MANIFEST_DIR"))
 }
