@@ -99,7 +99,7 @@ fn scaled_to_zero() -> Result<()> {
 }
 
 fn limit_range() -> Result<()> {
-    let environment = Environment::new("refused")?;
+    let environment = Environment::new("bounded")?;
     environment.kubectl.apply(&json!({
         "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "range"},
         "spec": {"limits": [{"type": "Container", "min": {"cpu": "50m", "memory": "64Mi"}}]},
@@ -121,7 +121,7 @@ fn limit_range() -> Result<()> {
     // The controller of a StatefulSet tries again after growing pauses.
     environment.kubectl.run([
         "annotate",
-        "statefulset/refused-postgres",
+        "statefulset/bounded-postgres",
         "example.test/try=again",
     ])?;
     environment.wait_ready().map(drop)

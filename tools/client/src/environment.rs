@@ -1,8 +1,10 @@
 //! A `RatesEnvironment` in a namespace of its own, as its users see it.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::http::Client;
@@ -13,6 +15,9 @@ use crate::wait::{Look, until};
 /// How long anything may take on two busy cores before it counts as failed.
 pub const PATIENCE: Duration = Duration::from_mins(4);
 
+/// The names that are in use.
+static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 /// An environment `name` in namespace `e2e-name`, both gone when this is dropped.
 pub struct Environment {
     pub name: String,
@@ -21,8 +26,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Makes the namespace; the environment itself comes with `apply`.
+    /// Makes the namespace; the environment itself comes with `apply`. Whoever comes later with the same name is refused: one
+    /// of the two would delete the other's namespace.
     pub fn new(name: &str) -> Result<Self> {
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        ensure!(names.insert(name.to_owned()), "another test has an environment {name}");
+        drop(names);
         let namespace = format!("e2e-{name}");
         Kubectl::new("default").apply(&json!({
             "apiVersion": "v1",
