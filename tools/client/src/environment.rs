@@ -30,7 +30,10 @@ impl Environment {
     /// of the two would delete the other's namespace.
     pub fn new(name: &str) -> Result<Self> {
         let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-        ensure!(names.insert(name.to_owned()), "another test has an environment {name}");
+        ensure!(
+            names.insert(name.to_owned()),
+            "another test has an environment {name}"
+        );
         drop(names);
         let namespace = format!("e2e-{name}");
         Kubectl::new("default").apply(&json!({
