@@ -1,11 +1,14 @@
 //! What the operator does about kinds that it cannot follow, or not understand.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use http::{Request, Response, StatusCode};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, DynamicObject, PostParams};
+use kube::client::Body;
 use kube::discovery::ApiResource;
 use kube::{Api, Client};
 use rates_operator::cache::{self, Cache, Timing};
@@ -15,6 +18,7 @@ use rates_operator::metrics::Metrics;
 use rates_operator::settings::Namespaces;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
+use tower::service_fn;
 
 use crate::controlling::until;
 use crate::exposing::install_gateway_api;
@@ -120,6 +124,67 @@ async fn a_watch_that_is_silent_is_begun_again() {
     make_config_map(&server.client().await, &namespace, "unheard-of").await;
     until("the next watch tells of it", async || {
         cache.versions::<ConfigMap>(&namespace).contains_key("unheard-of")
+    })
+    .await;
+}
+
+/// What an API server says of a version that etcd has forgotten.
+fn too_old() -> Response<Body> {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410,
+        "message": "too old resource version: 1 (2)",
+    });
+    let mut response = Response::new(Body::from(status.to_string().into_bytes()));
+    *response.status_mut() = StatusCode::GONE;
+    response
+}
+
+#[tokio::test]
+async fn a_watch_that_is_refused_as_too_old_again_and_again_costs_a_list_after_growing_pauses() {
+    let server = server::shared();
+    let namespace = server.namespace("too-old").await;
+    let (forgetful, watches) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (forgets, counted) = (forgetful.clone(), watches.clone());
+    let real = Client::try_from(server.operator_config().await).unwrap();
+    let client = Client::new(
+        service_fn(move |request: Request<Body>| {
+            let of_config_maps = request.uri().path().ends_with("/configmaps");
+            let is_watch = request.uri().query().unwrap_or_default().contains("watch=true");
+            let refused = of_config_maps && is_watch && forgets.load(Ordering::SeqCst);
+            counted.fetch_add(usize::from(refused), Ordering::SeqCst);
+            let real = real.clone();
+            async move {
+                if refused {
+                    Ok(too_old())
+                } else {
+                    real.send(request).await
+                }
+            }
+        }),
+        "default",
+    );
+    let began = Instant::now();
+    let (cache, metrics, _following) = follow(&client, &namespace, Timing::default());
+    // After pauses of 0.5, 1 and 2 s.
+    let fourth = "rates_operator_lists_total{kind=\"ConfigMap\"} 4";
+    until(fourth, async || says(&metrics, fourth)).await;
+    assert!(
+        began.elapsed() >= Duration::from_millis(3500),
+        "after {:?}",
+        began.elapsed()
+    );
+    assert!(watches.load(Ordering::SeqCst) <= 4);
+    // What the lists bring is taken meanwhile, and the kinds beside it are followed.
+    make_config_map(&server.client().await, &namespace, "in-a-list").await;
+    until("a list tells of it", async || {
+        cache.versions::<ConfigMap>(&namespace).contains_key("in-a-list")
+    })
+    .await;
+    forgetful.store(false, Ordering::SeqCst);
+    until("the watch goes on", async || cache.not_followed().is_empty()).await;
+    make_config_map(&server.client().await, &namespace, "in-a-watch").await;
+    until("the watch tells of it", async || {
+        cache.versions::<ConfigMap>(&namespace).contains_key("in-a-watch")
     })
     .await;
 }

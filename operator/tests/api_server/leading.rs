@@ -146,6 +146,42 @@ async fn a_lease_that_somebody_deletes_stays_with_its_holder() {
     keeping.abort();
 }
 
+#[tokio::test]
+async fn after_a_lease_was_deleted_a_fresh_candidate_leads_and_the_holder_notices_within_a_period() {
+    let server = server::shared();
+    let namespace = server.namespace("deleting-fresh").await;
+    let client = server.client().await;
+    let renewing = Timing {
+        period: Duration::from_secs(1),
+        ..SLOW
+    };
+    let first = candidate(&client, &namespace, "first", renewing);
+    let held = first.acquire(nobody).await;
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
+    leases
+        .delete(NAME, &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    // It has seen no lease, and cannot know of the holder.
+    let fresh = candidate(&client, &namespace, "fresh", renewing);
+    let held_by_fresh = fresh.acquire(nobody).await;
+    let both = Instant::now();
+    let lost = timeout(Duration::from_secs(10), first.keep(held)).await.unwrap();
+    assert_eq!(lost.to_string(), "the lease was taken by fresh");
+    // One attempt after one period; the rest is for a machine that does a lot beside.
+    assert!(
+        both.elapsed() < Duration::from_secs(3),
+        "after {:?}",
+        both.elapsed()
+    );
+    // And it is the fresh one's to keep.
+    assert!(
+        timeout(Duration::from_secs(2), fresh.keep(held_by_fresh))
+            .await
+            .is_err()
+    );
+}
+
 /// A holder whose clock is wrong by some hours: the lease as it writes it.
 fn of_another_time(hours: i64) -> LeaseSpec {
     let then = Timestamp::now() + hours.hours();
