@@ -16,7 +16,7 @@ use rates_operator::crd::RatesEnvironment;
 use rates_operator::http_route::HTTPRoute;
 use rates_operator::metrics::Metrics;
 use rates_operator::settings::Namespaces;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 use tower::service_fn;
 
@@ -24,7 +24,7 @@ use crate::controlling::until;
 use crate::exposing::install_gateway_api;
 use crate::line::Line;
 use crate::program::Program;
-use crate::server::{self, MANIFESTS, Server};
+use crate::server::{self, MANIFESTS};
 use crate::stage::Stage;
 
 /// A cache that follows a namespace.
@@ -211,30 +211,6 @@ async fn every_kind_is_listed_again_from_time_to_time() {
     .await;
 }
 
-/// Takes the right to list from the operator, or gives everything back.
-fn permit(server: &Server, without: Option<&str>) {
-    let role = server.kubectl(&["get", "clusterrole", "rates-operator", "-o", "json"], "");
-    let mut role: Value = serde_json::from_str(&role.text).unwrap();
-    for rule in role["rules"].as_array_mut().unwrap() {
-        let taken = rule["resources"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|resource| Some(resource.as_str().unwrap()) == without);
-        if taken {
-            rule["verbs"] = json!(["get"]);
-        }
-    }
-    let answer = match without {
-        Some(_) => server.kubectl(&["replace", "-f", "-"], &role.to_string()),
-        None => server.kubectl(
-            &["apply", "--server-side", "--force-conflicts", "-k", MANIFESTS],
-            "",
-        ),
-    };
-    assert!(answer.ok, "{}", answer.text);
-}
-
 #[tokio::test]
 async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest() {
     let server = server::with(&["-k", MANIFESTS]);
@@ -250,13 +226,13 @@ async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest
         .await
         .unwrap();
 
-    permit(server, Some("pods"));
+    server.forbid("pods", &["list", "watch"]);
     let operator = Program::start(&server.operator_kubeconfig(), []);
     operator
         .until_readiness(503, "waiting for kinds to be listed: pods: ")
         .await;
-    permit(server, None);
-    permit(server, Some("ingresses"));
+    server.permit_all();
+    server.forbid("ingresses", &["list", "watch"]);
     operator.until_readiness(200, "leading").await;
     operator.until_readiness(200, "not followed: ingresses: ").await;
     let stateful_sets: Api<StatefulSet> = Api::namespaced(server.client().await, &namespace);
@@ -274,7 +250,7 @@ async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest
         says("{.status.message}").starts_with("the operator may not list ingresses")
     })
     .await;
-    permit(server, None);
+    server.permit_all();
     until("it heals", async || {
         let answer = operator.get("/readyz").unwrap();
         answer.contains("leading") && !answer.contains("not followed")

@@ -203,6 +203,37 @@ impl Server {
             .collect()
     }
 
+    /// Takes some verbs of a kind from the operator.
+    pub fn forbid(&self, kind: &str, verbs: &[&str]) {
+        let answer = self.kubectl(&["get", "clusterrole", "rates-operator", "-o", "json"], "");
+        let mut role: Value = serde_json::from_str(&answer.text).unwrap();
+        let rules = role["rules"].as_array_mut().unwrap();
+        let mut fewer = Vec::new();
+        for rule in rules.iter_mut() {
+            let resources = rule["resources"].as_array_mut().unwrap();
+            let before = resources.len();
+            resources.retain(|resource| resource != kind);
+            if resources.len() < before {
+                let mut less = rule.clone();
+                less["resources"] = json!([kind]);
+                let kept = less["verbs"].as_array_mut().unwrap();
+                kept.retain(|verb| !verbs.contains(&verb.as_str().unwrap()));
+                fewer.push(less);
+            }
+        }
+        rules.retain(|rule| rule["resources"] != json!([]));
+        rules.extend(fewer);
+        let answer = self.kubectl(&["replace", "-f", "-"], &role.to_string());
+        assert!(answer.ok, "{}", answer.text);
+    }
+
+    /// Gives the operator back all that `manifests/` grants.
+    pub fn permit_all(&self) {
+        let apply = ["apply", "--server-side", "--force-conflicts", "-k", MANIFESTS];
+        let answer = self.kubectl(&apply, "");
+        assert!(answer.ok, "{}", answer.text);
+    }
+
     /// A namespace for one test.
     pub async fn namespace(&self, name: &str) -> String {
         let namespaces: Api<Namespace> = Api::all(self.client().await);

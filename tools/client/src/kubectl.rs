@@ -1,10 +1,11 @@
 //! kubectl as a person uses it: the one on PATH, the cluster of KUBECONFIG.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use serde_json::Value;
+
+use crate::program;
 
 /// A proxy may still lead to a database pod that has gone, where nobody answers for two minutes.
 const CONNECT_TIMEOUT: &str = "PGCONNECT_TIMEOUT=5";
@@ -40,27 +41,7 @@ impl Kubectl {
     ) -> Result<String> {
         let mut command = Command::new("kubectl");
         command.arg("--namespace").arg(&self.namespace).args(arguments);
-        let line = format!("{command:?}");
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {line}"))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin
-                .write_all(input.as_bytes())
-                .with_context(|| format!("cannot write to {line}"))?;
-        }
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            bail!(
-                "{line} ended with {}: {}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        program::run(&mut command, input)
     }
 
     /// `kubectl apply -f -` with kubectl's strict validation, as it is by default.

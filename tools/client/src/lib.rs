@@ -6,5 +6,6 @@ pub mod environment;
 pub mod helm;
 pub mod http;
 pub mod kubectl;
+mod program;
 pub mod service;
 pub mod wait;
