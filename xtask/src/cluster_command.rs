@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use host::terminal::note;
 use images::Image;
+use local_cluster::faults::{Fault, Faults};
 use local_cluster::{ClusterSpec, Leftovers, Snapshot};
 
 #[derive(clap::Subcommand)]
@@ -20,6 +21,24 @@ pub enum Command {
         #[arg(long)]
         fresh: bool,
     },
+    /// Harm a running cluster until `heal`: a node that is cut off, frozen or lost, or an API server that is away
+    Fault {
+        /// `dev` or `test`
+        name: String,
+        #[arg(value_enum)]
+        kind: FaultKind,
+        /// The node; 1 has the control plane
+        #[arg(long, default_value_t = 1)]
+        node: u8,
+        /// For `cut-pods`: from the pods of these nodes
+        #[arg(long, value_delimiter = ',')]
+        from: Vec<u8>,
+    },
+    /// End every fault of a running cluster
+    Heal {
+        /// `dev` or `test`
+        name: String,
+    },
     /// Print all that a cluster could leave behind on this machine, one line a thing
     Snapshot {
         /// Print what has changed since an earlier snapshot instead, and fail if anything has
@@ -31,9 +50,53 @@ pub enum Command {
     },
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum FaultKind {
+    /// No packet leaves the node or reaches it
+    Cut,
+    /// No packet between the node and the API server
+    CutFromApiServer,
+    /// No packet between the node's pods and those of other nodes
+    CutPods,
+    /// No process of the node runs
+    Frozen,
+    /// The node has no power
+    Lost,
+    /// The API server refuses connections
+    ApiServerAway,
+    /// The API server takes connections and answers nothing
+    ApiServerStalled,
+}
+
+impl FaultKind {
+    fn of(self, node: u8, from: Vec<u8>) -> Fault {
+        match self {
+            Self::Cut => Fault::Cut { node },
+            Self::CutFromApiServer => Fault::CutFromApiServer { node },
+            Self::CutPods => Fault::CutPods { node, from },
+            Self::Frozen => Fault::Frozen { node },
+            Self::Lost => Fault::Lost { node },
+            Self::ApiServerAway => Fault::ApiServerAway,
+            Self::ApiServerStalled => Fault::ApiServerStalled,
+        }
+    }
+}
+
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Up { name, nodes, fresh } => start(name, *nodes, *fresh),
+        Command::Fault {
+            name,
+            kind,
+            node,
+            from,
+        } => {
+            let inflicted = Faults::of(name)?.inflict(kind.of(*node, from.clone()))?;
+            inflicted.keep();
+            note(format_args!("to end it: cargo xtask cluster heal {name}"));
+            Ok(())
+        }
+        Command::Heal { name } => Faults::of(name)?.heal_all(),
         Command::Snapshot { since, without } => {
             let mut taken = Snapshot::take()?;
             if let Some(cluster) = without {
@@ -65,6 +128,7 @@ fn start(name: &str, nodes: u8, fresh: bool) -> Result<()> {
         forwarder: None,
         leftovers: Leftovers::Keep,
         proxy_seconds: None,
+        volume_mib: None,
     };
     let running = local_cluster::up(&spec, &binaries)?;
     running.import_images(&[(&pause.reference, &pause.archive)])?;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what is measured, and printed with its goals. A folder a benchmark.
 
 mod api;
+pub mod failover;
 pub mod figures;
 pub mod goal;
 mod on_cluster;
@@ -18,6 +19,8 @@ pub enum Command {
     Previews(previews::Arguments),
     /// Roll an environment out again and again under load, and count what is lost; some thirty minutes
     Rollout(rollout::Arguments),
+    /// Harm a database of three instances under load in every way, and count what is lost; takes hours with all its faults
+    Failover(failover::Arguments),
     /// Measure the operator with 1,000 environments on a real API server, against kubectl with the same objects; takes some fifteen minutes of an otherwise idle machine
     Operator(operator::Arguments),
 }
@@ -27,6 +30,7 @@ pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Api(arguments) => api::run(arguments),
         Command::Previews(arguments) => previews::run(arguments),
+        Command::Failover(arguments) => failover::run(arguments),
         Command::Operator(arguments) => operator::run(arguments),
         Command::Rollout(arguments) => rollout::run(arguments),
     }

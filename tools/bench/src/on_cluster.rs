@@ -5,11 +5,22 @@ use anyhow::Result;
 use host::terminal::note;
 use local_cluster::{ClusterSpec, Leftovers, Running, TEST};
 
-/// Measures on a new cluster of so many nodes, whose kube-proxies wait so long between two changes; with `keep` it is
-/// left running.
+/// What a cluster does not have that a small one has.
+#[derive(Clone, Copy, Default)]
+pub struct Limits {
+    /// So long its kube-proxies wait between two changes.
+    pub proxy_seconds: Option<u8>,
+    /// The volumes of a node have so much room together.
+    pub volume_mib: Option<u32>,
+}
+
+/// Measures on a new cluster of so many nodes; with `keep` it is left running.
 pub fn measure<T>(
     nodes: u8,
-    proxy_seconds: Option<u8>,
+    Limits {
+        proxy_seconds,
+        volume_mib,
+    }: Limits,
     keep: bool,
     measure: impl FnOnce(&Running) -> Result<T>,
 ) -> Result<T> {
@@ -22,6 +33,7 @@ pub fn measure<T>(
         forwarder: None,
         leftovers: Leftovers::Remove,
         proxy_seconds,
+        volume_mib,
     };
     let (running, _) = install::with_operator(&spec)?;
     let measured = measure(&running);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::connection::Answer;
 use super::question;
+use super::record::{Wrong, WrongKind};
 
 /// A pair of the seed; its days are long before those of batches.
 pub const PAIR: (&str, &str) = ("CNGGZ", "EETLL");
@@ -80,17 +81,12 @@ impl Batch {
     }
 
     /// What the answer to a read of its days shows of it; an error for a part, or anything else.
-    pub fn shown(&self, answer: &Answer) -> Result<Shown, String> {
+    pub fn shown(&self, answer: &Answer) -> Result<Shown, Wrong> {
+        let other = |text: String| Wrong::other(format!("{}: {text}", self.path()));
         if answer.status != 200 || !answer.content_type.starts_with("application/json") {
-            return Err(format!(
-                "{}: {} {}",
-                self.path(),
-                answer.status,
-                answer.content_type
-            ));
+            return Err(other(format!("{} {}", answer.status, answer.content_type)));
         }
-        let found: Value =
-            serde_json::from_slice(&answer.body).map_err(|error| format!("{}: {error}", self.path()))?;
+        let found: Value = serde_json::from_slice(&answer.body).map_err(|error| other(error.to_string()))?;
         let nothing: Value = self
             .days()
             .rev()
@@ -112,9 +108,9 @@ impl Batch {
         if found["rates"] == whole {
             return Ok(Shown::Whole);
         }
-        Err(format!(
-            "{}: {found}, neither the whole batch nor nothing",
-            self.path()
-        ))
+        Err(Wrong {
+            kind: WrongKind::Partial,
+            text: format!("{}: {found}, neither the whole batch nor nothing", self.path()),
+        })
     }
 }

@@ -22,7 +22,7 @@ use super::kept::{Kept, Shared};
 use super::ledger::{BATCH_PATIENCE, Ledger, Outcome};
 use super::log::Log;
 use super::question::Question;
-use super::record::{Lane, Phase, Record, Summary, Verdict};
+use super::record::{Lane, Phase, Record, Summary, Verdict, Wrong, longest_gap};
 use super::settings::Settings;
 
 /// From the sending of a read to its whole answer.
@@ -49,6 +49,8 @@ const TURNS: [Lane; 20] = {
 const ABOUT_BATCHES: usize = 5;
 /// A batch of the mix.
 const QUICK: Size = Size { days: 3, prices: 20 };
+/// A batch that shows whether writes pass; a mean is given of three prices and more.
+const PROBE: Size = Size { days: 1, prices: 3 };
 /// Parts of a second's content.
 const PARTS_A_SECOND: f64 = 4.0;
 
@@ -130,6 +132,10 @@ impl Driver {
         Summary::of(self.records().iter().filter(|record| phase.holds(record)))
     }
 
+    pub fn gap(&self, phase: &Phase, chosen: impl Fn(Lane) -> bool) -> Duration {
+        longest_gap(&self.records(), phase, chosen)
+    }
+
     fn records(&self) -> MutexGuard<'_, Vec<Record>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,6 +153,7 @@ impl Driver {
     /// Sends what is due until it is stopped, and then waits for what is under way.
     pub async fn run(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
         let (mut due, mut batch_due) = (Instant::now(), Instant::now());
+        let mut probe_due = self.settings.probe_every.map(|_| Instant::now());
         for turn in 0_usize.. {
             tokio::select! {
                 () = sleep_until(due.into()) => {}
@@ -157,6 +164,14 @@ impl Driver {
                 self.tasks
                     .spawn(Arc::clone(&self).send(number, Duration::ZERO, batch_due));
                 batch_due += self.settings.batch_every;
+            }
+            if let (Some(probe), Some(every)) = (probe_due, self.settings.probe_every)
+                && probe <= due
+            {
+                let number = self.plan(PROBE);
+                self.tasks
+                    .spawn(Arc::clone(&self).send(number, Duration::ZERO, probe));
+                probe_due = Some(probe + every);
             }
             self.tasks.spawn(Arc::clone(&self).read(turn, due));
             let per_thousand_seconds = self.rate.load(Ordering::Relaxed).max(1);
@@ -192,9 +207,9 @@ impl Driver {
         self.record(lane, due, verdict);
     }
 
-    fn judge(&self, asked: &Asked, answer: &Answer, began: Instant) -> Result<(), String> {
+    fn judge(&self, asked: &Asked, answer: &Answer, began: Instant) -> Result<(), Wrong> {
         match asked {
-            Asked::Seed(question) => question.judge(answer),
+            Asked::Seed(question) => question.judge(answer).map_err(Wrong::other),
             Asked::Batch(batch) => {
                 let shown = batch.shown(answer)?;
                 self.ledger.judge(batch.number, shown, began, Instant::now())

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::batch::{Batch, EPOCH, Shown, Size};
 use super::failure::Failure;
+use super::record::{Wrong, WrongKind};
 
 /// What came of sending a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +25,17 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+/// A batch of which the database has something else than was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// None for rows of no batch.
+    pub batch: Option<usize>,
+    /// It was acknowledged, and is not there as it was sent.
+    pub lost: bool,
+    pub text: String,
+}
+
 #[derive(Default)]
 pub struct Ledger(Mutex<State>);
 
@@ -32,6 +44,8 @@ struct State {
     entries: Vec<Entry>,
     /// Days that are given to batches.
     days: i32,
+    /// The one that was acknowledged last.
+    newest: Option<usize>,
 }
 
 struct Entry {
@@ -89,13 +103,19 @@ impl Ledger {
     }
 
     pub fn answered(&self, number: usize, outcome: Outcome) {
-        self.with(number, |entry| {
-            let now = Instant::now();
-            if outcome == Outcome::Applied {
-                entry.applied.get_or_insert(now);
-            }
-            entry.answered = Some((now, outcome));
-        });
+        let mut state = self.state();
+        let Some(entry) = state.entries.get_mut(number) else {
+            return;
+        };
+        let now = Instant::now();
+        let applied = outcome == Outcome::Applied;
+        if applied {
+            entry.applied.get_or_insert(now);
+        }
+        entry.answered = Some((now, outcome));
+        if applied {
+            state.newest = Some(number);
+        }
     }
 
     pub fn begin_again(&self, number: usize) {
@@ -129,9 +149,14 @@ impl Ledger {
             .collect()
     }
 
-    /// One of the last batches, or the one that comes next.
+    /// The last batch that was acknowledged, or one of the last that were sent, or the one that comes next.
     pub fn draw(&self, random: &mut fastrand::Rng) -> Option<Batch> {
         let state = self.state();
+        if random.bool()
+            && let Some(newest) = state.newest
+        {
+            return state.entries.get(newest).map(|entry| entry.batch.clone());
+        }
         let from = state.entries.len().saturating_sub(RECENT);
         random
             .choice(&state.entries[from..])
@@ -139,38 +164,54 @@ impl Ledger {
     }
 
     /// Whether a read that took so long may show this of a batch.
-    pub fn judge(&self, number: usize, shown: Shown, began: Instant, ended: Instant) -> Result<(), String> {
+    pub fn judge(&self, number: usize, shown: Shown, began: Instant, ended: Instant) -> Result<(), Wrong> {
         self.with(number, |entry| {
             let since = |at: Instant, later: Instant| later.saturating_duration_since(at);
             match shown {
                 Shown::Nothing => match entry.applied {
-                    Some(applied) if applied <= began => Err(format!(
-                        "batch {number} was acknowledged {:?} before a read that shows nothing of it",
-                        since(applied, began)
-                    )),
+                    Some(applied) if applied <= began => Err(Wrong {
+                        kind: WrongKind::Stale,
+                        text: format!(
+                            "batch {number} was acknowledged {:?} before a read that shows nothing of it",
+                            since(applied, began)
+                        ),
+                    }),
                     _ => Ok(()),
                 },
                 Shown::Whole => match (entry.complete, &entry.answered) {
-                    (None, _) => Err(format!("batch {number} is shown, and was not sent whole yet")),
-                    (Some(complete), _) if complete > ended => Err(format!(
+                    (None, _) => Err(Wrong::other(format!(
+                        "batch {number} is shown, and was not sent whole yet"
+                    ))),
+                    (Some(complete), _) if complete > ended => Err(Wrong::other(format!(
                         "batch {number} was shown {:?} before it was sent whole",
                         since(ended, complete)
-                    )),
+                    ))),
                     (_, Some((refused, Outcome::Refused { status, .. })))
                         if entry.applied.is_none() && *refused <= began =>
                     {
-                        Err(format!("batch {number} is shown, and was refused with {status}"))
+                        Err(Wrong::other(format!(
+                            "batch {number} is shown, and was refused with {status}"
+                        )))
                     }
                     _ => Ok(()),
                 },
             }
         })
-        .unwrap_or_else(|| Err(format!("there is no batch {number}")))
+        .unwrap_or_else(|| Err(Wrong::other(format!("there is no batch {number}"))))
     }
 
-    /// Holds the database's rows, `DAY|COUNT|SUM` a line, against all batches; gives what differs.
+    /// Holds the database's rows, `DAY|COUNT|SUM` a line, against all batches once all are answered; gives what differs.
     #[must_use]
     pub fn reconcile(&self, rows: &str) -> Vec<String> {
+        self.reconcile_at(rows, Instant::now())
+            .into_iter()
+            .map(|difference| difference.text)
+            .collect()
+    }
+
+    /// As [`Ledger::reconcile`], while batches are under way: the rows are those of this moment or later.
+    #[must_use]
+    pub fn reconcile_at(&self, rows: &str, asked: Instant) -> Vec<Difference> {
         let mut found: BTreeMap<&str, &str> = rows.lines().filter_map(|line| line.split_once('|')).collect();
         let state = self.state();
         let mut differences = Vec::new();
@@ -183,25 +224,43 @@ impl Ledger {
                 .iter()
                 .zip(&days)
                 .all(|(found, (_, row))| *found == Some(*row));
-            let right = match (&entry.applied, &entry.answered) {
-                (Some(_), _) => whole,
-                (None, Some((_, Outcome::Refused { .. })) | None) => nothing,
-                (None, Some(_)) => whole || nothing,
+            let applied = entry.applied.is_some_and(|applied| applied <= asked);
+            let right = match &entry.answered {
+                _ if applied => whole,
+                Some((answered, Outcome::Refused { .. }))
+                    if entry.applied.is_none() && *answered <= asked =>
+                {
+                    nothing
+                }
+                None if entry.complete.is_none() => nothing,
+                _ => whole || nothing,
             };
             if !right {
                 let outcome = entry.answered.as_ref().map(|(_, outcome)| outcome);
-                differences.push(format!(
-                    "batch {} ({outcome:?}): the database has {there:?}, of {days:?}",
-                    entry.batch.number
-                ));
+                differences.push(Difference {
+                    batch: Some(entry.batch.number),
+                    lost: applied,
+                    text: format!(
+                        "batch {} ({outcome:?}): the database has {there:?}, of {days:?}",
+                        entry.batch.number
+                    ),
+                });
             }
         }
-        differences.extend(
-            found
-                .iter()
-                .map(|(day, row)| format!("{day} has {row}, and no batch was sent for it")),
-        );
+        differences.extend(found.iter().map(|(day, row)| Difference {
+            batch: None,
+            lost: false,
+            text: format!("{day} has {row}, and no batch was sent for it"),
+        }));
         differences
+    }
+
+    /// How many were acknowledged since a moment.
+    #[must_use]
+    pub fn acknowledged_since(&self, moment: Instant) -> usize {
+        let state = self.state();
+        let applied = state.entries.iter().filter_map(|entry| entry.applied);
+        applied.filter(|applied| *applied >= moment).count()
     }
 
     /// How many there are, and how many of them were acknowledged.
@@ -273,6 +332,20 @@ mod tests {
         assert_eq!(ledger.reconcile("").len(), 0);
         assert_eq!(ledger.reconcile(&rows).len(), 0);
         assert_eq!(ledger.reconcile(rows.lines().next().unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn a_batch_under_way_may_be_there_or_not_and_one_acknowledged_before_must_be() {
+        let (ledger, rows) = ledger_of_one();
+        let before = Instant::now();
+        assert_eq!(ledger.reconcile_at(&rows, before).len(), 1, "it was not sent");
+        ledger.complete(0);
+        assert_eq!(ledger.reconcile_at(&rows, before).len(), 0);
+        assert_eq!(ledger.reconcile_at("", before).len(), 0);
+        ledger.answered(0, Outcome::Applied);
+        assert_eq!(ledger.reconcile_at("", before).len(), 0, "the rows may be older");
+        let lost = ledger.reconcile_at("", Instant::now());
+        assert!(lost[0].lost && lost[0].batch == Some(0), "{lost:?}");
     }
 
     #[test]

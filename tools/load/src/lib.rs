@@ -7,6 +7,7 @@
 mod batch;
 mod connection;
 mod driver;
+pub mod failover;
 mod failure;
 mod kept;
 mod ledger;
@@ -21,9 +22,9 @@ mod tests;
 
 pub use batch::{Batch, Size};
 pub use failure::{Failure, Kind};
-pub use ledger::{Ledger, Outcome, STATEMENT};
+pub use ledger::{Difference, Ledger, Outcome, STATEMENT};
 pub use log::Log;
 pub use question::Questions;
-pub use record::{Lane, Phase, Record, Summary, Verdict};
+pub use record::{Lane, Phase, Record, Summary, Verdict, Wrong, WrongKind, longest_gap};
 pub use running::Load;
 pub use settings::Settings;

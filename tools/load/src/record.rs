@@ -26,8 +26,33 @@ pub enum Lane {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Right,
-    Wrong(String),
+    Wrong(Wrong),
     Failed(Failure),
+}
+
+/// An answer that must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    pub kind: WrongKind,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrongKind {
+    /// It misses what was acknowledged before it was asked for.
+    Stale,
+    /// It shows a part of a batch.
+    Partial,
+    Other,
+}
+
+impl Wrong {
+    pub(super) fn other(text: String) -> Self {
+        Self {
+            kind: WrongKind::Other,
+            text,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +81,9 @@ pub struct Summary {
     pub failed: usize,
     pub failed_batches: usize,
     pub wrong: usize,
+    /// Of the wrong ones.
+    pub stale: usize,
+    pub partial: usize,
     pub kinds: BTreeMap<String, usize>,
     pub p50: f64,
     pub p99: f64,
@@ -81,9 +109,11 @@ impl Summary {
             }
             let text = match &record.verdict {
                 Verdict::Right => continue,
-                Verdict::Wrong(text) => {
+                Verdict::Wrong(wrong) => {
                     summary.wrong += 1;
-                    text
+                    summary.stale += usize::from(wrong.kind == WrongKind::Stale);
+                    summary.partial += usize::from(wrong.kind == WrongKind::Partial);
+                    &wrong.text
                 }
                 Verdict::Failed(failure) => {
                     if batch {
@@ -123,6 +153,25 @@ fn name(kind: Kind) -> String {
     }
 }
 
+/// The longest time in a phase in which nothing that is chosen was answered rightly.
+#[must_use]
+pub fn longest_gap(records: &[Record], phase: &Phase, chosen: impl Fn(Lane) -> bool) -> Duration {
+    let right = records
+        .iter()
+        .filter(|record| chosen(record.lane) && record.verdict == Verdict::Right);
+    let mut times: Vec<_> = right
+        .map(|record| record.due + record.took)
+        .filter(|answered| phase.from <= *answered && *answered < phase.to)
+        .collect();
+    times.push(phase.to);
+    times.sort_unstable();
+    let before = std::iter::once(phase.from).chain(times.iter().copied());
+    let gaps = before
+        .zip(&times)
+        .map(|(before, after)| after.saturating_sub(before));
+    gaps.max().unwrap_or_default()
+}
+
 impl Phase {
     #[must_use]
     pub fn holds(&self, record: &Record) -> bool {
@@ -138,6 +187,30 @@ impl Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_gap_is_between_right_answers_of_the_chosen_lanes_and_the_ends() {
+        let answered = |seconds, lane, verdict| Record {
+            lane,
+            due: Duration::from_secs(seconds),
+            took: Duration::from_secs(1),
+            verdict,
+        };
+        let failed = Verdict::Failed(Failure::timed_out(1));
+        let records = [
+            answered(10, Lane::Batch, Verdict::Right),
+            answered(12, Lane::Busy, Verdict::Right),
+            answered(14, Lane::Batch, failed),
+            answered(16, Lane::Batch, Verdict::Right),
+        ];
+        let phase = |from, to| Phase {
+            name: String::new(),
+            from: Duration::from_secs(from),
+            to: Duration::from_secs(to),
+        };
+        let gap = |from, to| longest_gap(&records, &phase(from, to), |lane| lane == Lane::Batch).as_secs();
+        assert_eq!([gap(10, 20), gap(10, 40), gap(2, 20), gap(30, 35)], [6, 23, 9, 5]);
+    }
 
     #[test]
     fn a_summary_counts_by_kind_and_measures_reads_alone() {
@@ -156,7 +229,7 @@ mod tests {
         let records = [
             record(Lane::Busy, 1, Verdict::Right),
             record(Lane::Fresh, 3, cut()),
-            record(Lane::Http2, 2, Verdict::Wrong("no".to_owned())),
+            record(Lane::Http2, 2, Verdict::Wrong(Wrong::other("no".to_owned()))),
             record(Lane::Batch, 9000, cut()),
         ];
         let summary = Summary::of(records.iter());

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 
 use super::batch::Size;
 use super::driver::Driver;
-use super::ledger::Outcome;
+use super::ledger::{Ledger, Outcome};
 use super::log::Log;
-use super::record::{Phase, Summary};
+use super::record::{Lane, Phase, Summary};
 use super::settings::Settings;
 
 /// A load that runs until it is stopped.
@@ -112,6 +112,18 @@ impl Load {
             .join()
             .map_err(|_| anyhow!("the load's thread panicked"))?;
         Ok(self.driver.log())
+    }
+
+    /// The longest time in a phase, which is over, without a right answer on one of these lanes.
+    #[must_use]
+    pub fn longest_gap(&self, phase: &Phase, chosen: impl Fn(Lane) -> bool) -> Duration {
+        self.driver.gap(phase, chosen)
+    }
+
+    /// The ledger of its batches.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.driver.ledger
     }
 
     /// What was recorded until now in a phase.

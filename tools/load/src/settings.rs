@@ -13,6 +13,8 @@ pub struct Settings {
     pub rate: f64,
     /// Between two batches of the mix, which are sent at once; beside them there are those of [`Load::send`].
     pub batch_every: Duration,
+    /// Between two batches of a few rows, which show since when and until when writes do not pass; none without it.
+    pub probe_every: Option<Duration>,
     /// The token that batches come with.
     pub token: String,
     pub questions: Questions,

@@ -37,6 +37,7 @@ fn of(target: SocketAddr) -> Log {
         target,
         rate: 400.0,
         batch_every: Duration::from_hours(1),
+        probe_every: None,
         token: "token".to_owned(),
         questions: Questions::of(&dump, 5, 1).unwrap(),
     })

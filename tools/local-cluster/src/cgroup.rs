@@ -10,11 +10,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::controllers::RootControllers;
+use super::freezer;
+use super::group_tree::{collect, walk};
 use super::mounts;
 use super::process::kill_if;
 
 /// The top of all clusters' groups, in each hierarchy.
 pub const TOP: &str = "rates-local-cluster";
+/// A node's own processes, beside those of its pods.
+const AGENTS: &str = "agents";
 
 /// The kernel's hierarchies of control groups, as this machine has mounted them.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub struct Hierarchies {
     version: Version,
     /// The hierarchy that answers which processes belong to a cluster.
     tracking: PathBuf,
+    /// The one whose groups can be frozen.
+    freezing: Option<PathBuf>,
     all: Vec<PathBuf>,
 }
 
@@ -48,6 +54,7 @@ impl Hierarchies {
             return Ok(Self {
                 version: Version::V2,
                 tracking: v2.target.clone(),
+                freezing: Some(v2.target.clone()),
                 all: vec![v2.target.clone()],
             });
         }
@@ -61,6 +68,7 @@ impl Hierarchies {
         Ok(Self {
             version: Version::V1,
             tracking: tracking.target.clone(),
+            freezing: with("freezer").map(|mount| mount.target.clone()),
             all: v1.iter().map(|mount| mount.target.clone()).collect(),
         })
     }
@@ -75,13 +83,18 @@ impl Hierarchies {
                         self.create_v1(hierarchy, &[TOP, cluster, &format!("node-{node}")])?;
                     }
                 }
+                if let Some(hierarchy) = &self.freezing {
+                    for node in 1..=nodes {
+                        self.create_v1(hierarchy, &[TOP, cluster, &format!("node-{node}"), AGENTS])?;
+                    }
+                }
             }
             Version::V2 => {
                 let _lock = RootControllers::hold()?;
                 RootControllers::of(&self.tracking).enable()?;
                 self.create_v2(&[TOP, cluster, "system"])?;
                 for node in 1..=nodes {
-                    self.create_v2(&[TOP, cluster, &format!("node-{node}")])?;
+                    self.create_v2(&[TOP, cluster, &format!("node-{node}"), AGENTS])?;
                 }
             }
         }
@@ -129,6 +142,26 @@ impl Hierarchies {
         )
     }
 
+    /// Moves a process of a node, and with it all that it will start, to the node's pods where groups are frozen: all of a
+    /// node can then be stopped at once.
+    pub fn adopt(&self, cluster: &str, node: u8, pid: u32) -> Result<()> {
+        let Some(group) = self.node_group(cluster, node) else {
+            return Ok(());
+        };
+        write(&group.join(AGENTS).join("cgroup.procs"), &pid.to_string())
+    }
+
+    /// The group that has every process of a node; none where the kernel cannot freeze groups.
+    pub fn node_group(&self, cluster: &str, node: u8) -> Option<PathBuf> {
+        let hierarchy = self.freezing.as_ref()?;
+        Some(hierarchy.join(TOP).join(cluster).join(format!("node-{node}")))
+    }
+
+    /// The group of a cluster in which processes are looked for.
+    pub fn cluster_group(&self, cluster: &str) -> PathBuf {
+        self.tracking.join(TOP).join(cluster)
+    }
+
     /// What the kubelet calls a node's group.
     pub fn node_root(cluster: &str, node: u8) -> String {
         format!("/{TOP}/{cluster}/node-{node}")
@@ -137,7 +170,7 @@ impl Hierarchies {
     /// The pids of all processes of the cluster.
     fn members(&self, cluster: &str) -> BTreeSet<i32> {
         let mut pids = BTreeSet::new();
-        collect(&self.tracking.join(TOP).join(cluster), &mut pids);
+        collect(&self.cluster_group(cluster), &mut pids);
         pids
     }
 
@@ -145,6 +178,10 @@ impl Hierarchies {
     fn kill_all(&self, cluster: &str, deadline: Instant) -> Result<()> {
         let inside = format!("/{TOP}/{cluster}/");
         loop {
+            // What is frozen takes no signal in version 1.
+            if let Some(hierarchy) = &self.freezing {
+                freezer::thaw_all(&hierarchy.join(TOP).join(cluster));
+            }
             let members = self.members(cluster);
             if members.is_empty() {
                 return Ok(());
@@ -235,23 +272,6 @@ fn make(path: &Path) -> Result<()> {
 
 fn write(path: &Path, value: &str) -> Result<()> {
     fs::write(path, value).with_context(|| format!("cannot write {value:?} to {}", path.display()))
-}
-
-fn walk(group: &Path, visit: &mut impl FnMut(&Path)) {
-    let Ok(entries) = fs::read_dir(group) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&entry.path(), visit);
-        }
-    }
-    visit(group);
-}
-
-fn collect(group: &Path, pids: &mut BTreeSet<i32>) {
-    walk(group, &mut |group| {
-        let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-        pids.extend(text.lines().filter_map(|line| line.trim().parse::<i32>().ok()));
-    });
 }
 
 fn remove_tree(group: &Path) -> std::io::Result<()> {

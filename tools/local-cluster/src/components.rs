@@ -10,14 +10,21 @@ use anyhow::Result;
 use self::builder::Builder;
 use super::binaries::KubeBinaries;
 use super::network::Network;
-use super::plan::{ClusterSpec, NodePlan, Plan, Planned};
+use super::plan::{ClusterSpec, FileSystem, NodePlan, Plan, Planned};
 use super::state::State;
 
 /// Plans every step, in an order in which each one's conditions come before it.
 pub fn planned(spec: &ClusterSpec, binaries: &KubeBinaries) -> Result<Planned> {
     let network = Network::of(&spec.name)?;
     let state = State::of(&spec.name);
-    let nodes = (1..=spec.nodes).map(|index| NodePlan::new(&network, index));
+    let nodes = (1..=spec.nodes).map(|index| NodePlan {
+        volumes: spec.volume_mib.map(|mib| FileSystem {
+            file: state.node(index).join("volumes.img"),
+            mib,
+            target: state.node(index).join("volumes"),
+        }),
+        ..NodePlan::new(&network, index)
+    });
     let mut planned = Planned {
         plan: Plan {
             cluster: spec.name.clone(),
@@ -82,6 +89,7 @@ mod tests {
             }),
             leftovers: Leftovers::Remove,
             proxy_seconds: None,
+            volume_mib: None,
         };
         planned(&spec, &KubeBinaries::in_folder(Path::new("/bin-folder"))).unwrap()
     }

@@ -1,9 +1,14 @@
 //! The mounts that this process sees, from `/proc/self/mountinfo`.
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use host::command;
 use nix::mount::{MntFlags, umount2};
+
+use super::plan::FileSystem;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -21,7 +26,7 @@ impl Mount {
 
 /// All mounts, in the order in which they were made.
 pub fn list() -> Result<Vec<Mount>> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read the list of mounts")?;
+    let text = fs::read_to_string("/proc/self/mountinfo").context("cannot read the list of mounts")?;
     Ok(parse(&text))
 }
 
@@ -36,6 +41,20 @@ pub fn clear_below(folder: &Path) -> Result<()> {
             .with_context(|| format!("cannot unmount {}", mount.target.display()))?;
     }
     Ok(())
+}
+
+/// Makes a file of so many MiB, takes room only for what is written, and mounts it as a file system.
+pub fn mount_file(file_system: &FileSystem) -> Result<()> {
+    let FileSystem { file, mib, target } = file_system;
+    fs::create_dir_all(target).with_context(|| format!("cannot make {}", target.display()))?;
+    if !file.exists() {
+        File::create(file)
+            .and_then(|created| created.set_len(u64::from(*mib) << 20))
+            .with_context(|| format!("cannot make {}", file.display()))?;
+        command::output(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(file))?;
+    }
+    // The loop device goes with the mount.
+    command::output(Command::new("mount").args(["-o", "loop"]).arg(file).arg(target)).map(drop)
 }
 
 pub(super) fn parse(text: &str) -> Vec<Mount> {

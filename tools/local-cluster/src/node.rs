@@ -16,7 +16,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::plan::NodePlan;
-use super::state;
+use super::process::Identity;
+use super::state::{self, OpenNamespaces, State};
 
 /// Kernel settings of the whole machine that the kubelet insists on. It only reads them here:
 /// in a node's view, each is a file with the value it wants, and the machine's own stay as they are.
@@ -59,6 +60,40 @@ impl Namespaces {
         })
     }
 
+    /// The namespaces that the supervisor of a cluster holds open.
+    pub fn of(state: &State, node: u8) -> Result<Self> {
+        let supervisor = state.supervisor().filter(Identity::is_alive);
+        let supervisor = supervisor.with_context(|| format!("cluster {} does not run", state.name))?;
+        let open = state.namespaces();
+        let open = open
+            .get(&node)
+            .with_context(|| format!("cluster {} has no node {node}", state.name))?;
+        let file = |descriptor: i32| {
+            let path = format!("/proc/{}/fd/{descriptor}", supervisor.pid);
+            File::open(&path).with_context(|| format!("cannot open a namespace of node {node}, {path}"))
+        };
+        Ok(Self {
+            network: file(open.network)?,
+            mounts: file(open.mounts)?,
+        })
+    }
+
+    /// Where this process holds them open.
+    pub fn descriptors(&self) -> OpenNamespaces {
+        OpenNamespaces {
+            network: self.network.as_raw_fd(),
+            mounts: self.mounts.as_raw_fd(),
+        }
+    }
+
+    /// Does something in the node, on a thread that ends with it.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        on_thread(|| {
+            self.enter()?;
+            work()
+        })
+    }
+
     /// Moves the calling thread, and what it will start, into the node.
     pub fn enter(&self) -> Result<()> {
         // A thread may only change its mounts when it shares its root and working folder with no other.
@@ -98,12 +133,8 @@ impl Namespaces {
             format!("rule add priority 100 to {} iif lo lookup main", plan.services),
             format!("rule add priority 101 to {} unreachable", plan.services),
         ];
-        thread::scope(|scope| {
-            let configure = || {
-                self.enter()?;
-                batch(&node).with_context(|| format!("cannot set the addresses of node {}", plan.index))
-            };
-            join(scope.spawn(configure))
+        self.within(|| {
+            batch(&node).with_context(|| format!("cannot set the addresses of node {}", plan.index))
         })
     }
 }

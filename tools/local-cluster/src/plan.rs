@@ -35,8 +35,18 @@ pub struct NodePlan {
     pub via: String,
     /// What the host reaches through this node.
     pub routes: Vec<String>,
+    /// A file system for its volumes.
+    pub volumes: Option<FileSystem>,
     /// The cluster's Services; an address among them that no Service has is answered as unreachable.
     pub services: String,
+}
+
+/// A file that is mounted as a file system of its size.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FileSystem {
+    pub file: PathBuf,
+    pub mib: u32,
+    pub target: PathBuf,
 }
 
 /// One step of the start: a process, a check, or both.
@@ -91,6 +101,9 @@ pub struct ClusterSpec {
     pub leftovers: Leftovers,
     /// Seconds between two changes of the nodes' proxies, where they are to be as slow as in a large cluster.
     pub proxy_seconds: Option<u8>,
+    /// The size of a file system of each node's own, which all volumes on it share, where one is to be filled; none: they
+    /// are on the machine's.
+    pub volume_mib: Option<u32>,
 }
 
 /// What becomes of a cluster that has ended by itself, by a crash or with the machine.
@@ -140,6 +153,7 @@ impl NodePlan {
             via: network.node(index).address.to_string(),
             routes,
             services: network.services().to_string(),
+            volumes: None,
         }
     }
 }

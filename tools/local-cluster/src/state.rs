@@ -1,5 +1,6 @@
 //! Where a cluster keeps its files: outside every clone, so that any clone finds it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,6 +23,8 @@ pub const TEST: &str = "test";
 pub const CLUSTERS: [&str; 2] = [DEV, TEST];
 /// The name under which a forwarder to somebody else's cluster is supervised.
 pub const FORWARD_ONLY: &str = "forward";
+/// The file with the supervisor's [`OpenNamespaces`].
+pub const NAMESPACES: &str = "namespaces.json";
 
 /// The folder of one cluster. A cluster that is down has none; one that ended by itself has all of it.
 #[derive(Clone, Debug)]
@@ -68,6 +71,13 @@ pub struct StepStatus {
     pub restarts: u32,
 }
 
+/// The descriptors under which the supervisor holds a node's namespaces open.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct OpenNamespaces {
+    pub network: i32,
+    pub mounts: i32,
+}
+
 impl State {
     pub fn of(name: &str) -> Self {
         Self {
@@ -93,6 +103,16 @@ impl State {
         self.path("kubeconfig")
     }
 
+    /// There while the node is lost: its supervisor starts nothing of it.
+    pub fn lost(&self, node: u8) -> PathBuf {
+        self.node(node).join("lost")
+    }
+
+    /// The namespaces of each node, as the supervisor wrote them down; none before that.
+    pub fn namespaces(&self) -> BTreeMap<u8, OpenNamespaces> {
+        read(&self.path(NAMESPACES)).unwrap_or_default()
+    }
+
     pub fn containerd_socket(&self, node: u8) -> PathBuf {
         self.node(node).join("containerd.sock")
     }
@@ -114,6 +134,10 @@ impl State {
             for file in ["status.json", "supervisor.json"] {
                 gone(fs::remove_file(self.path(file)))?;
             }
+            for node in self.namespaces().into_keys() {
+                gone(fs::remove_file(self.lost(node)))?;
+            }
+            gone(fs::remove_file(self.path(NAMESPACES)))?;
             if log.exists() {
                 gone(fs::remove_dir_all(&last))?;
                 fs::rename(&log, &last)?;

@@ -16,10 +16,11 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::cgroup::Hierarchies;
 use super::check;
+use super::mounts;
 use super::node::Namespaces;
 use super::plan::{Plan, Program, Step};
 use super::process::Identity;
-use super::state::{Phase, State, Status, StepStatus, tail, write_json};
+use super::state::{NAMESPACES, Phase, State, Status, StepStatus, tail, write_json};
 
 /// How long a step may take until it is ready, on a machine that also compiles.
 const DEADLINE: Duration = Duration::from_mins(3);
@@ -85,19 +86,28 @@ fn ordinary_surroundings() {
 }
 
 fn carry_out(state: &State, plan: &Plan, board: &Arc<Board>) -> Result<()> {
+    // Before the nodes have a view of their own.
+    for file_system in plan.nodes.iter().filter_map(|node| node.volumes.as_ref()) {
+        mounts::mount_file(file_system)?;
+    }
     let mut namespaces = BTreeMap::new();
     for node in &plan.nodes {
         let created = Namespaces::create()?;
         created.connect(node, plan.nodes.len() > 1)?;
         namespaces.insert(node.index, Arc::new(created));
     }
+    let open: BTreeMap<_, _> = namespaces
+        .iter()
+        .map(|(node, namespaces)| (*node, namespaces.descriptors()))
+        .collect();
+    write_json(&state.path(NAMESPACES), &open)?;
     for (index, step) in plan.steps.iter().enumerate() {
         let worker = Worker {
             index,
             step: step.clone(),
             namespaces: step.node.and_then(|node| namespaces.get(&node).cloned()),
             log: state.log(&step.name),
-            folder: state.folder.clone(),
+            state: state.clone(),
             board: Arc::clone(board),
         };
         thread::Builder::new()
@@ -199,7 +209,7 @@ struct Worker {
     step: Step,
     namespaces: Option<Arc<Namespaces>>,
     log: PathBuf,
-    folder: PathBuf,
+    state: State,
     board: Arc<Board>,
 }
 
@@ -256,11 +266,21 @@ impl Worker {
         }
         let mut delay = FIRST_DELAY;
         loop {
+            if self.is_lost() {
+                delay = FIRST_DELAY;
+                while self.is_lost() {
+                    thread::sleep(INTERVAL);
+                }
+            }
             let started = Instant::now();
             let ended = match self.run_once(program) {
                 Ok(status) => describe(status),
                 Err(error) => format!("{error:#}"),
             };
+            if self.is_lost() {
+                eprintln!("{} ended with its node ({ended})", self.step.name);
+                continue;
+            }
             if started.elapsed() > STABLE {
                 delay = FIRST_DELAY;
             }
@@ -275,6 +295,11 @@ impl Worker {
         }
     }
 
+    /// Whether its node is lost, until whoever took it away brings it back.
+    fn is_lost(&self) -> bool {
+        self.step.node.is_some_and(|node| self.state.lost(node).exists())
+    }
+
     fn run_once(&self, program: &Program) -> Result<ExitStatus> {
         let log = File::options()
             .create(true)
@@ -283,12 +308,18 @@ impl Worker {
             .with_context(|| format!("cannot open {}", self.log.display()))?;
         let mut child = Command::new(&program.path)
             .args(&program.arguments)
-            .current_dir(&self.folder)
+            .current_dir(&self.state.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("cannot share a log")?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", program.path.display()))?;
+        if let Some(node) = self.step.node
+            && let Err(error) =
+                Hierarchies::find().and_then(|groups| groups.adopt(&self.state.name, node, child.id()))
+        {
+            eprintln!("{} would not be frozen with its node: {error:#}", self.step.name);
+        }
         let identity = i32::try_from(child.id())
             .ok()
             .and_then(|pid| Identity::of(pid).ok());

@@ -7,6 +7,7 @@ mod checks;
 mod documents;
 mod imports;
 mod lifecycle;
+mod node_faults;
 mod parts;
 mod programs;
 mod scratch;

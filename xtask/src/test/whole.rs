@@ -2,14 +2,17 @@
 
 use anyhow::{Context as _, Result};
 
-use super::lifecycle;
 use super::programs::{self, TestProgram};
 use super::tally::Tally;
+use super::{lifecycle, node_faults};
 use host::terminal::{Step, note};
 use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Snapshot, TEST};
 
 /// The name of the tests' program.
 const PROGRAM: &str = "whole";
+
+/// One can be harmed while the other has the control plane.
+const NODES: u8 = 2;
 
 /// Compiles the tests of the whole.
 pub fn compile() -> Result<TestProgram> {
@@ -23,13 +26,21 @@ pub fn compile() -> Result<TestProgram> {
 pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestProgram) -> Result<()> {
     let spec = ClusterSpec {
         name: TEST.to_owned(),
-        nodes: 1,
+        nodes: NODES,
         pause_image: install::pause_image()?,
         forwarder: None,
         leftovers: Leftovers::Remove,
         proxy_seconds: None,
+        volume_mib: None,
     };
     let binaries = local_cluster::binaries()?;
+    if filter.is_some_and(|filter| node_faults::NAME.contains(filter)) {
+        node_faults::come_and_go(tally, &spec, &binaries);
+        if !keep {
+            local_cluster::down_if_there(TEST)?;
+        }
+        return Ok(());
+    }
     if filter.is_some() || keep {
         return environments(tally, filter, &spec, &binaries, program);
     }
@@ -40,6 +51,7 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestPr
     lifecycle::dead_cluster_is_cleared(tally, &spec, &binaries);
     lifecycle::crashed_cluster_goes_on(tally, &spec, &binaries);
     lifecycle::second_up_is_quick(tally, &spec, &binaries);
+    node_faults::come_and_go(tally, &spec, &binaries);
     let tested = environments(tally, None, &spec, &binaries, program);
     lifecycle::down_leaves_nothing(tally, TEST, &before);
     tested

@@ -74,6 +74,7 @@ fn local(arguments: &Arguments) -> Result<()> {
         }),
         leftovers: Leftovers::Keep,
         proxy_seconds: None,
+        volume_mib: None,
     };
     let (running, binaries) = install::with_operator(&spec)?;
     write_access(&running, &binaries)?;

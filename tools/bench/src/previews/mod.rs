@@ -14,7 +14,7 @@ use serde_json::json;
 
 use self::usage::Usage;
 use self::watch::{PARTS, Watch};
-use super::on_cluster;
+use super::on_cluster::{self, Limits};
 use crate::figures;
 use crate::goal::Goal;
 use host::command;
@@ -65,7 +65,9 @@ struct Together {
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let report = on_cluster::measure(1, None, arguments.keep, |running| measure(running, arguments))?;
+    let report = on_cluster::measure(1, Limits::default(), arguments.keep, |running| {
+        measure(running, arguments)
+    })?;
     println!("{report}");
     let file = figures::write("previews.json", &report)?;
     note(format_args!("the figures are in {}", file.display()));

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::on_cluster;
+use super::on_cluster::{self, Limits};
 use crate::figures;
 use host::terminal::note;
 use host::{command, workspace};
@@ -35,9 +35,11 @@ pub struct Arguments {
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    on_cluster::measure(NODES, Some(PROXY_SECONDS), arguments.keep, |running| {
-        play(running, arguments)
-    })
+    let limits = Limits {
+        proxy_seconds: Some(PROXY_SECONDS),
+        volume_mib: None,
+    };
+    on_cluster::measure(NODES, limits, arguments.keep, |running| play(running, arguments))
 }
 
 fn play(running: &Running, arguments: &Arguments) -> Result<()> {

@@ -12,7 +12,7 @@ mod subject;
 pub use broken::{Broken, Trouble};
 pub use change::{Change, Expected};
 pub use images::Images;
-pub use protection::Protection;
+pub use protection::{Protection, Rest};
 pub use report::{Kind, Report, Step};
 pub use stage::Stage;
 pub use subject::{Play, Shape, Subject};

@@ -48,6 +48,7 @@ impl Stage {
             target,
             rate: play.rate,
             batch_every: BATCH_EVERY,
+            probe_every: None,
             token: subject.environment.ingest_token()?,
             questions: Questions::of(&dump, QUESTIONS, 1)?,
         })?;

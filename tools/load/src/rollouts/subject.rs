@@ -38,9 +38,9 @@ pub const PATIENCE: Duration = Duration::from_mins(5);
 
 impl Subject {
     pub fn create(name: &str, shape: &Shape) -> Result<Self> {
-        let subject = Self {
-            environment: Environment::new(name)?,
-            spec: json!({
+        Self::with_spec(
+            name,
+            json!({
                 "profile": shape.profile,
                 "database": {"seed": {"bundled": {}}},
                 "api": {
@@ -51,6 +51,14 @@ impl Subject {
                     },
                 },
             }),
+        )
+    }
+
+    /// Makes an environment with this spec, and waits until all of it is there.
+    pub fn with_spec(name: &str, spec: Value) -> Result<Self> {
+        let subject = Self {
+            environment: Environment::new(name)?,
+            spec,
         };
         subject.environment.apply(&subject.spec)?;
         subject.environment.wait_ready()?;

@@ -1,0 +1,119 @@
+//! `cargo xtask bench failover`: faults of a database of three instances under load, and what was lost, on a cluster of
+//! its own. The first of its four nodes has the control plane, the operator and the API, the others an instance each.
+//! Faults are in `tools/load` and here; how it is measured, and a run, in docs/benchmarks-failover.md.
+
+mod data;
+mod goals;
+mod nodes;
+mod protection;
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use load::failover::{Fault, Simple};
+
+use super::on_cluster::{self, Limits};
+use crate::figures;
+use host::terminal::note;
+use host::{command, workspace};
+use local_cluster::Running;
+
+pub use goals::goals;
+pub use protection::Protection;
+
+const NODES: u8 = 4;
+/// Little enough that one of the faults fills it.
+const VOLUME_MIB: u32 = 2048;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only these faults, by name
+    #[arg(long, value_delimiter = ',', value_name = "FAULT")]
+    only: Vec<String>,
+    /// How often each fault is played
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Take these protections away instead, one after the other, each with the faults that it is for
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PROTECTION")]
+    without: Vec<Protection>,
+    /// Leave the cluster running
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Every fault, in the order in which they are played.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Fault>> {
+    let simple = [
+        Simple::PostmasterKilled,
+        Simple::PodDeleted,
+        Simple::Switchover,
+        Simple::Evicted,
+        Simple::Drained,
+        Simple::PodDeletedByForce,
+        Simple::Rolled,
+        Simple::OperatorAway,
+    ];
+    let mut faults: Vec<Box<dyn Fault>> = Vec::new();
+    faults.extend(simple.map(|fault| Box::new(fault) as Box<dyn Fault>));
+    faults.extend(nodes::Node::ALL.map(|fault| Box::new(fault) as Box<dyn Fault>));
+    faults.extend(data::Data::ALL.map(|fault| Box::new(fault) as Box<dyn Fault>));
+    faults
+}
+
+/// Those with these names, or all.
+pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Fault>>> {
+    let mut faults = all();
+    let known: Vec<_> = faults.iter().map(|fault| fault.name()).collect();
+    for name in names {
+        ensure!(
+            known.contains(&name.as_str()),
+            "there is no fault {name:?}; there are {}",
+            known.join(", ")
+        );
+    }
+    faults.retain(|fault| names.is_empty() || names.iter().any(|name| name == fault.name()));
+    Ok(faults)
+}
+
+/// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    chosen(&arguments.only)?;
+    let limits = Limits {
+        proxy_seconds: None,
+        volume_mib: Some(VOLUME_MIB),
+    };
+    on_cluster::measure(NODES, limits, arguments.keep, |running| play(running, arguments))
+}
+
+fn play(running: &Running, arguments: &Arguments) -> Result<()> {
+    // A part of it does not replace the figures of the whole.
+    let whole = arguments.only.is_empty() && arguments.without.is_empty();
+    let name = if whole {
+        "failover.json"
+    } else {
+        "failover-part.json"
+    };
+    let mut campaign = Command::new(workspace::binaries().join("failovers"));
+    campaign
+        .arg(format!("--figures={name}"))
+        .arg(format!("--rounds={}", arguments.rounds));
+    if !arguments.only.is_empty() {
+        campaign.arg(format!("--only={}", arguments.only.join(",")));
+    }
+    if !arguments.without.is_empty() {
+        let names = arguments
+            .without
+            .iter()
+            .filter_map(clap::ValueEnum::to_possible_value);
+        let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
+        campaign.arg(format!("--without={}", names.join(",")));
+    }
+    running.lead(&mut campaign, &[])?;
+    command::run(&mut campaign)?;
+    note(format_args!(
+        "the figures are in {}",
+        figures::path(name).display()
+    ));
+    Ok(())
+}

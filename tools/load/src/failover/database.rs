@@ -1,0 +1,136 @@
+//! The database of an environment as kubectl shows it: its pods, its primary, who streams.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use client::environment::{Environment, condition};
+use client::wait::Look;
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub name: String,
+    pub uid: String,
+    /// Empty while it is on none.
+    pub node: String,
+    pub ready: bool,
+    pub ending: bool,
+    /// What Patroni's label says.
+    pub role: String,
+}
+
+#[derive(Clone, Copy)]
+pub struct Database<'a>(pub &'a Environment);
+
+const SELECTOR: &str = "app.kubernetes.io/component=postgres";
+
+impl Database<'_> {
+    /// The instances' pods, by name.
+    pub fn pods(&self) -> Result<Vec<Pod>> {
+        let mut pods: Vec<_> = self.0.kubectl.list("pods", SELECTOR)?.iter().map(pod).collect();
+        pods.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(pods)
+    }
+
+    /// The holder of Patroni's leader key.
+    pub fn leader(&self) -> Result<String> {
+        let key = format!("{}-postgres-leader", self.0.name);
+        let leader = self.0.kubectl.run([
+            "get",
+            "configmap",
+            &key,
+            "-o",
+            "jsonpath={.metadata.annotations.leader}",
+        ])?;
+        anyhow::ensure!(!leader.is_empty(), "nobody holds the leader key");
+        Ok(leader)
+    }
+
+    pub fn primary(&self) -> Result<Pod> {
+        let leader = self.leader()?;
+        let pods = self.pods()?;
+        pods.into_iter()
+            .find(|pod| pod.name == leader)
+            .with_context(|| format!("the leader {leader} has no pod"))
+    }
+
+    pub fn standbys(&self) -> Result<Vec<Pod>> {
+        let leader = self.leader()?;
+        let mut pods = self.pods()?;
+        pods.retain(|pod| pod.name != leader);
+        Ok(pods)
+    }
+
+    /// A query's rows from a pod, asked as the superuser within it.
+    pub fn sql(&self, pod: &str, database: &str, query: &str) -> Result<String> {
+        let rows = self.0.kubectl.run([
+            "exec",
+            pod,
+            "--container",
+            "postgres",
+            "--request-timeout=20s",
+            "--",
+            "psql",
+            "--no-psqlrc",
+            "--tuples-only",
+            "--no-align",
+            "--set",
+            "ON_ERROR_STOP=1",
+            "--host=/var/run/postgresql",
+            "--username=postgres",
+            "--dbname",
+            database,
+            "--command",
+            query,
+        ])?;
+        Ok(rows.trim().to_owned())
+    }
+
+    /// Whether all of it is as it has to be, and everything acknowledged is on another instance too.
+    pub fn healthy(&self, instances: usize) -> Result<Look<()>> {
+        let object = self.0.object()?;
+        let status = &object["status"];
+        let current = object["metadata"]["generation"] == status["observedGeneration"];
+        if !current || condition(&object, "Ready")["status"] != "True" || status["phase"] != "Ready" {
+            return Ok(Look::NotYet(format!(
+                "phase {}, {}",
+                status["phase"],
+                condition(&object, "Ready")
+            )));
+        }
+        let available = condition(&object, "HighlyAvailable");
+        if instances > 1 && available["status"] != "True" {
+            return Ok(Look::NotYet(available.to_string()));
+        }
+        let pods = self.pods()?;
+        let primaries: Vec<_> = pods.iter().filter(|pod| pod.role == "primary").collect();
+        let settled = pods.len() == instances && pods.iter().all(|pod| pod.ready && !pod.ending);
+        let [primary] = primaries[..] else {
+            return Ok(Look::NotYet(format!("{} primaries: {pods:?}", primaries.len())));
+        };
+        if !settled || primary.name != self.leader()? {
+            return Ok(Look::NotYet(format!("{pods:?}")));
+        }
+        let query = "SELECT count(*) FROM pg_stat_replication \
+                     WHERE state = 'streaming' AND application_name NOT LIKE '%basebackup%' \
+                     AND application_name NOT LIKE '%receivewal%'";
+        let streaming = self.sql(&primary.name, "postgres", query)?;
+        Ok(if streaming == (instances - 1).to_string() {
+            Look::Holds(())
+        } else {
+            Look::NotYet(format!("{streaming} standbys stream"))
+        })
+    }
+}
+
+fn pod(object: &Value) -> Pod {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Pod {
+        name: text(&object["metadata"]["name"]),
+        uid: text(&object["metadata"]["uid"]),
+        node: text(&object["spec"]["nodeName"]),
+        ready: condition(object, "Ready")["status"] == "True",
+        ending: object["metadata"]["deletionTimestamp"].is_string(),
+        role: text(&object["metadata"]["labels"]["rates.internal/role"]),
+    }
+}

@@ -1,0 +1,215 @@
+//! An environment, the load on it, and one fault after the other.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::database::Database;
+use super::report::{Report, Round};
+use super::scene::Scene;
+use super::{Fault, Primary};
+use crate::rollouts::Subject;
+use crate::{Lane, Load, Outcome, Phase, Questions, STATEMENT, Settings};
+use client::dump::Dump;
+use client::service;
+use client::wait::{Look, until, until_measured};
+
+/// How it is played.
+#[derive(Clone, Debug)]
+pub struct Play {
+    /// Of the environment.
+    pub spec: Value,
+    pub instances: usize,
+    /// Requests a second.
+    pub rate: f64,
+    /// Between two batches that show whether writes pass.
+    pub probe_every: Duration,
+}
+
+pub struct Stage {
+    pub subject: Subject,
+    play: Play,
+    load: Load,
+    rounds: Vec<Round>,
+    /// Batches that were found to be wrong, each counted with the round after which it was first.
+    known: BTreeSet<String>,
+}
+
+const BATCH_EVERY: Duration = Duration::from_secs(2);
+const QUESTIONS: usize = 400;
+/// Until all is whole again after a fault has ended: a lost instance is cloned anew, a container waits to be restarted.
+const WHOLE: Duration = Duration::from_mins(4);
+/// For a batch that was interrupted, to be taken when it is sent again.
+const AGAIN: Duration = Duration::from_mins(1);
+/// What is measured goes on for so long after all is whole.
+const AFTER: Duration = Duration::from_secs(2);
+
+impl Stage {
+    /// Makes the environment and starts the load on its Service.
+    pub fn begin(name: &str, play: Play, prepare: impl FnOnce(&Subject) -> Result<()>) -> Result<Self> {
+        let subject = Subject::with_spec(name, play.spec.clone())?;
+        until("the database is whole", WHOLE, || {
+            Database(&subject.environment).healthy(play.instances)
+        })?;
+        prepare(&subject)?;
+        let target = service::address(&subject.environment.kubectl, &subject.deployment())?;
+        let dump = Dump::parse(include_str!("../../../../db/rates.sql"))?;
+        let load = Load::start(Settings {
+            target,
+            rate: play.rate,
+            batch_every: BATCH_EVERY,
+            probe_every: Some(play.probe_every),
+            token: subject.environment.ingest_token()?,
+            questions: Questions::of(&dump, QUESTIONS, 1)?,
+        })?;
+        Ok(Self {
+            subject,
+            play,
+            load,
+            rounds: Vec::new(),
+            known: BTreeSet::new(),
+        })
+    }
+
+    /// Nothing but the load.
+    pub fn quiet(&mut self, duration: Duration) -> Result<()> {
+        let mut round = Round::new("quiet", self.load.now());
+        let end = round.from + duration;
+        until("the load has run", duration + AGAIN, || {
+            Ok(if self.load.now() >= end {
+                Look::Holds(())
+            } else {
+                Look::NotYet(String::new())
+            })
+        })?;
+        self.measure(&mut round);
+        self.rounds.push(round);
+        Ok(())
+    }
+
+    /// One fault, once. What goes wrong is noted, and the next one is played all the same.
+    pub fn fault(&mut self, fault: &dyn Fault) {
+        self.named(fault.name(), fault);
+    }
+
+    /// As [`Stage::fault`], counted apart, as something is missing that protects from it.
+    pub fn fault_without(&mut self, missing: &str, fault: &dyn Fault) {
+        self.named(&format!("{}, {missing}", fault.name()), fault);
+    }
+
+    fn named(&mut self, name: &str, fault: &dyn Fault) {
+        let mut round = Round::new(name, self.load.now());
+        let played = self.round(fault, &mut round);
+        round.error = played.err().map(|error| format!("{error:#}"));
+        self.measure(&mut round);
+        if let Err(error) = self.compare(&mut round) {
+            round.error.get_or_insert_with(|| format!("{error:#}"));
+        }
+        eprintln!("failover: {round}");
+        self.rounds.push(round);
+    }
+
+    fn round(&mut self, fault: &dyn Fault, round: &mut Round) -> Result<()> {
+        let instances = self.play.instances;
+        until_measured("all is whole before the fault", WHOLE, || {
+            Database(&self.subject.environment).healthy(instances)
+        })?;
+        let primary = Database(&self.subject.environment).primary()?;
+        let mut scene = Scene {
+            subject: &mut self.subject,
+            load: &self.load,
+            instances,
+            primary: primary.clone(),
+            notes: Vec::new(),
+        };
+        round.from = self.load.now();
+        let began = Instant::now();
+        let played = fault.play(&mut scene);
+        round.notes = std::mem::take(&mut scene.notes);
+        round.played = began.elapsed().as_secs_f64();
+        let whole = until_measured("all is whole again", WHOLE, || {
+            Database(&self.subject.environment).healthy(instances)
+        });
+        round.whole = whole.is_ok().then(|| began.elapsed().as_secs_f64());
+        std::thread::sleep(AFTER);
+        round.acknowledged = self.load.ledger().acknowledged_since(began);
+        round.to = self.load.now();
+        played?;
+        whole?;
+        self.again()?;
+        let now = Database(&self.subject.environment).leader()?;
+        round.moved = format!("{} to {now}", primary.name);
+        let moved = now != primary.name;
+        match fault.expected().primary {
+            Primary::Another => ensure!(moved, "{now} is the primary as before"),
+            Primary::Same => ensure!(
+                !moved,
+                "{now} is the primary now, and nothing was wrong with the one before"
+            ),
+            Primary::Any => {}
+        }
+        Ok(())
+    }
+
+    fn measure(&self, round: &mut Round) {
+        if round.to <= round.from {
+            round.to = self.load.now();
+        }
+        let phase = Phase {
+            name: round.fault.clone(),
+            from: round.from,
+            to: round.to,
+        };
+        let gap = |chosen: fn(Lane) -> bool| self.load.longest_gap(&phase, chosen).as_secs_f64();
+        round.without_write = gap(|lane| lane == Lane::Batch);
+        round.without_read = gap(|lane| lane != Lane::Batch);
+        round.summary = self.load.summary(&phase);
+    }
+
+    /// Holds the database against the ledger.
+    fn compare(&mut self, round: &mut Round) -> Result<()> {
+        let asked = Instant::now();
+        let rows = until("the database's batches", AGAIN, || {
+            let database = Database(&self.subject.environment);
+            let primary = database.leader()?;
+            database.sql(&primary, "rates", STATEMENT).map(Look::Holds)
+        })?;
+        for difference in self.load.ledger().reconcile_at(&rows, asked) {
+            let key = difference
+                .batch
+                .map_or_else(|| difference.text.clone(), |number| number.to_string());
+            if self.known.insert(key) {
+                round.lost += usize::from(difference.lost);
+                round.differences.push(difference.text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends every batch that was not applied again, with its key, until it is.
+    fn again(&self) -> Result<()> {
+        for number in self.load.not_applied() {
+            until_measured(format_args!("batch {number} is taken"), AGAIN, || {
+                Ok(match self.load.again(number)? {
+                    Outcome::Applied => Look::Holds(()),
+                    other => Look::NotYet(format!("{other:?}")),
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Ends the load, and holds the database against what was acknowledged.
+    pub fn finish(self) -> Result<Report> {
+        let log = self.load.stop()?;
+        let rows = until("the database's batches", AGAIN, || {
+            let database = Database(&self.subject.environment);
+            let primary = database.leader()?;
+            database.sql(&primary, "rates", STATEMENT).map(Look::Holds)
+        })?;
+        let differences = log.ledger.reconcile(&rows);
+        Ok(Report::new(&self.play, self.rounds, &log, differences))
+    }
+}
