@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the image takes from Debian: PostgreSQL's server and client tools of one major version,
-# and Patroni. Then drops what they pull in and never run. Does nothing where it has run before,
+# and what Patroni needs. Then drops what they pull in and never run. Does nothing where it has run before,
 # so a base image that has the packages already is taken as it is.
 # Usage: packages.sh MAJOR
 set -eu
@@ -19,25 +19,6 @@ apt-get update -q
 apt-get install -qy --no-install-recommends "postgresql-$major" ca-certificates \
   python3 python3-click python3-dateutil python3-prettytable python3-psutil python3-psycopg2 \
   python3-urllib3 python3-yaml
-
-# Patroni 4 is Debian 13's; it is Python alone, and runs on the Python of Debian 11 too.
-. /etc/os-release
-if [ "$VERSION_CODENAME" != trixie ]; then
-  work=$(mktemp -d)
-  mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
-  uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri trixie main" >"$work/sources.list"
-  trixie() {
-    apt-get -q -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=- \
-      -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root "$@"
-  }
-  trixie update
-  (cd "$work" && trixie download patroni)
-  dpkg-deb -x "$work"/patroni_*.deb /
-  rm -rf "$work"
-else
-  apt-get install -qy --no-install-recommends patroni
-fi
 
 # The JIT compiler, Perl's library and the compiled locales: no command of this image uses them.
 # (`C.UTF-8` is part of libc-bin; a server without llvmjit.so plans as if `jit` were off.)

@@ -5,7 +5,7 @@
 \set VERBOSITY terse
 \set password `cat "$PASSWORD_FILE"`
 
-SELECT rolpassword IS NOT NULL AS had_another FROM pg_authid WHERE rolname = :'role' \gset
+SELECT rolpassword IS NOT NULL AS had_another, :'role' = 'replicator' AS streams FROM pg_authid WHERE rolname = :'role' \gset
 
 BEGIN;
 SET LOCAL log_statement = 'none';
@@ -16,6 +16,10 @@ SET LOCAL log_transaction_sample_rate = 0;
 SET LOCAL log_min_error_statement = panic;
 SET LOCAL password_encryption = 'scram-sha-256';
 SET LOCAL lock_timeout = '10s';
+\if :streams
+-- No standby may be able to come in before this is committed; a primary that loses it sets it again.
+SET LOCAL synchronous_commit = local;
+\endif
 ALTER ROLE :"role" LOGIN PASSWORD :'password';
 \if :had_another
 -- Until it is known when this was committed.

@@ -2,6 +2,14 @@
 SELECT NOT coalesce(has_schema_privilege('rates_service', to_regnamespace('public'), 'CREATE'), false)
     AND NOT has_database_privilege('rates_service', current_database(), 'TEMPORARY')
     AND NOT coalesce(has_schema_privilege('rates_load', to_regnamespace('public'), 'CREATE'), false)
+    AND (
+        to_regnamespace('rates_internal') IS NULL
+        OR EXISTS (
+            SELECT FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
+            WHERE p.oid = to_regprocedure('rates_internal.receiver_timeline()') AND r.rolsuper
+                AND has_function_privilege('rates_service', p.oid, 'EXECUTE')
+        )
+    )
     AND 3 = (
         SELECT count(*) FROM pg_default_acl WHERE defaclrole = to_regrole('rates_owner') AND defaclnamespace = 0
     )

@@ -37,5 +37,19 @@ BEGIN
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO rates_service', object.name);
         END IF;
     END LOOP;
+    -- Which timeline a standby's log comes from: its control file says that late. One that somebody else made is not trusted.
+    IF NOT is_template AND to_regnamespace('rates_internal') IS NOT NULL THEN
+        IF EXISTS (
+            SELECT FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
+            WHERE p.oid = to_regprocedure('rates_internal.receiver_timeline()') AND NOT r.rolsuper
+        ) THEN
+            DROP FUNCTION rates_internal.receiver_timeline();
+        END IF;
+        CREATE OR REPLACE FUNCTION rates_internal.receiver_timeline() RETURNS integer
+            LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+            AS 'SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver';
+        REVOKE ALL ON FUNCTION rates_internal.receiver_timeline() FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION rates_internal.receiver_timeline() TO rates_service;
+    END IF;
 END
 $$;

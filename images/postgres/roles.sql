@@ -57,5 +57,7 @@ GRANT EXECUTE ON FUNCTION rates_internal.admit_loader(text) TO rates_owner;
 -- The databases that the application does not use.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE TEMPORARY ON DATABASE postgres FROM PUBLIC;
+-- pg_rewind makes a temporary table there.
+GRANT TEMPORARY ON DATABASE postgres TO replicator;
 REVOKE ALL ON DATABASE template1 FROM PUBLIC;
 COMMIT;

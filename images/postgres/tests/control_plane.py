@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 NAMESPACE = "default"
+# Where pods with an address of their own reach it. In 198.18.0.0/15 (RFC 2544), as everything that is not loopback.
+HOST = "198.18.77.1"
 TOKEN = "database-pod"
 
 
@@ -42,7 +44,7 @@ class Kubernetes:
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         run(
             *["openssl", "req", "-x509", *new_key, "-keyout", pki / "server.key", "-out", pki / "server.crt"],
-            *["-subj", "/CN=localhost", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"],
+            *["-subj", "/CN=localhost", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1,IP:" + HOST],
             **quiet,
         )
         run("openssl", "genrsa", "-out", pki / "account.key", "2048", **quiet)
@@ -77,7 +79,8 @@ class Kubernetes:
             "api-server",
             "kube-apiserver",
             "--etcd-servers=http://127.0.0.1:2379",
-            "--bind-address=127.0.0.1",
+            # In a network namespace of its own.
+            "--bind-address=0.0.0.0",
             "--secure-port=6443",
             "--advertise-address=127.0.0.1",
             "--service-cluster-ip-range=198.19.240.0/24",
@@ -131,8 +134,8 @@ class Kubernetes:
             stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}),
         )
 
-    def make_environment(self):
-        """What the operator creates before the database pod: four empty ConfigMaps; and the pod itself."""
+    def make_environment(self, instances=1):
+        """What the operator creates before the database pods: four empty ConfigMaps; and the pods themselves."""
         labels = {
             "app.kubernetes.io/name": "rates",
             "app.kubernetes.io/instance": "x",
@@ -148,12 +151,15 @@ class Kubernetes:
                 }
                 for part in ("config", "leader", "failover", "sync")
             ],
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": "x-postgres-0", "labels": labels},
-                "spec": {"containers": [{"name": "postgres", "image": "none"}], "nodeName": "nowhere"},
-            },
+            *[
+                {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "metadata": {"name": "x-postgres-{}".format(ordinal), "labels": labels},
+                    "spec": {"containers": [{"name": "postgres", "image": "none"}], "nodeName": "nowhere"},
+                }
+                for ordinal in range(instances)
+            ],
         )
 
     def remove_environment(self):

@@ -1,8 +1,9 @@
 """A database pod without a kubelet: the image's root, read-only, as user 999 without capabilities,
 in a process namespace of its own, beside a real kube-apiserver.
 
-Run as root inside a network namespace of its own (`run` sees to that), so that every pod has the
-loopback addresses for itself and nothing reaches the machine.
+Run as root inside a network namespace of its own (`run` sees to that), so that a pod has the loopback
+addresses for itself and nothing reaches the machine. Of several pods each has a namespace and an address
+of its own (network.py).
 """
 
 import contextlib
@@ -16,16 +17,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from control_plane import NAMESPACE, TOKEN, wait_until
+from control_plane import HOST, NAMESPACE, TOKEN, wait_until
 
 # Long beside the 2 s of an idle machine, for one that is busy with other things.
 READY_SECONDS = 60
-ROLES_ENVIRONMENT = {
-    "KUBERNETES_SERVICE_HOST": "127.0.0.1",
-    "KUBERNETES_SERVICE_PORT": "6443",
-    "POD_NAME": "x-postgres-0",
-    "RATES_REPORT_VERSION": "yes",
-}
 
 
 def say(text):
@@ -104,12 +99,13 @@ class Container:
             "exec /usr/sbin/chroot $root /usr/bin/setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \\",
             '  --reuid=999 --regid=999 --clear-groups "$@"',
         ]
-        values = dict(entry.split("=", 1) for entry in pod.image.config["Env"])
-        values.update(environment)
+        self.environment = dict(entry.split("=", 1) for entry in pod.image.config["Env"])
+        self.environment.update(environment)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                ["unshare", "--mount", "--pid", "--fork", "--ipc", "sh", "-c", "\n".join(script), "sh", *command],
-                env=values,
+                [*pod.enter, "unshare", "--mount", "--pid", "--fork", "--ipc"]
+                + ["sh", "-c", "\n".join(script), "sh", *command],
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
@@ -139,17 +135,32 @@ class Container:
 
     def execute(self, *command):
         """As `kubectl exec` and a preStop hook do: one more process in the container, as its user."""
-        values = dict(entry.split("=", 1) for entry in self.pod.image.config["Env"])
         # In the container's mounts and processes; the root is the image's there.
-        inside = ["nsenter", "--target", str(self.first_process()), "--mount", "--pid", "--root", "--wd=/"]
+        inside = ["nsenter", "--target", str(self.first_process()), "--mount", "--pid", "--net", "--root", "--wd=/"]
         return subprocess.Popen(
             [*inside, "/usr/bin/setpriv", "--no-new-privs", "--reuid=999", "--regid=999", "--clear-groups", *command],
-            env=values,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def processes(self):
+        """All of its processes, as the machine numbers them."""
+        own = os.readlink("/proc/{}/ns/pid".format(self.first_process()))
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(process / "ns/pid") == own:
+                    found.append(int(process.name))
+        return found
+
+    def signal(self, number):
+        """To all of its processes."""
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def terminate(self, seconds=60):
         os.kill(self.first_process(), signal.SIGTERM)
@@ -157,10 +168,13 @@ class Container:
 
 
 class Pod:
-    """The pod x-postgres-0 with its volume and Secrets."""
+    """The pod x-postgres-0 with its volume and Secrets; or another of several."""
 
-    def __init__(self, image, folder):
+    def __init__(self, image, folder, ordinal=0, network=None):
         self.image, self.folder = image, Path(folder)
+        self.name = "x-postgres-{}".format(ordinal)
+        self.address, self.enter = network.join(ordinal) if network else ("127.0.0.1", [])
+        self.kubernetes_host = HOST if network else "127.0.0.1"
         self.data, self.run = self.folder / "data", self.folder / "run"
         self.secrets, self.account = self.folder / "secrets", self.folder / "account"
         for path in (self.folder, self.data, self.run, self.account):
@@ -178,8 +192,8 @@ class Pod:
         folder = self.secrets / name
         folder.mkdir(parents=True, exist_ok=True)
         if name in ("app", "migrator"):
-            uri = "postgresql://{}:{}@127.0.0.1:5432/rates".format(
-                values["username"], "".join("%{:02x}".format(byte) for byte in values["password"].encode())
+            uri = "postgresql://{}:{}@{}:5432/rates".format(
+                values["username"], "".join("%{:02x}".format(byte) for byte in values["password"].encode()), self.address
             )
             values["uri"] = uri
         if name == "app":
@@ -198,12 +212,12 @@ class Pod:
         (self.account / "token").write_text(TOKEN)
         (self.account / "namespace").write_text(NAMESPACE)
         environment = {
-            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_HOST": self.kubernetes_host,
             "KUBERNETES_SERVICE_PORT": "6443",
-            "PATRONI_NAME": "x-postgres-0",
+            "PATRONI_NAME": self.name,
             "PATRONI_SCOPE": "x-postgres",
             "PATRONI_KUBERNETES_NAMESPACE": NAMESPACE,
-            "PATRONI_KUBERNETES_POD_IP": "127.0.0.1",
+            "PATRONI_KUBERNETES_POD_IP": self.address,
             "PATRONI_KUBERNETES_LABELS": "{app.kubernetes.io/name: rates, app.kubernetes.io/instance: x,"
             " app.kubernetes.io/component: postgres}",
             "PATRONI_KUBERNETES_SCOPE_LABEL": "rates.internal/cluster",
@@ -212,15 +226,23 @@ class Pod:
         }
         entry_point = self.image.config["Entrypoint"]
         self.postgres = Container(self, "postgres", entry_point, environment)
-        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], ROLES_ENVIRONMENT)
+        self.start_roles()
+
+    def start_roles(self):
+        environment = {
+            "KUBERNETES_SERVICE_HOST": self.kubernetes_host,
+            "KUBERNETES_SERVICE_PORT": "6443",
+            "POD_NAME": self.name,
+            "RATES_REPORT_VERSION": "yes",
+        }
+        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], environment)
         self.containers = [self.postgres, self.roles]
 
     def restart_roles(self):
         self.roles.kill()
         # What says that the roles are right is from before.
         (self.roles.tmp / "roles-applied").unlink(missing_ok=True)
-        self.roles = Container(self, "roles", ["/usr/local/bin/rates-postgres-roles"], ROLES_ENVIRONMENT)
-        self.containers = [self.postgres, self.roles]
+        self.start_roles()
 
     def kill(self):
         for container in self.containers:
@@ -235,17 +257,19 @@ class Pod:
     def is_ready(self):
         """Both readiness probes."""
         answer = subprocess.run(
-            ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:8008/readiness"],
+            ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "2", "http://{}:8008/readiness".format(self.address)],
             check=False,
             stdout=subprocess.PIPE,
             text=True,
         )
         return answer.stdout == "200" and (self.roles.tmp / "roles-applied").exists()
 
-    def query(self, sql, user=None, password=None, database="postgres", check=True):
-        """Asks over TCP as others do, by default as the application's login."""
+    def query(self, sql, user=None, password=None, database="postgres", check=True, seconds=None):
+        """Asks over TCP as others do, by default as the application's login. One that has waited long enough goes away
+        without a word: a wait for a standby that is cancelled would end in a commit."""
         done = subprocess.run(
-            ["/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + self.path(),
+            [*self.enter, "/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + self.path(),
+             *(["timeout", "--signal=KILL", str(seconds)] if seconds else []),
              *["psql", "-X", "-A", "-t", "-q", "-w"],
              *["-h", "127.0.0.1", "-U", user or self.login["username"], "-d", database, "-v", "ON_ERROR_STOP=1"],
              *[part for statement in sql.split("; ") for part in ("-c", statement)]],

@@ -19,9 +19,12 @@ import unittest
 from pathlib import Path
 
 from control_plane import Kubernetes, wait_until
+from instances import Instances
 from sandbox import READY_SECONDS, Image, Pod, say
+from test_copies import CopyTests
 from test_creation import CreationTests
 from test_data import DataTests
+from test_instances import InstancesTests
 from test_load import LoadTests
 from test_privileges import PrivilegeTests
 from test_rest_api import RestApiTests
@@ -32,19 +35,8 @@ from test_stop import StopTests
 from test_supervision import SupervisionTests
 
 
-class PodTests(
-    CreationTests,
-    DataTests,
-    LoadTests,
-    PrivilegeTests,
-    RestApiTests,
-    RevocationTests,
-    RoleTests,
-    SeedTests,
-    StopTests,
-    SupervisionTests,
-):
-    """The tests, for any version; the classes below name one."""
+class ImageTests:
+    """A version's image, beside a control plane of its own."""
 
     version = None
 
@@ -66,6 +58,29 @@ class PodTests(
         cls.kubernetes.start()
         cls.image = Image(archives[cls.version], cls.folder / "root")
 
+    def tell_if_failed(self, pod):
+        if any(test is self for test, _ in self._outcome.result.errors + self._outcome.result.failures):
+            for name in ("postgres", "roles", "load"):
+                path = pod.folder / (name + ".log")
+                if path.exists():
+                    say("--- {} {}\n{}".format(pod.name, name, path.read_text(errors="replace")[-4000:]))
+
+
+class PodTests(
+    ImageTests,
+    CreationTests,
+    DataTests,
+    LoadTests,
+    PrivilegeTests,
+    RestApiTests,
+    RevocationTests,
+    RoleTests,
+    SeedTests,
+    StopTests,
+    SupervisionTests,
+):
+    """The tests of one pod, for any version; the classes below name one."""
+
     def setUp(self):
         self.kubernetes.make_environment()
         self.addCleanup(self.kubernetes.remove_environment)
@@ -78,11 +93,7 @@ class PodTests(
 
     def throw_away(self, pod):
         pod.kill()
-        if any(test is self for test, _ in self._outcome.result.errors + self._outcome.result.failures):
-            for name in ("postgres", "roles", "load"):
-                path = pod.folder / (name + ".log")
-                if path.exists():
-                    say("--- {}\n{}".format(name, path.read_text(errors="replace")[-4000:]))
+        self.tell_if_failed(pod)
         shutil.rmtree(pod.folder)
 
     def ready_pod(self):
@@ -119,11 +130,32 @@ class PodTests(
         return pod["metadata"].get("annotations", {}).get(name)
 
 
+class SeveralTests(ImageTests, InstancesTests):
+    """The tests of three pods, which share them."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.instances = Instances(cls.kubernetes, cls.image, cls.folder)
+        cls.addClassCleanup(cls.instances.stop)
+
+    def setUp(self):
+        self.addCleanup(lambda: [self.tell_if_failed(pod) for pod in self.instances.pods])
+
+
 class Postgres13(PodTests, unittest.TestCase):
     version = "13.5"
 
 
 class Postgres17(PodTests, unittest.TestCase):
+    version = "17"
+
+
+class Instances13(SeveralTests, CopyTests, unittest.TestCase):
+    version = "13.5"
+
+
+class Instances17(SeveralTests, unittest.TestCase):
     version = "17"
 
 

@@ -13,10 +13,11 @@ use crate::terminal::Step;
 use crate::{lock, workspace};
 
 /// Packages of which another one, or a person, may have installed the programs: Docker's containerd.io has those of two
-/// and conflicts with both, and Maven is large.
-const ELSEWHERE: [(&str, &[&str]); 3] = [
+/// and conflicts with both, Maven is large, and pip may be of a Python that is no package.
+const ELSEWHERE: [(&str, &[&str]); 4] = [
     ("containerd", &["containerd", "containerd-shim-runc-v2", "ctr"]),
     ("maven", &["mvn"]),
+    ("python3-pip", &["pip3"]),
     ("runc", &["runc"]),
 ];
 

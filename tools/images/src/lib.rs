@@ -12,6 +12,7 @@ mod image;
 mod recipe;
 mod reproducible;
 mod server;
+mod wheel;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub const PACKAGES: &[&str] = &[
     "mmdebstrap",
     "openssl",
     "python3",
+    "python3-pip",
     "tar",
     "unzip",
     "util-linux",
@@ -108,22 +110,23 @@ pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Vec<(String, Command)>> 
         .iter()
         .map(|(version, archive)| format!("{version}={}", archive.display()))
         .collect();
-    let tests = |version: &str, number: usize| {
+    let mut all = Vec::new();
+    for (version, _) in &versions {
         let major = version.split('.').next().unwrap_or(version);
-        let part = format!("{number}/{POD_TEST_PARTS}");
-        let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
-        tests
-            .arg(format!("Postgres{major}"))
-            .env("RATES_TEST_PART", &part)
-            .env("RATES_TEST_POSTGRES_IMAGES", images.join(","))
-            .env("RATES_TEST_KUBE", kube)
-            .env("RATES_TEST_KUBECTL", kubectl);
-        (format!("PostgreSQL {version} {part}"), tests)
-    };
-    Ok(versions
-        .iter()
-        .flat_map(|(version, _)| (1..=POD_TEST_PARTS).map(move |number| tests(version, number)))
-        .collect())
+        let parts = (1..=POD_TEST_PARTS).map(|number| ("Postgres", format!("{number}/{POD_TEST_PARTS}")));
+        // The tests of three pods share them.
+        for (class, part) in parts.chain([("Instances", "1/1".to_owned())]) {
+            let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
+            tests
+                .arg(format!("{class}{major}"))
+                .env("RATES_TEST_PART", &part)
+                .env("RATES_TEST_POSTGRES_IMAGES", images.join(","))
+                .env("RATES_TEST_KUBE", kube)
+                .env("RATES_TEST_KUBECTL", kubectl);
+            all.push((format!("PostgreSQL {version} {class} {part}"), tests));
+        }
+    }
+    Ok(all)
 }
 
 fn build_one(image: Image) -> Result<Built> {

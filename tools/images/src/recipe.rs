@@ -11,6 +11,7 @@ use super::base::Base;
 use super::digest::Inputs;
 use super::image::Image;
 use super::server;
+use super::wheel::{self, Wheel};
 use host::{command, workspace};
 
 /// One file of a build's context.
@@ -28,6 +29,8 @@ enum Content {
     Go(PathBuf),
     /// The server of an exact version; its artifact is known by its hash.
     Server(&'static server::Exact),
+    /// A Python program; its wheel is known by its hash.
+    Wheel(&'static Wheel),
     /// A tar archive with nothing in it.
     EmptyArchive,
 }
@@ -103,14 +106,20 @@ impl Recipe {
                     program("rates-postgres"),
                     program("rates-postgres-clone"),
                     program("rates-postgres-drain"),
+                    program("rates-postgres-give-up"),
+                    program("rates-postgres-hand-over"),
                     program("rates-postgres-lower"),
+                    program("rates-postgres-pre-promote"),
                     program("rates-postgres-report"),
                     program("rates-postgres-roles"),
                     program("rates-postgres-server"),
                     program("rates-seed-load"),
                     program("rates-supervise"),
+                    file("kubernetes_api.py"),
                     file("password.sql"),
                     file("patroni.yml"),
+                    file("patroni_api.py"),
+                    file("patroni_state.py"),
                     file("privileged.sql"),
                     file("privileges.sql"),
                     file("retire.sql"),
@@ -120,6 +129,7 @@ impl Recipe {
                     file("session-options"),
                     file("sessions.sql"),
                     file("start-failure.awk"),
+                    part("patroni.whl", Content::Wheel(&wheel::PATRONI), false),
                     part("server.tar", server, false),
                 ],
             )
@@ -139,6 +149,7 @@ impl Recipe {
             match &part.content {
                 Content::File(path) | Content::Go(path) => inputs.file(part.name, path)?,
                 Content::Server(exact) => inputs.text(part.name, exact.sha256),
+                Content::Wheel(wheel) => inputs.text(part.name, wheel.sha256),
                 Content::EmptyArchive => inputs.text(part.name, "empty"),
             }
         }
@@ -154,6 +165,7 @@ impl Recipe {
                 Content::File(path) => copy(path, &target)?,
                 Content::Go(path) => build_go(path, &target)?,
                 Content::Server(exact) => copy(&exact.archive()?, &target)?,
+                Content::Wheel(wheel) => copy(&wheel.archive()?, &target)?,
                 Content::EmptyArchive => fs::write(&target, [0; 1024])
                     .with_context(|| format!("cannot write {}", target.display()))?,
             }

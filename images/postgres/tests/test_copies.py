@@ -1,0 +1,183 @@
+"""Three instances: what comes back after a loss, and what is no standby yet. A part of the database pod's tests
+(test_pod.py), for one version."""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from threading import Thread
+
+from control_plane import wait_until
+from instances import ADMIN
+from sandbox import READY_SECONDS
+
+
+class CopyTests:
+    def find(self, container, program):
+        """The container's processes that run a program, as the machine numbers them, the oldest first."""
+        found = []
+        for process in sorted(container.processes()):
+            try:
+                if Path(os.readlink("/proc/{}/exe".format(process))).name.startswith(program):
+                    found.append(process)
+            except OSError:
+                pass
+        return found
+
+    def lost(self, pod):
+        """Ends a pod as a lost node does, and gives its data directory."""
+        pod.kill()
+        pod.new_temporary_files()
+        return pod.data / "pgdata"
+
+    def identity(self, pod):
+        """Of the folder: a copy has another one."""
+        return (pod.data / "pgdata").stat().st_ino
+
+    def only_the_data_is_there(self, pod):
+        wait_until(lambda: os.listdir(pod.data) == ["pgdata"], READY_SECONDS, "what lay aside is removed")
+
+    def diverge(self, primary):
+        """Has the primary commit what no standby has, and loses it; then there is another."""
+        self.superuser(primary, "CREATE TABLE IF NOT EXISTS written (n bigint)")
+        standbys = self.instances.standbys()
+        for standby in standbys:
+            self.instances.freeze(standby)
+        # Before it writes down that nobody streams.
+        for process in self.find(primary.postgres, "python"):
+            os.kill(process, signal.SIGSTOP)
+        # What is on its way would arrive.
+        self.superuser(primary, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+        self.superuser(primary, "SET synchronous_commit = local; INSERT INTO written VALUES (-1); CHECKPOINT")
+        primary.kill()
+        for standby in standbys:
+            self.instances.thaw(standby)
+        successor = self.instances.primary()
+        self.assertIsNot(successor, primary)
+        self.assertEqual(self.superuser(successor, "SELECT count(*) FROM written WHERE n = -1"), "0")
+        return successor
+
+    def follows(self, pod):
+        """Whether it has what the primary has."""
+        primary = self.instances.healthy()
+        self.assertIsNot(pod, primary)
+        self.assertEqual(self.superuser(pod, "SELECT count(*) FROM written WHERE n = -1"), "0")
+        self.only_the_data_is_there(pod)
+
+    def test_a_former_primary_with_data_of_its_own_is_rewound(self):
+        primary = self.instances.healthy()
+        before = self.identity(primary)
+        self.diverge(primary)
+        self.follows(primary)
+        self.assertIn("running pg_rewind from", primary.postgres.log())
+        self.assertEqual(self.identity(primary), before, "it was rewound and not copied")
+
+    def test_a_former_primary_that_cannot_be_rewound_is_copied(self):
+        primary = self.instances.healthy()
+        before = self.identity(primary)
+        successor = self.diverge(primary)
+        # A file here and a folder there: pg_rewind refuses that.
+        (primary.data / "pgdata/obstacle").mkdir()
+        os.chown(primary.data / "pgdata/obstacle", 999, 999)
+        (successor.data / "pgdata/obstacle").write_text("")
+        os.chown(successor.data / "pgdata/obstacle", 999, 999)
+        self.follows(primary)
+        self.assertNotEqual(self.identity(primary), before)
+        self.assertIn("Patroni clones this instance anew", primary.postgres.log())
+
+    def test_a_lost_volume_is_filled_from_the_primary_that_of_the_first_instance_too(self):
+        self.instances.healthy()
+        for pod in self.instances.pods[:2]:
+            shutil.rmtree(self.lost(pod))
+            self.assertIsNot(self.instances.healthy(), pod)
+            self.only_the_data_is_there(pod)
+
+    def test_half_a_data_directory_is_set_aside_and_copied(self):
+        primary = self.instances.healthy()
+        self.superuser(primary, "CREATE TABLE IF NOT EXISTS written (n bigint)")
+        dead, alive = self.instances.standbys()
+        data = self.lost(dead)
+        (data / "PG_VERSION").unlink()
+        shutil.rmtree(data / "base/1")
+        # And under a server that runs.
+        before = self.identity(alive)
+        shutil.rmtree(alive.data / "pgdata/pg_xact")
+        wait_until(lambda: self.identity_changed(alive, before), READY_SECONDS, "the other is copied")
+        self.instances.healthy()
+        for pod in (dead, alive):
+            self.assertIn("is missing, and x-postgres-", pod.postgres.log())
+            self.only_the_data_is_there(pod)
+
+    def identity_changed(self, pod, before):
+        try:
+            return self.identity(pod) != before
+        except FileNotFoundError:
+            return False
+
+    def test_a_copy_under_way_acknowledges_nothing(self):
+        primary = self.instances.healthy()
+        frozen, copied = self.instances.standbys()
+        shutil.rmtree(self.lost(copied))
+        self.instances.freeze(frozen)
+        copied.start(self.kubernetes)
+        # The process that was started first copies the files, its child the log.
+        copies = lambda: self.find(copied.postgres, "pg_basebackup")
+        program, _ = wait_until(lambda: len(copies()) == 2 and copies(), READY_SECONDS, "the copy begins")
+        os.kill(program, signal.SIGSTOP)
+        # What Patroni sets where commits must wait for a standby, and it knows none.
+        self.superuser(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.superuser(primary, "SELECT pg_reload_conf()")
+        try:
+            streams = "SELECT state FROM pg_stat_replication WHERE application_name !~ '^x-'"
+            wait_until(lambda: "streaming" in self.superuser(primary, streams), READY_SECONDS, "its log streams")
+            for _ in range(2):
+                self.assertFalse(self.instances.writes(primary))
+        finally:
+            os.kill(program, signal.SIGCONT)
+            self.superuser(primary, "ALTER SYSTEM RESET synchronous_standby_names")
+            self.superuser(primary, "SELECT pg_reload_conf()")
+        wait_until(lambda: self.instances.writes(primary), READY_SECONDS, "the standby acknowledges")
+        self.instances.healthy()
+
+    def test_a_primary_whose_standbys_are_frozen_stops_in_bounded_time(self):
+        primary = self.instances.healthy()
+        for standby in self.instances.standbys():
+            self.instances.freeze(standby)
+        waits = Thread(target=self.instances.writes, args=(primary,))
+        waits.start()
+        waits.join()
+        started = time.monotonic()
+        primary.postgres.terminate(60)
+        self.assertLess(time.monotonic() - started, 45)
+        self.instances.healthy()
+
+    def test_a_changed_password_of_the_log_is_taken_by_standbys(self):
+        primary = self.instances.healthy()
+        config = self.instances.config()
+        self.instances.write_config(dict(config, synchronous_mode_strict=True))
+        wait_until(lambda: self.instances.writes(primary), READY_SECONDS, "commits wait for a standby, and get it")
+        for password in ("replica-2", "replica-1"):
+            for pod in self.instances.pods:
+                pod.write_secret("admin", **{**ADMIN, "replication-password": password})
+            # No standby is there that could acknowledge the change.
+            self.superuser(primary, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+            works = lambda password=password: primary.query("SELECT 1", "replicator", password, check=False)[0] == 0
+            wait_until(works, READY_SECONDS, "the role manager sets it")
+            self.assertIs(self.instances.healthy(), primary)
+        self.instances.write_config(config)
+
+    def test_the_primary_of_several_goes_on_while_the_api_server_is_away(self):
+        primary = self.instances.healthy()
+        wait_until(lambda: len(self.instances.record("leader").get("failsafe", "").split(",")) == 3, 10, "the members")
+        said = primary.postgres.log().count("failsafe mode is enabled")
+        self.kubernetes.api_server.kill()
+        self.kubernetes.api_server.wait()
+        try:
+            wait_until(
+                lambda: primary.postgres.log().count("failsafe mode is enabled") > said + 2, 30, "Patroni misses the API server"
+            )
+            self.assertTrue(self.instances.writes(primary))
+        finally:
+            self.kubernetes.start_api_server()
+        self.assertIs(self.instances.healthy(), primary)
