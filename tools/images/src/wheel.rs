@@ -1,4 +1,4 @@
-//! Python programs of an exact version, which no suite of Debian keeps: from PyPI, as wheels, which hold no compiled code.
+//! Python programs of an exact version, which no suite of Debian keeps: from `PyPI`, as wheels, which hold no compiled code.
 
 use std::fs;
 use std::path::PathBuf;
