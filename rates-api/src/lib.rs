@@ -10,13 +10,14 @@ pub mod environment;
 pub mod log;
 pub mod report;
 
+pub mod counters;
+
 pub mod migrations;
 
 pub mod database;
 pub mod migrate;
 pub mod seed;
 
-pub mod counters;
 pub mod day;
 pub mod readiness;
 

@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::batches::{self, BatchMetrics, BatchSettings, Ingest, Lookup, background};
+use crate::batches::{self, BatchMetrics, BatchSettings, Confirmations, Ingest, Lookup, background};
 use crate::counters::RequestMetrics;
-use crate::database::{DatabaseArguments, ReadArguments};
+use crate::database::{DatabaseArguments, Primary, ReadArguments};
 use crate::duration::seconds;
 use crate::metrics::{Metrics, MetricsAddress, MetricsServer, Sources, serve as serve_metrics};
 use crate::places;
@@ -128,8 +128,9 @@ pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
 
     let drain = Drain::default();
     let readiness = Arc::new(Readiness::default());
+    let primary = Primary::new(settings.database.address());
     let readers = Readers::start(
-        &settings.database.address(),
+        &primary,
         settings.database_read.address().as_ref(),
         &settings.readers,
         &[rates::STATEMENTS.as_slice(), &places::STATEMENTS].concat(),
@@ -139,12 +140,17 @@ pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
     let readers = Arc::new(readers.map_err(ServeError::Pool)?);
     let work = Arc::new(Notify::new());
     let batch_connections = batches::connections(
-        &settings.database.address(),
+        &primary,
         CONNECTIONS_PER_BATCH * usize::from(settings.batches.max_batches) + CONNECTIONS_IN_BACKGROUND,
         settings.batches.max_batch_seconds,
     )
     .map_err(ServeError::Pool)?;
-    let lookup = Lookup::new(&settings.database.address(), settings.request_timeout_seconds);
+    let confirmations = Arc::new(Confirmations::start(&primary).map_err(ServeError::Pool)?);
+    let lookup = Lookup::new(
+        &primary,
+        Arc::clone(&confirmations),
+        settings.request_timeout_seconds,
+    );
     let lookup = Arc::new(lookup.map_err(ServeError::Pool)?);
     let batch_metrics = BatchMetrics::default();
     let stopping = CancellationToken::new();
@@ -158,6 +164,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
     ));
     let batches = Ingest::new(
         batch_connections.clone(),
+        confirmations,
         &settings.batches,
         settings.request_timeout_seconds,
         Arc::clone(&work),

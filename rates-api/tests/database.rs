@@ -273,14 +273,15 @@ async fn all_requests_share_a_few_connections(postgres: Arc<Postgres>) {
     let admin = postgres.admin("postgres").await;
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     eventually("both connections wait", SOON, async || {
-        (number(&admin, waiting).await == 2).then_some(())
+        (number(&admin, waiting).await >= 2).then_some(())
     })
     .await;
     let open = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND application_name = 'rates-api'"
     );
-    // The owner's session of this test has the same application name.
-    assert!(number(&admin, &open).await <= 3);
+    // The owner's session of this test has the same application name; and beside each one that is silent for more than a
+    // second there may be another.
+    assert!(number(&admin, &open).await <= 5);
     owner.batch_execute("COMMIT").await.unwrap();
     for reading in reading {
         assert_eq!(reading.await.unwrap(), 1);

@@ -14,6 +14,7 @@ mod batches;
 mod database;
 mod drain;
 mod expensive;
+mod failover;
 mod fuzz;
 mod metrics;
 mod migrate;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         database::tests(),
         drain::tests(),
         expensive::tests(),
+        failover::tests(),
         fuzz::tests(),
         metrics::tests(),
         migrate::tests(),

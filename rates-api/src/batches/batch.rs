@@ -70,6 +70,12 @@ pub struct UnknownStatus(String);
 pub const COLUMNS: &str = "id, status, asynchronous, rows, checksum, findings, created_at, finished_at";
 
 impl Batch {
+    /// Its state is the last one.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        matches!(self.status, Status::Applied | Status::Rejected)
+    }
+
     pub fn of_row(row: &Row) -> Result<Self, UnknownStatus> {
         let errors: Option<Json<ValidationReport>> = row.get("findings");
         Ok(Self {

@@ -36,6 +36,13 @@ pub enum BatchError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It is decided, on one server that may be lost. Asked again, it is told once a standby has it.
+    #[error("batch {id} is decided, and no standby has confirmed that it has the decision")]
+    Unconfirmed {
+        id: i64,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("a port of the batch was deleted while it came in")]
     PortVanished,
     #[error("the batch failed")]
@@ -47,10 +54,14 @@ impl From<StoreError> for BatchError {
         match error {
             StoreError::Database(source) if is_lost(&source) => Self::DatabaseLost(source.into()),
             StoreError::PortVanished => Self::PortVanished,
-            // The lease ran out: as after a crash, it is to be sent again.
-            StoreError::Lost | StoreError::Ended => Self::DatabaseLost(error.into()),
+            // The lease ran out, or the server did not keep it: as after a crash, it is to be sent again.
+            StoreError::Lost | StoreError::Ended | StoreError::Superseded | StoreError::Incomplete { .. } => {
+                Self::DatabaseLost(error.into())
+            }
             StoreError::Database(source) => Self::Failed(source.into()),
-            StoreError::UnknownStatus(_) | StoreError::RowCount(_) => Self::Failed(error.into()),
+            StoreError::UnknownStatus(_) | StoreError::RowCount(_) | StoreError::Unconfirmed => {
+                Self::Failed(error.into())
+            }
             StoreError::GivenBack(error) => error.into(),
         }
     }

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
-use crate::database::{Connection, Session};
+use crate::database::{Connection, Origin, Session};
 
 /// The key of the lock; `rates-postgres-drain` has the same.
 pub const TAKING_IN: i64 = 7_226_436_020_231_031;
@@ -40,6 +40,12 @@ impl LockedConnection {
             connection: Some(connection),
             locked: false,
         }
+    }
+
+    /// The timeline of its server.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.connection.as_ref()?.origin()
     }
 
     /// To ask something that takes no lock.

@@ -3,20 +3,23 @@
 //! The connections are none of those that batches come in by, and each question has an end: however many look, and
 //! whatever they wait for, batches are taken in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::BuildError;
 use tokio::time::Instant;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::batch::{Batch, COLUMNS, UnknownStatus};
-use crate::database::{Address, Connections, Exclusive, ExclusiveError};
+use super::confirmations::{ConfirmationError, Confirmations};
+use crate::database::{Connections, Exclusive, ExclusiveError, Primary};
 
 /// A look takes a millisecond.
 const CONNECTIONS: usize = 2;
 
 pub struct Lookup {
     queries: Exclusive,
+    confirmations: Arc<Confirmations>,
     patience: Duration,
 }
 
@@ -35,6 +38,8 @@ pub enum LookupError {
     Query(#[from] ExclusiveError),
     #[error(transparent)]
     UnknownStatus(#[from] UnknownStatus),
+    #[error(transparent)]
+    Unconfirmed(#[from] ConfirmationError),
 }
 
 impl Lookup {
@@ -42,9 +47,17 @@ impl Lookup {
     ///
     /// # Errors
     /// As the pool's builder does: with the settings made here, never.
-    pub fn new(address: &Address, patience: Duration) -> Result<Self, BuildError> {
-        let queries = Exclusive::new(address, "rates-api lookup", CONNECTIONS, patience, "")?;
-        Ok(Self { queries, patience })
+    pub fn new(
+        primary: &Primary,
+        confirmations: Arc<Confirmations>,
+        patience: Duration,
+    ) -> Result<Self, BuildError> {
+        let queries = Exclusive::new(primary, "rates-api lookup", CONNECTIONS, patience, "")?;
+        Ok(Self {
+            queries,
+            confirmations,
+            patience,
+        })
     }
 
     /// A batch by its id.
@@ -53,12 +66,9 @@ impl Lookup {
     /// When the database does not answer in time.
     pub async fn find(&self, id: i64) -> Result<Option<Batch>, LookupError> {
         let statement = format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE id = $1");
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&id, Type::INT8)];
-        let rows = self
-            .queries
-            .query(&statement, &parameters, Instant::now() + self.patience)
-            .await?;
-        Ok(rows.first().map(Batch::of_row).transpose()?)
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::INT8)];
+        let batches = self.decided(&statement, &parameters).await?;
+        Ok(batches.into_iter().next())
     }
 
     /// Batches, the newest first, beginning below an id.
@@ -70,13 +80,23 @@ impl Lookup {
             "SELECT {COLUMNS} FROM rates_internal.batches
              WHERE ($1::bigint IS NULL OR id < $1) AND status <> 'abandoned' ORDER BY id DESC LIMIT $2"
         );
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&below, Type::INT8), (&limit, Type::INT8)];
-        let rows = self
-            .queries
-            .query(&statement, &parameters, Instant::now() + self.patience)
-            .await?;
-        Ok(rows.iter().map(Batch::of_row).collect::<Result<_, _>>()?)
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&below, Type::INT8), (&limit, Type::INT8)];
+        self.decided(&statement, &parameters).await
+    }
+
+    /// The batches of a query. What is told of a batch that is decided cannot be taken back by a failover.
+    async fn decided(
+        &self,
+        statement: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Batch>, LookupError> {
+        let deadline = Instant::now() + self.patience;
+        let (rows, origin) = self.queries.query(statement, parameters, deadline).await?;
+        let batches: Vec<Batch> = rows.iter().map(Batch::of_row).collect::<Result<_, _>>()?;
+        if batches.iter().any(Batch::is_decided) {
+            self.confirmations.confirm(origin, deadline).await?;
+        }
+        Ok(batches)
     }
 
     /// Counts what is still to be done, by indexes that hold nothing else.
@@ -87,7 +107,7 @@ impl Lookup {
         let statement = "SELECT
              (SELECT count(*) FROM rates_internal.batches WHERE status IN ('queued', 'running')),
              (SELECT count(*) FROM rates_internal.batches WHERE status = 'applied' AND folded_at IS NULL)";
-        let rows = self
+        let (rows, _) = self
             .queries
             .query(statement, &[], Instant::now() + within)
             .await?;

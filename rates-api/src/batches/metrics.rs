@@ -7,8 +7,15 @@ use super::batch::Status;
 use super::error::BatchError;
 use crate::counters::Outcomes;
 
-const OUTCOMES: [&str; 7] = [
-    "applied", "rejected", "queued", "repeated", "refused", "given_up", "failed",
+const OUTCOMES: [&str; 8] = [
+    "applied",
+    "rejected",
+    "queued",
+    "repeated",
+    "refused",
+    "given_up",
+    "unconfirmed",
+    "failed",
 ];
 
 #[derive(Clone)]
@@ -33,7 +40,7 @@ impl BatchMetrics {
             "batches",
             "Batches by what came of them here: applied or rejected; queued, which is answered 202 and counted as \
              applied or rejected too; repeated, with the key of one before; refused for what they are; given up by their client; \
-             failed for want of the database, a place or time",
+             unconfirmed, which are decided while no standby has said that it has them; failed for want of the database, a place or time",
         );
         registry.register(
             "batch_rows",
@@ -70,6 +77,7 @@ impl BatchMetrics {
         self.batches.count(match error {
             BatchError::Content(_) | BatchError::InProgress | BatchError::KeyReused => "refused",
             BatchError::Disconnected | BatchError::Silent(_) => "given_up",
+            BatchError::Unconfirmed { .. } => "unconfirmed",
             BatchError::Busy
             | BatchError::TooLong(_)
             | BatchError::Stopping

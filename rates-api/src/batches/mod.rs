@@ -5,11 +5,12 @@
 //! and each half a million go to `batch_prices`, where nothing sees them ([`copy`]). All of it goes over one connection,
 //! which holds a lock that an orderly stop of the server waits for ([`locked_connection`]); its lease is renewed beside
 //! that ([`lease`]). When all of it is there, one row changes, and the batch is visible. [`ingest`] holds these together;
-//! [`lookup`] tells what became of a batch. What happens later, on whichever process comes by, is in [`background`]: sums
+//! [`lookup`] tells what became of a batch, and [`confirmations`] that it will stay so. What happens later, on whichever process comes by, is in [`background`]: sums
 //! are folded, orphaned rows are cleared away.
 
 pub mod background;
 pub mod batch;
+mod confirmations;
 mod connections;
 pub mod content;
 mod copy;
@@ -29,6 +30,7 @@ pub mod tokens;
 mod validation_errors;
 
 pub use batch::{Batch, Status};
+pub use confirmations::{ConfirmationError, Confirmations};
 pub use connections::connections;
 pub use error::BatchError;
 pub use ingest::{BatchRequest, Ingest};

@@ -131,10 +131,10 @@ impl Address {
             .application_name("rates-api")
             .options(options)
             .keepalives(true)
-            .keepalives_idle(Duration::from_secs(5))
-            .keepalives_interval(Duration::from_secs(2))
+            .keepalives_idle(Duration::from_secs(3))
+            .keepalives_interval(Duration::from_secs(1))
             .keepalives_retries(3)
-            .tcp_user_timeout(Duration::from_secs(10));
+            .tcp_user_timeout(Duration::from_secs(6));
         Ok(config)
     }
 }

@@ -6,8 +6,9 @@ use deadpool::managed::{
     self, BuildError, Manager as _, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult,
 };
 
-use super::address::{Address, AddressError};
+use super::address::AddressError;
 use super::connect::{ConnectError, Session, connect};
+use super::timelines::{Origin, Primary, Superseded, timeline};
 
 /// A connection that goes back to the pool when it is dropped, and is thrown away if it has ended meanwhile.
 pub type Connection = Object<Maker>;
@@ -19,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Connections(Pool<Maker>);
 
 pub struct Maker {
-    address: Address,
+    primary: Primary,
     application_name: &'static str,
     prepare: String,
 }
@@ -32,6 +33,10 @@ pub enum ConnectionError {
     Connect(#[from] ConnectError),
     #[error("a new connection to the database cannot be prepared")]
     Prepare(#[from] tokio_postgres::Error),
+    #[error("the server is a standby")]
+    Standby,
+    #[error(transparent)]
+    Superseded(#[from] Superseded),
     #[error("no connection became free in time")]
     Busy,
 }
@@ -43,13 +48,13 @@ impl Connections {
     /// # Errors
     /// As the pool's builder does: with the settings made here, never.
     pub fn new(
-        address: &Address,
+        primary: &Primary,
         application_name: &'static str,
         size: usize,
         prepare: String,
     ) -> Result<Self, BuildError> {
         let maker = Maker {
-            address: address.clone(),
+            primary: primary.clone(),
             application_name,
             prepare,
         };
@@ -68,12 +73,12 @@ impl Connections {
         }
     }
 
-    /// Makes a connection and ends it again: a server that is stopping takes none.
+    /// Makes a connection and ends it again: a server that is stopping takes none. Gives the timeline that it led to.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn probe(&self) -> Result<(), ConnectionError> {
-        self.0.manager().create().await.map(drop)
+    pub async fn probe(&self) -> Result<Option<Origin>, ConnectionError> {
+        Ok(self.0.manager().create().await?.origin())
     }
 
     /// Connections in use, and connections there are.
@@ -90,23 +95,46 @@ impl Connections {
     }
 }
 
+/// Whether the server is in recovery, its cluster, and the timeline that it writes.
+const ORIGIN: &str = "SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system()), \
+     CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END";
+
+impl Maker {
+    /// Refuses a server that is not the primary, as far as can be known.
+    async fn admit(&self, session: &mut Session) -> Result<(), ConnectionError> {
+        let timelines = &self.primary.timelines;
+        let rows = session.client.query_typed(ORIGIN, &[]).await?;
+        let row = rows.first().filter(|row| !row.get::<_, bool>(0));
+        let Some(row) = row else {
+            timelines.refused_in_recovery();
+            return Err(ConnectionError::Standby);
+        };
+        let origin = Origin {
+            system: row.get(1),
+            timeline: timeline(row.get(2)),
+        };
+        Ok(session.admit(origin, timelines)?)
+    }
+}
+
 impl managed::Manager for Maker {
     type Type = Session;
     type Error = ConnectionError;
 
     async fn create(&self) -> Result<Session, ConnectionError> {
-        let mut config = self.address.config()?;
+        let mut config = self.primary.address.config()?;
         config
             .application_name(self.application_name)
             .connect_timeout(CONNECT_TIMEOUT);
-        let session = connect(&config, CONNECT_TIMEOUT).await?;
+        let mut session = connect(&config, CONNECT_TIMEOUT).await?;
+        self.admit(&mut session).await?;
         session.client.batch_execute(&self.prepare).await?;
         Ok(session)
     }
 
     /// A transaction or `COPY` that was dropped has rolled itself back.
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<ConnectionError> {
-        if session.client.is_closed() {
+        if session.client.is_closed() || session.is_superseded() {
             return Err(RecycleError::message("the connection has ended"));
         }
         Ok(())

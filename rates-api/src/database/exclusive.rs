@@ -14,9 +14,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{NoTls, Row};
 
-use super::address::Address;
 use super::connections::{Connection, ConnectionError, Connections};
 use super::fault::is_lost;
+use super::timelines::{Origin, Primary};
 use crate::report::chain;
 
 /// How long a database that is away is left alone before it is asked again.
@@ -45,7 +45,7 @@ impl Exclusive {
     /// # Errors
     /// As the pool's builder does: with the settings made here, never.
     pub fn new(
-        address: &Address,
+        primary: &Primary,
         application_name: &'static str,
         size: usize,
         timeout: Duration,
@@ -55,10 +55,10 @@ impl Exclusive {
             "SET statement_timeout = {}; SET default_transaction_read_only = on; SET jit = off; {settings}",
             timeout.as_millis().max(1)
         );
-        Connections::new(address, application_name, size, prepare).map(Self)
+        Connections::new(primary, application_name, size, prepare).map(Self)
     }
 
-    /// The rows of a statement.
+    /// The rows of a statement, and the timeline that they are of.
     ///
     /// # Errors
     /// When the database was not reached, no connection was free, or the query was not answered before the deadline; or
@@ -68,7 +68,7 @@ impl Exclusive {
         statement: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
         deadline: Instant,
-    ) -> Result<Vec<Row>, ExclusiveError> {
+    ) -> Result<(Vec<Row>, Option<Origin>), ExclusiveError> {
         loop {
             let error = match self.try_query(statement, parameters, deadline).await {
                 Err(ExclusiveError::Unreachable(error)) => error,
@@ -87,7 +87,7 @@ impl Exclusive {
         statement: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
         deadline: Instant,
-    ) -> Result<Vec<Row>, ExclusiveError> {
+    ) -> Result<(Vec<Row>, Option<Origin>), ExclusiveError> {
         let within = deadline.saturating_duration_since(Instant::now());
         let mut running = Running(Some(self.0.get(within).await?));
         let Some(connection) = &running.0 else {
@@ -96,13 +96,18 @@ impl Exclusive {
         let outcome = timeout_at(deadline, connection.client.query_typed(statement, parameters))
             .await
             .map_err(|_| ExclusiveError::TooSlow)?;
+        let (origin, is_superseded) = (connection.origin(), connection.is_superseded());
         // It was answered: there is nothing to cancel.
         running.0 = None;
-        outcome.map_err(|error| match error.code() {
+        if is_superseded {
+            return Err(ExclusiveError::Unreachable("the server was superseded".into()));
+        }
+        let rows = outcome.map_err(|error| match error.code() {
             Some(&SqlState::QUERY_CANCELED) => ExclusiveError::TooSlow,
             _ if is_lost(&error) => ExclusiveError::Unreachable(error.into()),
             _ => ExclusiveError::Refused(error),
-        })
+        })?;
+        Ok((rows, origin))
     }
 }
 

@@ -6,6 +6,7 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
+use super::timelines::{Origin, timeline};
 use crate::migrations::{MalformedMigration, migrations};
 
 /// The oldest schema that has everything this program reads.
@@ -20,8 +21,8 @@ pub struct Schema {
     pub compatible_with: i32,
     /// The server is a standby: what it answers may be old.
     pub standby: bool,
-    /// Which database cluster it is; its standbys have the same.
-    pub system: i64,
+    /// Which database cluster it is; its standbys have the same. And the timeline that a primary writes; 0 for a standby.
+    pub origin: Origin,
 }
 
 /// What is expected of a server.
@@ -59,7 +60,9 @@ fn own() -> Result<i32, MalformedMigration> {
 impl Schema {
     /// The statement that [`Schema::of_row`] reads.
     pub const STATEMENT: &str = "SELECT coalesce(max(version), 0), coalesce(max(compatible_with), 0), pg_is_in_recovery(), \
-                                 (SELECT system_identifier FROM pg_control_system()) \
+                                 (SELECT system_identifier FROM pg_control_system()), \
+                                 CASE WHEN NOT pg_is_in_recovery() \
+                                      THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END \
                                  FROM rates_internal.migrations";
 
     /// Reads the schema's version; a database without migrations has version 0.
@@ -73,7 +76,10 @@ impl Schema {
                 version: 0,
                 compatible_with: 0,
                 standby: false,
-                system: 0,
+                origin: Origin {
+                    system: 0,
+                    timeline: 0,
+                },
             }),
             Err(error) => Err(SchemaError::Read(error)),
         }
@@ -86,7 +92,10 @@ impl Schema {
             version: row.get(0),
             compatible_with: row.get(1),
             standby: row.get(2),
-            system: row.get(3),
+            origin: Origin {
+                system: row.get(3),
+                timeline: timeline(row.get(4)),
+            },
         }
     }
 
@@ -126,7 +135,10 @@ mod tests {
             version,
             compatible_with,
             standby: false,
-            system: 1,
+            origin: Origin {
+                system: 1,
+                timeline: 1,
+            },
         }
         .servable(Server::Primary)
     }

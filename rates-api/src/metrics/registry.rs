@@ -23,6 +23,7 @@ impl Metrics {
         requests.register(&mut registry);
         batches.register(&mut registry);
         sources.readers.standby_reads().register(&mut registry);
+        sources.readers.timelines().register(&mut registry);
         let state = State::default();
         state.register(&mut registry);
         Self {

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::database::{Address, Connections, Exclusive};
+use crate::database::{Address, Connections, Exclusive, Primary, Timelines};
 use crate::readiness::Readiness;
 pub use error::ReadError;
 use pool::Pool;
@@ -40,6 +40,7 @@ const PLANS: &str =
 /// All that reads need; dropped, its connections end.
 pub struct Readers {
     primary: Pool,
+    timelines: Timelines,
     standby: Option<Standby>,
     expensive: Exclusive,
 }
@@ -51,7 +52,7 @@ impl Readers {
     /// # Errors
     /// As the pool's builder does: with the settings made here, never.
     pub fn start(
-        primary: &Address,
+        primary: &Primary,
         standby: Option<&Address>,
         settings: &ReaderSettings,
         statements: &[&'static str],
@@ -61,7 +62,8 @@ impl Readers {
         let expensive = usize::from(settings.region_read_connections);
         Ok(Self {
             primary: Pool::of_primary(primary, settings, statements, readiness),
-            standby: standby.map(|address| Standby::start(address, settings, statements)),
+            standby: standby.map(|address| Standby::start(address, &primary.timelines, settings, statements)),
+            timelines: primary.timelines.clone(),
             expensive: Exclusive::new(primary, "rates-api regions", expensive, patience, PLANS)?,
         })
     }
@@ -97,7 +99,8 @@ impl Readers {
         parameters: &[(&(dyn ToSql + Sync), Type)],
         deadline: Instant,
     ) -> Result<Vec<Row>, ReadError> {
-        Ok(self.expensive.query(statement, parameters, deadline).await?)
+        let (rows, _) = self.expensive.query(statement, parameters, deadline).await?;
+        Ok(rows)
     }
 
     /// The connections of what may take long.
@@ -106,14 +109,26 @@ impl Readers {
         &self.expensive
     }
 
-    /// What the primary has now: its snapshot as text, and its position.
+    /// What the primary has now: its snapshot as text, and its position. The question fails on a server in recovery, and its
+    /// answer has the timeline, so that one which was superseded is not used.
     ///
     /// # Errors
     /// As for [`Readers::query`].
     pub async fn now(&self, deadline: Instant) -> Result<(String, Position), ReadError> {
-        let (rows, system) = self.primary.query(position::OF_PRIMARY, &[], deadline).await?;
-        let row = rows.first().ok_or(ReadError::Unavailable)?;
-        Ok((row.get(0), Position::of_primary(row, system)))
+        loop {
+            let (rows, system) = self.primary.query(position::OF_PRIMARY, &[], deadline).await?;
+            let row = rows.first().ok_or(ReadError::Unavailable)?;
+            let position = Position::of_primary(row, system);
+            if self.timelines.admit(position.origin).is_ok() {
+                return Ok((row.get(0), position));
+            }
+        }
+    }
+
+    /// What is known of the database's history.
+    #[must_use]
+    pub fn timelines(&self) -> &Timelines {
+        &self.timelines
     }
 
     /// Whether there is a standby to ask.

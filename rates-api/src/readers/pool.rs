@@ -15,7 +15,7 @@ use super::error::ReadError;
 use super::reader::Reader;
 use super::settings::ReaderSettings;
 use super::supervisor::{ConnectionSupervisor, Live};
-use crate::database::{Address, Server, is_lost};
+use crate::database::{Address, Primary, Server, Timelines, is_lost};
 use crate::readiness::Readiness;
 use crate::report::chain;
 
@@ -30,22 +30,31 @@ pub struct Pool {
 impl Pool {
     /// Starts to connect, and says whether the process can serve.
     pub fn of_primary(
-        address: &Address,
+        primary: &Primary,
         settings: &ReaderSettings,
         statements: &[&'static str],
         readiness: &Arc<Readiness>,
     ) -> Self {
-        Self::start(Server::Primary, address, settings, statements, readiness)
+        Self::start(Server::Primary, primary, settings, statements, readiness)
     }
 
     /// Starts to connect. Nothing depends on whether that succeeds.
-    pub fn of_standby(address: &Address, settings: &ReaderSettings, statements: &[&'static str]) -> Self {
-        Self::start(Server::Standby, address, settings, statements, &Arc::default())
+    pub fn of_standby(
+        address: &Address,
+        timelines: &Timelines,
+        settings: &ReaderSettings,
+        statements: &[&'static str],
+    ) -> Self {
+        let standby = Primary {
+            address: address.clone(),
+            timelines: timelines.clone(),
+        };
+        Self::start(Server::Standby, &standby, settings, statements, &Arc::default())
     }
 
     fn start(
         server: Server,
-        address: &Address,
+        Primary { address, timelines }: &Primary,
         settings: &ReaderSettings,
         statements: &[&'static str],
         readiness: &Arc<Readiness>,
@@ -59,6 +68,7 @@ impl Pool {
                     index,
                     server,
                     address: address.clone(),
+                    timelines: timelines.clone(),
                     settings: settings.clone(),
                     statements: statements.into(),
                     readiness: Arc::clone(readiness),
@@ -76,7 +86,8 @@ impl Pool {
         }
     }
 
-    /// The rows of a statement, and the identifier of the cluster that gave them.
+    /// The rows of a statement, and the identifier of the cluster that gave them: of a primary that was not superseded when
+    /// they came.
     ///
     /// # Errors
     /// When no connection answers before the deadline, or the database refuses the query itself.
@@ -92,6 +103,10 @@ impl Pool {
             // The server gives a query up first, unless it is the connection that does not answer.
             let attempt = deadline.min(Instant::now() + self.query_timeout * 5 / 4);
             match timeout_at(attempt, reader.query(statement, parameters)).await {
+                Ok(Ok(_)) if reader.is_superseded() => {
+                    tracing::warn!("an answer of a server that was superseded is not used");
+                    reader.retire();
+                }
                 Ok(Ok(rows)) => return Ok((rows, reader.system())),
                 Ok(Err(error)) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
                     return Err(ReadError::TooSlow);

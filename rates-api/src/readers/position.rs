@@ -3,13 +3,13 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::PgLsn;
 
+use crate::database::{Origin, timeline};
+
 /// A place in the log of one cluster. Everything that could be seen when the primary was there is in every server that is
 /// at it or beyond, on the same timeline: another one, begun by a promotion, has another history behind the same numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    system: i64,
-    /// In hexadecimal, as a log file's name begins.
-    timeline: Box<str>,
+    pub origin: Origin,
     lsn: u64,
 }
 
@@ -22,13 +22,29 @@ pub struct Position {
 pub const OF_PRIMARY: &str = "SELECT pg_current_snapshot()::text || ' ' || extract(epoch FROM pg_postmaster_start_time())::text, \
      left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_current_wal_insert_lsn()";
 
-/// The position of a standby, or of one that was promoted. The control file learns of a new timeline late, at the next
-/// restartpoint: until then a standby counts as one of the old timeline.
+/// The position of a standby, or of one that was promoted; and whether it is in recovery. The control file learns of a new
+/// timeline late, at the next restartpoint: until then a standby counts as one of the old timeline.
+///
+/// The place comes before the timeline: a server that is promoted between the two has all up to that place on the new
+/// timeline too.
 pub const OF_STANDBY: &str = "SELECT \
-     CASE WHEN pg_is_in_recovery() THEN lpad(upper(to_hex(timeline_id)), 8, '0') \
+     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, \
+     CASE WHEN pg_is_in_recovery() THEN to_hex(timeline_id) \
           ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END, \
-     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END \
+     pg_is_in_recovery() \
      FROM pg_control_checkpoint()";
+
+/// As [`OF_STANDBY`], where the database has the function that tells which timeline the standby receives: it is on it from
+/// the first byte. A receiver follows a timeline only from a place that is in its history.
+pub const OF_RECEIVING_STANDBY: &str = "SELECT \
+     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, \
+     CASE WHEN pg_is_in_recovery() THEN to_hex(coalesce(rates_internal.receiver_timeline(), timeline_id)) \
+          ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END, \
+     pg_is_in_recovery() \
+     FROM pg_control_checkpoint()";
+
+/// Whether [`OF_RECEIVING_STANDBY`] can be asked here.
+pub const HAS_RECEIVER: &str = "SELECT coalesce(has_function_privilege(to_regprocedure('rates_internal.receiver_timeline()')::oid, 'EXECUTE'), false)";
 
 /// Between two pages of the log, the next record begins behind a header. A standby that has replayed the last one is
 /// before it.
@@ -41,17 +57,19 @@ impl Position {
         Self::new(system, row.get(1), row.get(2))
     }
 
-    /// What a row of [`OF_STANDBY`] says; none before anything was replayed.
+    /// What a row of [`OF_STANDBY`] or [`OF_RECEIVING_STANDBY`] says; none before anything was replayed.
     pub fn of_standby(row: &Row, system: i64) -> Option<Self> {
-        let lsn: Option<PgLsn> = row.get(1);
-        Some(Self::new(system, row.get(0), lsn?))
+        let lsn: Option<PgLsn> = row.get(0);
+        Some(Self::new(system, row.get(1), lsn?))
     }
 
-    fn new(system: i64, timeline: &str, lsn: PgLsn) -> Self {
+    fn new(system: i64, of_text: Option<&str>, lsn: PgLsn) -> Self {
         let lsn = u64::from(lsn);
         Self {
-            system,
-            timeline: timeline.into(),
+            origin: Origin {
+                system,
+                timeline: timeline(of_text),
+            },
             lsn: if lsn % PAGE == HEADER { lsn - HEADER } else { lsn },
         }
     }
@@ -59,7 +77,7 @@ impl Position {
     /// Whether whoever is here has all that there was at the other one.
     #[must_use]
     pub fn has(&self, other: &Self) -> bool {
-        (self.system, &self.timeline) == (other.system, &other.timeline) && self.lsn >= other.lsn
+        self.origin == other.origin && self.lsn >= other.lsn
     }
 }
 
@@ -68,7 +86,7 @@ mod tests {
     use super::*;
 
     fn at(system: i64, timeline: &str, lsn: u64) -> Position {
-        Position::new(system, timeline, lsn.into())
+        Position::new(system, Some(timeline), lsn.into())
     }
 
     #[test]

@@ -10,15 +10,19 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 use tokio_util::sync::CancellationToken;
 
-use super::position;
-use crate::database::Schema;
+use super::position::{self, Position};
+use crate::database::{Origin, Schema, Timelines};
 
 pub struct Reader {
     client: Client,
     /// By their text.
     prepared: Vec<(&'static str, Statement)>,
+    /// How a standby is asked for its position.
+    standby_position: &'static str,
     schema: Statement,
-    system: i64,
+    origin: Origin,
+    /// None of a standby, which may be on any.
+    timelines: Option<Timelines>,
     retired: CancellationToken,
     since: Instant,
     /// When the last answer came, in milliseconds after `since`.
@@ -26,24 +30,34 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Prepares the statements on a connection to the cluster of that identifier.
+    /// Prepares the statements on a connection to a server that is on that timeline.
     ///
     /// # Errors
     /// When the database has not what they read.
     pub async fn prepare(
         client: Client,
-        system: i64,
+        origin: Origin,
+        timelines: Option<Timelines>,
         statements: &[&'static str],
     ) -> Result<Self, tokio_postgres::Error> {
-        let own = [position::OF_PRIMARY, position::OF_STANDBY];
+        let mut standby_position = position::OF_STANDBY;
+        if timelines.is_none() {
+            let rows = client.query_typed(position::HAS_RECEIVER, &[]).await?;
+            if rows.first().is_some_and(|row| row.get(0)) {
+                standby_position = position::OF_RECEIVING_STANDBY;
+            }
+        }
+        let own = [position::OF_PRIMARY, standby_position];
         let texts = statements.iter().chain(&own);
         let prepared = try_join_all(texts.map(async |text| Ok((*text, client.prepare(text).await?)))).await?;
         let schema = client.prepare(Schema::STATEMENT).await?;
         Ok(Self {
             client,
             prepared,
+            standby_position,
             schema,
-            system,
+            origin,
+            timelines,
             retired: CancellationToken::new(),
             since: Instant::now(),
             last_answer: AtomicU64::new(0),
@@ -79,10 +93,28 @@ impl Reader {
         row.map(|row| Schema::of_row(&row))
     }
 
+    /// Where a standby is, or one that was promoted, and whether it is a standby; none before it has replayed anything.
+    ///
+    /// # Errors
+    /// As the database or the connection to it fails.
+    pub async fn position(&self) -> Result<Option<(Position, bool)>, tokio_postgres::Error> {
+        let rows = self.query(self.standby_position, &[]).await?;
+        let position = |row| Some((Position::of_standby(row, self.system())?, row.get(2)));
+        Ok(rows.first().and_then(position))
+    }
+
     /// The identifier of the cluster that answers here.
     #[must_use]
     pub fn system(&self) -> i64 {
-        self.system
+        self.origin.system
+    }
+
+    /// Another server was promoted since: what this one says may be old.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.timelines
+            .as_ref()
+            .is_some_and(|timelines| timelines.is_superseded(self.origin))
     }
 
     /// Takes no further queries, and has the connection replaced.
@@ -97,7 +129,7 @@ impl Reader {
 
     #[must_use]
     pub fn is_live(&self) -> bool {
-        !self.retired.is_cancelled() && !self.client.is_closed()
+        !self.retired.is_cancelled() && !self.client.is_closed() && !self.is_superseded()
     }
 
     /// No query was answered for this long. A slow query among others that are answered is not a broken connection.

@@ -9,11 +9,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::pool::Pool;
-use super::position::{self, Position};
+use super::position::Position;
 use super::reader::Reader;
 use super::settings::ReaderSettings;
 use crate::counters::Outcomes;
-use crate::database::{Address, is_lost};
+use crate::database::{Address, Timelines, is_lost};
 use crate::report::chain;
 
 /// A standby that takes longer is not waited for: the primary has the answer too.
@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// The connections to it, and what came of asking.
 pub struct Standby {
     pool: Pool,
+    timelines: Timelines,
     reads: StandbyReads,
 }
 
@@ -48,9 +49,15 @@ impl StandbyReads {
 
 impl Standby {
     /// Starts to connect, and returns at once.
-    pub fn start(address: &Address, settings: &ReaderSettings, statements: &[&'static str]) -> Self {
+    pub fn start(
+        address: &Address,
+        timelines: &Timelines,
+        settings: &ReaderSettings,
+        statements: &[&'static str],
+    ) -> Self {
         Self {
-            pool: Pool::of_standby(address, settings, statements),
+            pool: Pool::of_standby(address, timelines, settings, statements),
+            timelines: timelines.clone(),
             reads: StandbyReads::default(),
         }
     }
@@ -75,8 +82,11 @@ impl Standby {
         let deadline = deadline.min(Instant::now() + PATIENCE);
         let asked = timeout_at(deadline, ask(&reader, statement, parameters)).await;
         let (outcome, rows) = match asked {
-            Ok(Ok((Some(own), rows))) if own.has(position) => ("answered", Some(rows)),
-            Ok(Ok(_)) => ("behind", None),
+            Ok(Ok((Some((own, _)), rows))) if own.has(position) => ("answered", Some(rows)),
+            Ok(Ok((own, _))) => {
+                note(own.as_ref(), &self.timelines);
+                ("behind", None)
+            }
             Ok(Err(error)) => {
                 // A query that replay stood in the way of, or the other way round, says nothing of the connection.
                 if is_lost(&error) {
@@ -104,14 +114,15 @@ async fn ask(
     reader: &Reader,
     statement: &str,
     parameters: &[&(dyn ToSql + Sync)],
-) -> Result<(Option<Position>, Vec<Row>), tokio_postgres::Error> {
-    let (own, rows) = join(
-        reader.query(position::OF_STANDBY, &[]),
-        reader.query(statement, parameters),
-    )
-    .await;
-    let own = own?
-        .first()
-        .and_then(|row| Position::of_standby(row, reader.system()));
-    Ok((own, rows?))
+) -> Result<(Option<(Position, bool)>, Vec<Row>), tokio_postgres::Error> {
+    let (own, rows) = join(reader.position(), reader.query(statement, parameters)).await;
+    Ok((own?, rows?))
+}
+
+/// A standby that follows a timeline says that there is a primary on it. One that was promoted says nothing: whoever did
+/// that may have made a copy of the database to try something.
+pub fn note(position: Option<&(Position, bool)>, timelines: &Timelines) {
+    if let Some((position, true)) = position {
+        timelines.note(position.origin);
+    }
 }

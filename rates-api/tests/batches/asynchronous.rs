@@ -6,7 +6,7 @@ use std::time::Duration;
 use rates_api::batches::locked_connection::LockedConnection;
 use rates_api::batches::store::{self, BatchClaim, StoreError};
 use rates_api::batches::{Status, connections};
-use rates_api::database::Address;
+use rates_api::database::{Address, Primary};
 use serde_json::{Value, json};
 
 use super::{CSV, DESTINATION, Ingest, JSON, ORIGIN, anna, csv, empty};
@@ -92,8 +92,8 @@ async fn what_the_release_before_left_is_decided(postgres: Arc<Postgres>) {
 
 async fn a_process_that_lost_its_lease_cannot_finish(postgres: Arc<Postgres>) {
     let database = postgres.seeded().await;
-    let address = Address::Uri(postgres.uri(&database));
-    let connections = connections(&address, 2, Duration::from_mins(1)).unwrap();
+    let primary = Primary::new(Address::Uri(postgres.uri(&database)));
+    let connections = connections(&primary, 2, Duration::from_mins(1)).unwrap();
     let mut first = LockedConnection::new(connections.get(SOON).await.unwrap());
     let mut second = LockedConnection::new(connections.get(SOON).await.unwrap());
     let lease = Duration::from_millis(100);
@@ -113,9 +113,9 @@ async fn a_process_that_lost_its_lease_cannot_finish(postgres: Arc<Postgres>) {
     // Now it wakes up.
     let client = first.client().unwrap();
     assert!(!store::renew(client, lost, 1, SOON).await.unwrap());
-    let decided = store::decide(client, lost, &empty()).await;
+    let decided = store::decide(first.session().unwrap(), lost, &empty()).await;
     assert!(matches!(decided, Err(StoreError::Lost)), "{decided:?}");
-    let decided = store::decide(second.client().unwrap(), taken.unwrap(), &empty()).await;
+    let decided = store::decide(second.session().unwrap(), taken.unwrap(), &empty()).await;
     assert_eq!(decided.unwrap().status, Status::Applied);
 }
 

@@ -50,13 +50,18 @@ impl Ingest {
 
     /// One more service on the same database.
     pub async fn of(postgres: &Postgres, database: String, arguments: &[&str]) -> Self {
+        Self::at(&postgres.uri(&database), database, arguments).await
+    }
+
+    /// One that reaches its database by that URI.
+    pub async fn at(uri: &str, database: String, arguments: &[&str]) -> Self {
         let mut digests = NamedTempFile::new().unwrap();
         for token in ["writer-1", "writer-2"] {
             writeln!(digests, "{:x}", Sha256::digest(token)).unwrap();
         }
         let path = digests.path().to_str().unwrap().to_owned();
         let arguments = [&["--ingest-token-digests-file", &path], arguments].concat();
-        let service = Service::ready(&postgres.uri(&database), &arguments).await;
+        let service = Service::ready(uri, &arguments).await;
         Self {
             service,
             database,

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use rates_api::batches::locked_connection::{LockedConnection, TAKING_IN};
 use rates_api::batches::store::{self, BatchClaim};
 use rates_api::batches::{Ports, connections};
-use rates_api::database::{Address, Connections};
+use rates_api::database::{Address, Connections, Primary};
 
 use super::{CSV, Ingest, TOKEN, anna, count_prices, csv, empty};
 use crate::support::postgres::{Open, Postgres, number};
@@ -150,8 +150,8 @@ async fn the_lock_is_free_after_success_refusal_and_disconnect(postgres: Arc<Pos
 async fn the_lock_is_free_after_a_task_that_was_dropped_at_any_moment(postgres: Arc<Postgres>) {
     let database = postgres.seeded().await;
     let admin = postgres.admin(&database).await;
-    let address = Address::Uri(postgres.uri(&database));
-    let connections = connections(&address, 2, Duration::from_mins(1)).unwrap();
+    let primary = Primary::new(Address::Uri(postgres.uri(&database)));
+    let connections = connections(&primary, 2, Duration::from_mins(1)).unwrap();
     let taking = |connections: Connections| async move {
         let mut connection = LockedConnection::new(connections.get(SOON).await.unwrap());
         Ports::read(connection.client().unwrap()).await.unwrap();
@@ -161,7 +161,7 @@ async fn the_lock_is_free_after_a_task_that_was_dropped_at_any_moment(postgres: 
         let BatchClaim::New(id) = claim else {
             panic!("{claim:?}")
         };
-        store::decide(connection.client().unwrap(), id, &empty())
+        store::decide(connection.session().unwrap(), id, &empty())
             .await
             .unwrap();
     };

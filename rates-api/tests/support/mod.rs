@@ -1,6 +1,7 @@
 //! What tests are made of: a PostgreSQL server, the program, a client that sees every byte, and waiting for conditions.
 
 pub mod dump;
+pub mod forward;
 pub mod http;
 pub mod postgres;
 pub mod program;

@@ -139,6 +139,17 @@ impl Postgres {
         standby
     }
 
+    /// As a standby, follows another server from now on.
+    pub async fn follow(&self, other: &Self) {
+        let admin = self.admin("postgres").await;
+        let follow = format!(
+            "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port={} user=postgres'",
+            other.port
+        );
+        admin.batch_execute(&follow).await.unwrap();
+        admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    }
+
     /// A server like this one, for a test that stops it.
     pub fn another(&self) -> Self {
         Self::start(self.installation.clone())
@@ -159,6 +170,8 @@ impl Postgres {
                 "fsync=off",
                 "-c",
                 "max_connections=200",
+                "-c",
+                "wal_retrieve_retry_interval=100ms",
             ])
             .arg(format!("--port={}", self.port))
             .arg(format!(
@@ -226,7 +239,16 @@ impl Postgres {
 
     /// The application's URI of a database.
     pub fn uri(&self, database: &str) -> String {
-        format!("postgres://rates_a:secret@127.0.0.1:{}/{database}", self.port)
+        self.uri_at(self.port, database)
+    }
+
+    /// As `uri`, by another port that leads to the server.
+    pub fn uri_at(&self, port: u16, database: &str) -> String {
+        format!("postgres://rates_a:secret@127.0.0.1:{port}/{database}")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URI of a database for what makes and changes tables.

@@ -43,7 +43,7 @@ async fn look(
 ) -> Result<(), StepError> {
     let owners = tokens::owners(digests).await;
     let mut connection = connections.get(PATIENCE).await?;
-    for (status, rows) in store::decide_queued(&mut connection.client).await? {
+    for (status, rows) in store::decide_queued(&mut connection).await? {
         metrics.decided(status, rows);
         tracing::info!(?status, rows, "a batch that was left undecided was decided");
     }

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::batch::Batch;
+use super::confirmations::Confirmations;
 use super::error::BatchError;
 use super::metrics::BatchMetrics;
 use super::settings::BatchSettings;
@@ -45,6 +46,7 @@ impl Ingest {
     #[must_use]
     pub fn new(
         connections: Connections,
+        confirmations: Arc<Confirmations>,
         settings: &BatchSettings,
         request_timeout: Duration,
         work: Arc<Notify>,
@@ -54,6 +56,7 @@ impl Ingest {
             permits: Semaphore::new(usize::from(settings.max_batches)),
             lifecycle: Lifecycle {
                 connections,
+                confirmations,
                 settings: settings.clone(),
                 request_timeout,
                 metrics,

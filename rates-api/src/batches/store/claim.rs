@@ -85,7 +85,10 @@ pub async fn claim(
     );
     let give_up = format!(
         "UPDATE rates_internal.batches SET status = 'abandoned', idempotency_key = NULL
-         WHERE {SAME_KEY} AND status = 'receiving' AND lease_until < now()"
+         WHERE id IN (
+             SELECT id FROM rates_internal.batches
+             WHERE {SAME_KEY} AND status = 'receiving' AND lease_until < now() FOR NO KEY UPDATE SKIP LOCKED
+         )"
     );
     let find = format!("SELECT {COLUMNS} FROM rates_internal.batches WHERE {SAME_KEY} ORDER BY id LIMIT 1");
     let seconds = lease.as_secs_f64();

@@ -4,9 +4,11 @@
 //! that state any more, and can do nothing to it.
 
 mod claim;
+mod durable;
 mod error;
 mod state;
 
 pub use claim::{BatchClaim, adopt, claim, known};
+pub use durable::confirm;
 pub use error::StoreError;
-pub use state::{decide, decide_queued, give_up, hold, renew};
+pub use state::{GivenUp, decide, decide_again, decide_queued, give_up, hold, renew};

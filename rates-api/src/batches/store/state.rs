@@ -6,17 +6,29 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Json, Type};
 use tokio_postgres::{Client, Transaction};
 
+use super::durable::{Durable, confirm};
 use super::error::StoreError;
 use crate::batches::batch::{Batch, COLUMNS, Status};
 use crate::batches::decoder::DecodedBatch;
+use crate::database::Session;
 
 /// Keeps a batch that is coming in, and tells how far it is; false if it is not coming in any more.
+///
+/// While it is being decided its row is locked, for as long as the commit waits for a standby: that is not waited for.
 pub async fn renew(client: &Client, id: i64, rows: u64, lease: Duration) -> Result<bool, StoreError> {
-    let statement =
-        "UPDATE rates_internal.batches SET lease_until = now() + $2 * interval '1 second', rows = $3
-         WHERE id = $1 AND status = 'receiving'";
-    let changed = client
-        .execute_typed(
+    let statement = "WITH free AS (
+             SELECT id FROM rates_internal.batches WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
+         ), renewed AS (
+             UPDATE rates_internal.batches SET lease_until = now() + $2 * interval '1 second', rows = $3
+             WHERE id IN (SELECT id FROM free) AND status = 'receiving'
+             RETURNING id
+         )
+         SELECT EXISTS (SELECT FROM renewed) OR (
+             NOT EXISTS (SELECT FROM free)
+             AND EXISTS (SELECT FROM rates_internal.batches WHERE id = $1 AND status = 'receiving')
+         )";
+    let rows = client
+        .query_typed(
             statement,
             &[
                 (&id, Type::INT8),
@@ -25,7 +37,7 @@ pub async fn renew(client: &Client, id: i64, rows: u64, lease: Duration) -> Resu
             ],
         )
         .await?;
-    Ok(changed == 1)
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 /// Makes sure that the batch is still coming in, and stays so until the transaction ends.
@@ -39,9 +51,29 @@ pub async fn hold(transaction: &Transaction<'_>, id: i64) -> Result<(), StoreErr
     }
 }
 
-/// The end of a batch whose content is here, on disk before it is told: it is applied, or rejected if something is wrong
-/// with it. Asked again after its answer was lost, it gives the same answer.
-pub async fn decide(client: &mut Client, id: i64, decoded: &DecodedBatch) -> Result<Batch, StoreError> {
+/// The end of a batch whose content came over this session: it is applied, or rejected if something is wrong with it. It
+/// is on disk, and on a standby, as the server is set up, before it is told.
+pub async fn decide(session: &mut Session, id: i64, decoded: &DecodedBatch) -> Result<Batch, StoreError> {
+    try_decide(session, id, decoded, false).await
+}
+
+/// As [`decide`], over another session than the content came by, after that one was lost. What was decided there is the
+/// answer, once it is confirmed. Where nothing was, the server may be another, or have lost what was not on disk yet, so the
+/// prices are counted first.
+pub async fn decide_again(
+    session: &mut Session,
+    id: i64,
+    decoded: &DecodedBatch,
+) -> Result<Batch, StoreError> {
+    try_decide(session, id, decoded, true).await
+}
+
+async fn try_decide(
+    session: &mut Session,
+    id: i64,
+    decoded: &DecodedBatch,
+    again: bool,
+) -> Result<Batch, StoreError> {
     let status = match decoded.errors {
         Some(_) => Status::Rejected,
         None => Status::Applied,
@@ -53,7 +85,8 @@ pub async fn decide(client: &mut Client, id: i64, decoded: &DecodedBatch) -> Res
          WHERE id = $1 AND status = 'receiving'
          RETURNING {COLUMNS}"
     );
-    let transaction = durable(client).await?;
+    let durable = Durable::begin(session).await?;
+    let transaction = &durable.transaction;
     let errors = decoded.errors.as_ref().map(Json);
     let row = transaction
         .query_typed(
@@ -69,24 +102,41 @@ pub async fn decide(client: &mut Client, id: i64, decoded: &DecodedBatch) -> Res
         )
         .await?;
     let Some(row) = row.first() else {
-        drop(transaction);
-        return match find(client, id).await? {
-            Some(batch) if !matches!(batch.status, Status::Receiving | Status::Abandoned) => Ok(batch),
+        drop(durable);
+        return match find(&session.client, id).await? {
+            Some(batch) if !matches!(batch.status, Status::Receiving | Status::Abandoned) => {
+                confirm(session).await?;
+                Ok(batch)
+            }
             _ => Err(StoreError::Lost),
         };
     };
     let batch = Batch::of_row(row)?;
     // What came before the first wrong row is cleared later: it may be much, and its client waits for what is wrong.
     if decoded.errors.is_none() {
-        use_ports(&transaction, id).await?;
+        if again {
+            count_prices(transaction, id, batch.rows).await?;
+        }
+        use_ports(transaction, id).await?;
     }
-    transaction.commit().await?;
+    durable.commit().await?;
     Ok(batch)
+}
+
+/// Makes sure that all prices of the batch are here.
+async fn count_prices(transaction: &Transaction<'_>, id: i64, expected: i64) -> Result<(), StoreError> {
+    let statement = "SELECT coalesce(sum(cardinality(prices)), 0)::bigint FROM rates_internal.batch_prices
+         WHERE batch_id = $1";
+    let rows = transaction.query_typed(statement, &[(&id, Type::INT8)]).await?;
+    match rows.first().map_or(0, |row| row.get(0)) {
+        found if found == expected => Ok(()),
+        found => Err(StoreError::Incomplete { found, expected }),
+    }
 }
 
 /// Decides the batches that processes of the release before have stored and left: all of their content is there, so no
 /// lease and no attempt matters. Gives what they were decided to, and their rows.
-pub async fn decide_queued(client: &mut Client) -> Result<Vec<(Status, i64)>, StoreError> {
+pub async fn decide_queued(session: &mut Session) -> Result<Vec<(Status, i64)>, StoreError> {
     let update = "UPDATE rates_internal.batches
          SET status = CASE WHEN findings IS NULL THEN 'applied' ELSE 'rejected' END,
              finished_at = clock_timestamp(), lease_until = NULL
@@ -94,9 +144,9 @@ pub async fn decide_queued(client: &mut Client) -> Result<Vec<(Status, i64)>, St
              SELECT id FROM rates_internal.batches WHERE status IN ('queued', 'running') FOR NO KEY UPDATE SKIP LOCKED
          )
          RETURNING findings IS NULL, rows";
-    let transaction = durable(client).await?;
-    let decided = transaction.query_typed(update, &[]).await?;
-    transaction.commit().await?;
+    let durable = Durable::begin(session).await?;
+    let decided = durable.transaction.query_typed(update, &[]).await?;
+    durable.commit().await?;
     let outcome = |applied| {
         if applied {
             Status::Applied
@@ -108,15 +158,6 @@ pub async fn decide_queued(client: &mut Client) -> Result<Vec<(Status, i64)>, St
         .iter()
         .map(|row| (outcome(row.get(0)), row.get(1)))
         .collect())
-}
-
-/// A transaction whose commit is on disk, as the server is set up, before it is told.
-async fn durable(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
-    let transaction = client.transaction().await?;
-    transaction
-        .batch_execute("SET LOCAL synchronous_commit TO DEFAULT")
-        .await?;
-    Ok(transaction)
 }
 
 /// From now on the ports of the batch cannot be deleted.
@@ -131,16 +172,33 @@ async fn use_ports(transaction: &Transaction<'_>, id: i64) -> Result<(), StoreEr
     }
 }
 
-/// Gives up a batch that was coming in: its key is free again. One that was decided meanwhile is given back.
-pub async fn give_up(client: &Client, id: i64) -> Result<Option<Batch>, StoreError> {
+/// What came of giving a batch up.
+#[derive(Debug)]
+pub enum GivenUp {
+    /// Nothing of it counts, and its key is free again.
+    Abandoned,
+    /// It was decided before. That may be on this server alone, as long as it is not confirmed.
+    Decided(Batch),
+    /// It is being decided: the commit waits for a standby, and cannot be taken back.
+    BeingDecided,
+}
+
+/// Gives up a batch that was coming in, unless it is decided or about to be.
+pub async fn give_up(client: &Client, id: i64) -> Result<GivenUp, StoreError> {
     let statement = "UPDATE rates_internal.batches SET status = 'abandoned', idempotency_key = NULL
-         WHERE id = $1 AND status = 'receiving'";
+         WHERE id IN (
+             SELECT id FROM rates_internal.batches WHERE id = $1 AND status = 'receiving'
+             FOR NO KEY UPDATE SKIP LOCKED
+         )";
     let given_up = client.execute_typed(statement, &[(&id, Type::INT8)]).await?;
     if given_up > 0 {
-        return Ok(None);
+        return Ok(GivenUp::Abandoned);
     }
-    let batch = find(client, id).await?;
-    Ok(batch.filter(|batch| batch.status != Status::Abandoned))
+    Ok(match find(client, id).await? {
+        Some(batch) if batch.status == Status::Receiving => GivenUp::BeingDecided,
+        Some(batch) if batch.status != Status::Abandoned => GivenUp::Decided(batch),
+        _ => GivenUp::Abandoned,
+    })
 }
 
 async fn find(client: &Client, id: i64) -> Result<Option<Batch>, StoreError> {

@@ -44,15 +44,14 @@ pub fn of_batch(error: &BatchError) -> Problem {
         }
         BatchError::InDoubt { id, .. } => {
             tracing::error!(error = chain(error), "a batch is in doubt");
-            let detail = format!(
-                "The database was lost while the batch was being decided: it is applied or not, and /batches/{id} will \
-                 tell. With an Idempotency-Key it can be sent again."
-            );
-            let problem = Problem::new(ProblemType::BatchInDoubt, detail).retry_after(RETRY_AFTER);
-            match HeaderValue::from_str(&format!("/batches/{id}")) {
-                Ok(location) => problem.header(LOCATION, location),
-                Err(_) => problem,
-            }
+            let detail = "The database was lost while the batch was being decided: it is applied or not";
+            in_doubt(*id, detail)
+        }
+        BatchError::Unconfirmed { id, .. } => {
+            tracing::error!(error = chain(error), "a batch is not confirmed");
+            let detail = "The batch is decided, but no standby has confirmed that it has the decision, which may be lost with \
+                          the database's server";
+            in_doubt(*id, detail)
         }
         BatchError::Failed(_) => {
             tracing::error!(error = chain(error), "a batch failed");
@@ -61,10 +60,27 @@ pub fn of_batch(error: &BatchError) -> Problem {
     }
 }
 
+fn in_doubt(id: i64, what: &str) -> Problem {
+    let detail =
+        format!("{what}. /batches/{id} will tell. With an Idempotency-Key the batch can be sent again.");
+    let problem = Problem::new(ProblemType::BatchInDoubt, detail).retry_after(RETRY_AFTER);
+    match HeaderValue::from_str(&format!("/batches/{id}")) {
+        Ok(location) => problem.header(LOCATION, location),
+        Err(_) => problem,
+    }
+}
+
 /// Why batches cannot be looked at.
 pub fn of_lookup(error: LookupError) -> Problem {
     match error {
         LookupError::Query(error) => read_problem(&error.into()),
+        LookupError::Unconfirmed(error) => {
+            tracing::warn!(%error, "the state of a batch is not confirmed");
+            Problem::unavailable(
+                "No standby of the database has confirmed that it has the batch's decision.",
+                RETRY_AFTER,
+            )
+        }
         LookupError::UnknownStatus(error) => {
             tracing::error!(%error, "a batch cannot be read");
             Problem::internal()
