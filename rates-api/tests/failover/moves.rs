@@ -62,7 +62,9 @@ async fn reads_wait_for_the_next_primary_and_batches_pass_when_they_are_sent_aga
     cluster.address.lead_to(next.port());
     let started = Instant::now();
     for reading in reading {
-        assert!(reading.await.unwrap().0 == 1);
+        // With the next batch, or without it.
+        let (count, _) = reading.await.unwrap();
+        assert!(count == 1 || count == 2, "{count}");
     }
     assert!(
         started.elapsed() < Duration::from_secs(4),
