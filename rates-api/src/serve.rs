@@ -104,6 +104,16 @@ fn raise_open_files() {
     }
 }
 
+/// What tells of batches, and what it tells by.
+fn confirmed_lookup(
+    primary: &Primary,
+    patience: Duration,
+) -> Result<(Arc<Confirmations>, Arc<Lookup>), deadpool::managed::BuildError> {
+    let confirmations = Arc::new(Confirmations::start(primary)?);
+    let lookup = Lookup::new(primary, Arc::clone(&confirmations), patience)?;
+    Ok((confirmations, Arc::new(lookup)))
+}
+
 /// Serves until SIGTERM or SIGINT, and until what was under way then is answered.
 ///
 /// # Errors
@@ -145,13 +155,8 @@ pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
         settings.batches.max_batch_seconds,
     )
     .map_err(ServeError::Pool)?;
-    let confirmations = Arc::new(Confirmations::start(&primary).map_err(ServeError::Pool)?);
-    let lookup = Lookup::new(
-        &primary,
-        Arc::clone(&confirmations),
-        settings.request_timeout_seconds,
-    );
-    let lookup = Arc::new(lookup.map_err(ServeError::Pool)?);
+    let (confirmations, lookup) =
+        confirmed_lookup(&primary, settings.request_timeout_seconds).map_err(ServeError::Pool)?;
     let batch_metrics = BatchMetrics::default();
     let stopping = CancellationToken::new();
     let requests = RequestMetrics::new(router::paths());

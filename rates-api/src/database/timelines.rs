@@ -142,7 +142,7 @@ impl Timelines {
                 .is_some_and(|newest| *newest > origin.timeline)
         };
         if newest.wait_for(is_newer).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

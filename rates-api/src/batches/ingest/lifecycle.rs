@@ -211,8 +211,8 @@ impl Lifecycle {
         loop {
             deadline = self.process_end.limit_decision(deadline);
             let deciding = match first.take() {
-                Some(connection) => self.start_deciding(id, &decoded, connection),
-                None => self.start_deciding_again(id, &decoded),
+                Some(connection) => start_deciding(id, Arc::clone(&decoded), connection),
+                None => self.start_deciding_again(id, Arc::clone(&decoded)),
             };
             let source = match timeout_at(deadline, deciding).await {
                 Ok(Ok(Ok(batch))) => return Ok(batch),
@@ -245,20 +245,8 @@ impl Lifecycle {
         }
     }
 
-    fn start_deciding(
-        &self,
-        id: i64,
-        decoded: &Arc<DecodedBatch>,
-        mut connection: LockedConnection,
-    ) -> Deciding {
-        let decoded = Arc::clone(decoded);
-        let deciding = async move { Ok(store::decide(connection.session()?, id, &decoded).await?) };
-        tokio::spawn(deciding.in_current_span())
-    }
-
-    fn start_deciding_again(&self, id: i64, decoded: &Arc<DecodedBatch>) -> Deciding {
+    fn start_deciding_again(&self, id: i64, decoded: Arc<DecodedBatch>) -> Deciding {
         let (connections, within) = (self.connections.clone(), self.request_timeout);
-        let decoded = Arc::clone(decoded);
         let deciding = async move {
             let mut connection = connections.get(within).await?;
             Ok(store::decide_again(&mut connection, id, &decoded).await?)
@@ -334,6 +322,11 @@ impl Lifecycle {
 
 /// A decision under way, which goes on when this is dropped.
 type Deciding = JoinHandle<Result<Batch, DecideError>>;
+
+fn start_deciding(id: i64, decoded: Arc<DecodedBatch>, mut connection: LockedConnection) -> Deciding {
+    let deciding = async move { Ok(store::decide(connection.session()?, id, &decoded).await?) };
+    tokio::spawn(deciding.in_current_span())
+}
 
 #[derive(Debug, thiserror::Error)]
 enum DecideError {
