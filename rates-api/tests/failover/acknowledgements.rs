@@ -166,10 +166,10 @@ async fn a_batch_is_not_decided_where_some_of_its_prices_are_lost(postgres: Arc<
     let Ok(BatchClaim::New(id)) = claim else {
         panic!("{claim:?}")
     };
-    let mut decoded = empty();
-    decoded.rows = 3;
+    let mut content = empty();
+    content.rows = 3;
     let mut other = connections.get(SOON).await.unwrap();
-    let decided = store::decide_again(&mut other, id, &decoded).await;
+    let decided = store::decide_again(&mut other, id, &content).await;
     assert!(
         matches!(
             decided,

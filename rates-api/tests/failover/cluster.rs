@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::batches::{CSV, DESTINATION, Ingest, ORIGIN, csv};
 use crate::support::forward::Forwarder;
 use crate::support::http::{EXAMPLE, Response};
-use crate::support::postgres::{Postgres, number};
+use crate::support::postgres::{Postgres, number, uri_at};
 use crate::support::program::Service;
 use crate::support::{SOON, eventually};
 
@@ -62,7 +62,7 @@ impl Cluster {
     }
 
     pub async fn ingest(&self, arguments: &[&str]) -> Ingest {
-        let uri = self.primary.uri_at(self.address.address.port(), &self.database);
+        let uri = uri_at(self.address.address.port(), &self.database);
         Ingest::at(&uri, self.database.clone(), arguments).await
     }
 

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::cluster::{Cluster, connections, metric, post, prices, until_served};
 use crate::support::http::{EXAMPLE, rates};
-use crate::support::postgres::{Postgres, number};
+use crate::support::postgres::{Postgres, number, uri_at};
 use crate::support::program::Service;
 use crate::support::{SOON, eventually, tests};
 
@@ -26,9 +26,7 @@ const SHORT: [&str; 2] = ["--request-timeout-seconds", "1"];
 async fn a_server_in_recovery_is_not_used_and_the_process_stays_ready(postgres: Arc<Postgres>) {
     let cluster = Cluster::start(&postgres, 1).await;
     cluster.address.lead_to(cluster.standbys[0].port());
-    let uri = cluster
-        .primary
-        .uri_at(cluster.address.address.port(), &cluster.database);
+    let uri = uri_at(cluster.address.address.port(), &cluster.database);
     let service = Service::start(&uri, &SHORT);
     service.until_logged("the server is a standby").await;
     assert_eq!(service.get("/readyz").await.status, 503);

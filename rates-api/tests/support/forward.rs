@@ -71,7 +71,7 @@ async fn accept(listener: TcpListener, way: Arc<Mutex<Way>>) {
 }
 
 async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut open: watch::Receiver<bool>) {
-    let mut piece = [0; 16 * 1024];
+    let mut piece = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut piece).await.unwrap_or(0);
         // Nobody opens it again once the address leads elsewhere.

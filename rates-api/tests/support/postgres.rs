@@ -239,12 +239,7 @@ impl Postgres {
 
     /// The application's URI of a database.
     pub fn uri(&self, database: &str) -> String {
-        self.uri_at(self.port, database)
-    }
-
-    /// As `uri`, by another port that leads to the server.
-    pub fn uri_at(&self, port: u16, database: &str) -> String {
-        format!("postgres://rates_a:secret@127.0.0.1:{port}/{database}")
+        uri_at(self.port, database)
     }
 
     pub fn port(&self) -> u16 {
@@ -361,6 +356,11 @@ impl Drop for Postgres {
             let _ = child.wait();
         }
     }
+}
+
+/// The application's URI of a database, by a port that leads to its server.
+pub fn uri_at(port: u16, database: &str) -> String {
+    format!("postgres://rates_a:secret@127.0.0.1:{port}/{database}")
 }
 
 /// A session to use as the client that it is; it ends when this is dropped.
