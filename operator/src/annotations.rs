@@ -26,6 +26,8 @@ pub const ATTEMPT: &str = "rates.internal/attempt";
 pub const LAST_FAILURE: &str = "rates.internal/last-failure";
 /// Of a database pod and its template: the digest of the parameters that it was last restarted for.
 pub const RESTARTED_FOR: &str = "rates.internal/restarted-for";
+/// Of an instance's claim: the system identifier of the data of which it holds a copy.
+pub const HOLDS: &str = "rates.internal/holds";
 /// Of a pod: the digest of the Secrets that it was refreshed for.
 pub const REFRESHED_FOR: &str = "rates.internal/refreshed-for";
 
@@ -45,6 +47,14 @@ pub const POSTGRES_VERSION: &str = "rates.internal/postgres-version";
 
 /// Of a database pod: the member's state, which Patroni writes.
 pub const PATRONI_STATUS: &str = "status";
+/// Of the `ConfigMap` NAME-postgres-config: the system identifier of the data, which Patroni writes.
+pub const PATRONI_INITIALIZE: &str = "initialize";
+/// Of the `ConfigMaps` NAME-postgres-leader and NAME-postgres-sync: the primary, which Patroni writes.
+pub const PATRONI_LEADER: &str = "leader";
+/// Of the `ConfigMap` NAME-postgres-sync: the standbys for which commits wait, comma-separated.
+pub const PATRONI_STANDBYS: &str = "sync_standby";
+/// Of that `ConfigMap`: of how many other standbys one of them has to hear before it may take over.
+pub const PATRONI_QUORUM: &str = "quorum";
 /// Of the `ConfigMap` NAME-postgres-config: the settings of the cluster, which Patroni reads.
 pub const PATRONI_CONFIG: &str = "config";
 /// Of that `ConfigMap`: the names of the parameters in [`PATRONI_CONFIG`] that are the operator's.

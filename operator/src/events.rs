@@ -25,7 +25,8 @@ impl Reporter<'_> {
         }
         self.tell_of_the_database(before, after).await;
         if after.observed_generation != before.observed_generation {
-            for warning in warnings(&self.environment.spec) {
+            let instances = after.database.as_ref().map_or(1, |database| database.instances);
+            for warning in warnings(&self.environment.spec, instances) {
                 self.publish(EventType::Warning, warning.reason, warning.message)
                     .await;
             }

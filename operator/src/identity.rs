@@ -178,6 +178,12 @@ impl Identity {
         format!("{}.{}.svc", self.postgres(), self.namespace)
     }
 
+    /// The host under which they reach what may be read from: the standbys, or the only instance.
+    #[must_use]
+    pub fn postgres_ro_host(&self) -> String {
+        format!("{}.{}.svc", self.postgres_ro(), self.namespace)
+    }
+
     /// Where the API answers inside the cluster.
     #[must_use]
     pub fn url(&self) -> String {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use kube::{Api, Client, ResourceExt};
 
+use crate::annotations::HOLDS;
 use crate::cache::{self, Cache, Cached};
 use crate::crd::{ConfigMapSource, RatesEnvironment, Seed};
 use crate::digest::short_digest;
@@ -121,8 +122,10 @@ async fn confirmed(
         .and_then(|status| status.database.as_ref());
     let known = database.and_then(|database| database.storage.as_ref()?.claim_uid.as_ref());
     let name = identity.claim(0);
+    // Nothing follows from the first claim where any other one holds the data, or it holds a copy itself.
+    let is_decided = claims.iter().any(holds_a_copy);
     let is_other = |claim: &PersistentVolumeClaim| {
-        claim.name_any() == name && known.is_some() && claim.metadata.uid.as_ref() != known
+        claim.name_any() == name && known.is_some() && claim.metadata.uid.as_ref() != known && !is_decided
     };
     if claims.iter().any(is_other) {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &identity.namespace);
@@ -136,6 +139,10 @@ async fn confirmed(
     Ok(claims)
 }
 
+fn holds_a_copy(claim: &PersistentVolumeClaim) -> bool {
+    claim.annotations().contains_key(HOLDS)
+}
+
 fn all<K: Cached>(cache: &Cache, key: &str) -> Result<Vec<K>, Error> {
     cache.of(key).map_err(|source| Error::Stored {
         what: K::plural(&()).into_owned(),
@@ -143,7 +150,7 @@ fn all<K: Cached>(cache: &Cache, key: &str) -> Result<Vec<K>, Error> {
     })
 }
 
-/// The seed, until it was loaded into the claim that is there.
+/// The seed, until it was loaded into the claim that is there, or into one of which others hold a copy.
 fn unloaded_seed<'a>(
     environment: &'a RatesEnvironment,
     claims: &[PersistentVolumeClaim],
@@ -155,7 +162,8 @@ fn unloaded_seed<'a>(
         .and_then(|status| status.database.as_ref());
     let loaded_into = database.and_then(|database| database.seed.as_ref()?.claim_uid.as_ref());
     let claim = claims.iter().find(|existing| existing.name_any() == claim);
-    if loaded_into.is_some() && loaded_into == claim.and_then(|claim| claim.metadata.uid.as_ref()) {
+    let is_there = loaded_into == claim.and_then(|claim| claim.metadata.uid.as_ref());
+    if loaded_into.is_some() && (is_there || claims.iter().any(holds_a_copy)) {
         return None;
     }
     environment.spec.database.seed.as_ref()

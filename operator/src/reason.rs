@@ -41,12 +41,13 @@ reasons! {
     /// What else went wrong.
     Failure:
         NotPermitted ReadFailed ApplyFailed VolumeReplaced GatewayApiMissing RouteRefused SeedFailed SourceMissing Retrying
-        InvalidSpec InvalidSecret NameTaken Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable;
+        InvalidSpec InvalidSecret NameTaken Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable StandbyLost;
     /// What is, and what is being done.
     Progress:
-        Accepted AnotherWriter Applied Available Complete Empty Loaded Loading Migrated Migrating Ready Restarting
-        Resuming RollingOut RotatingPassword Seeding Serving Starting Stopping Suspended Suspending Terminating
-        Waiting WaitingForDeletion WaitingForNode WaitingForTurn WaitingForVolume;
+        Accepted AnotherWriter Applied Available Complete Empty Loaded Loading Migrated Migrating NoPrimary Ready
+        Replicated Restarting Resuming RollingOut RotatingPassword Seeding Serving SingleInstance Starting Stopping
+        Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForNode WaitingForStandby WaitingForTurn
+        WaitingForVolume;
 }
 
 impl Reason {

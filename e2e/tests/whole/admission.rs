@@ -47,9 +47,9 @@ fn refuses_what_cannot_work() -> Result<()> {
             "unknown field",
         ),
         (
-            "two instances",
-            json!({"profile": "Preview", "database": {"instances": 2}}),
-            "instances",
+            "four instances",
+            json!({"profile": "Preview", "database": {"instances": 4}}),
+            "database.instances must be 1, 2 or 3",
         ),
         (
             "a negative propagation",

@@ -27,7 +27,8 @@ pub fn account(environment: &Environment, name: String, component: Component) ->
 /// Patroni lists and watches by label, which RBAC cannot narrow to names; what it changes is.
 pub fn role(environment: &Environment) -> Role {
     let identity = &environment.identity;
-    let pods = (0..environment.database.instances)
+    // Also of an instance that is to go: until then it may be the primary.
+    let pods = (0..environment.database.instances.present)
         .map(|ordinal| identity.postgres_pod(ordinal))
         .collect();
     Role {

@@ -10,11 +10,12 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::pod;
+use super::secrets::READ_URI;
 use super::workload::{Pods, Workload};
 use crate::annotations::{INGEST_TOKEN_ROTATION, LOGIN, REVISION, WRITTEN_REVISION};
 use crate::identity::Component;
 use crate::ingest_token::TOKEN_SHA256;
-use crate::plan::{Drain, Environment, Revision};
+use crate::plan::{Environment, Revision};
 
 const HTTP: i32 = 8080;
 const METRICS: i32 = 9090;
@@ -109,8 +110,9 @@ fn port(name: &str, number: i32) -> ContainerPort {
     }
 }
 
-/// What every release knows, and then what the spec sets.
-fn variables(drain: Drain, revision: &Revision) -> Vec<EnvVar> {
+/// What every release knows, where the standbys are if there are some, and then what the spec sets.
+fn variables(environment: &Environment, revision: &Revision) -> Vec<EnvVar> {
+    let drain = environment.api.drain;
     let drain_seconds = drain.server_seconds(&revision.written.config);
     let mut variables = vec![
         pod::variable("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri"),
@@ -121,6 +123,10 @@ fn variables(drain: Drain, revision: &Revision) -> Vec<EnvVar> {
             &format!("{}/{TOKEN_SHA256}", pod::INGEST_PATH),
         ),
     ];
+    if environment.database.instances.wanted > 1 {
+        let file = format!("{}/{READ_URI}", pod::APP_SECRET_PATH);
+        variables.push(pod::variable("RATES_DATABASE_READ_URI_FILE", &file));
+    }
     variables.extend(revision.variables.iter().cloned());
     variables
 }
@@ -135,7 +141,7 @@ fn container(environment: &Environment, revision: &Revision) -> Container {
     };
     Container {
         args: Some(vec!["serve".to_owned()]),
-        env: Some(variables(drain, revision)),
+        env: Some(variables(environment, revision)),
         // The second is for whoever collects metrics from pods; the Service has it not.
         ports: Some(vec![port("http", HTTP), port("metrics", METRICS)]),
         // Nothing to wait for: and before 1.33 a sleep of nothing is refused.

@@ -7,25 +7,35 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::secrets::lifetime;
+use crate::annotations::HOLDS;
 use crate::identity::Component;
 use crate::plan::Environment;
 
 pub fn build(environment: &Environment) -> Vec<PersistentVolumeClaim> {
     let identity = &environment.identity;
     let database = &environment.database;
-    (0..database.instances)
+    (0..database.instances.wanted)
         .map(|ordinal| PersistentVolumeClaim {
-            metadata: identity.metadata_living(
-                identity.claim(ordinal),
-                Component::Postgres,
-                lifetime(environment),
-            ),
+            metadata: metadata(environment, identity.claim(ordinal)),
             spec: Some(spec(database.size.as_str(), database.storage_class.clone())),
             ..PersistentVolumeClaim::default()
         })
         .collect()
+}
+
+/// With the mark of the data of which the claim holds a copy.
+fn metadata(environment: &Environment, name: String) -> ObjectMeta {
+    let held = environment.database.holders.get(&name).cloned();
+    let identity = &environment.identity;
+    let mut metadata = identity.metadata_living(name, Component::Postgres, lifetime(environment));
+    if let Some(identifier) = held {
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(HOLDS.to_owned(), identifier);
+    }
+    metadata
 }
 
 /// A claim's specification, which the `StatefulSet`'s template repeats.

@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod children;
 mod claims;
+mod disruption_budget;
 mod ingress;
 mod jobs;
 mod network_policies;
@@ -49,7 +50,9 @@ pub fn build(environment: &Environment) -> Children {
         migrate_job: jobs::migrate(environment),
         deployments: Vec::new(),
         autoscalers: Vec::new(),
-        disruption_budgets: Vec::new(),
+        disruption_budgets: disruption_budget::of_the_database(environment)
+            .into_iter()
+            .collect(),
         ingress: ingress::build(environment),
         route: route::build(environment),
     };

@@ -1,17 +1,25 @@
 //! The `ConfigMaps` in which Patroni keeps its state. They are made here, empty but for the settings
-//! with which the cluster starts, and owned by the environment; database pods may change but not create them, so that a dying one cannot leave
-//! one behind after its environment was deleted.
+//! with which the cluster starts, and owned by the environment; database pods may change but not create them, so that a
+//! dying one cannot leave one behind after its environment was deleted.
+//!
+//! Where the volumes of several instances are retained, the state is too: it says which of them hold all data.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
+use super::secrets::lifetime;
 use crate::annotations::{PARAMETERS, PATRONI_CONFIG};
-use crate::identity::Component;
+use crate::identity::{Component, Lifetime};
 use crate::plan::Environment;
 
 pub fn build(environment: &Environment) -> Vec<ConfigMap> {
     let identity = &environment.identity;
+    let lifetime = if environment.database.instances.replicated {
+        lifetime(environment)
+    } else {
+        Lifetime::WithEnvironment
+    };
     let config_map = |name| ConfigMap {
-        metadata: identity.metadata(name, Component::Postgres),
+        metadata: identity.metadata_living(name, Component::Postgres, lifetime),
         ..ConfigMap::default()
     };
     let [mut settings, leader, failover, sync] = identity.patroni_state().map(config_map);
@@ -20,10 +28,9 @@ pub fn build(environment: &Environment) -> Vec<ConfigMap> {
         .metadata
         .resource_version
         .clone_from(&wanted.resource_version);
-    settings.metadata.annotations = Some(
+    settings.metadata.annotations.get_or_insert_default().extend(
         [(PATRONI_CONFIG, &wanted.config), (PARAMETERS, &wanted.names)]
-            .map(|(key, value)| (key.to_owned(), value.clone()))
-            .into(),
+            .map(|(key, value)| (key.to_owned(), value.clone())),
     );
     vec![settings, leader, failover, sync]
 }

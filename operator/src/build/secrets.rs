@@ -22,6 +22,9 @@ const PORT: u16 = 5432;
 /// The database that the API serves.
 const DATABASE: &str = "rates";
 
+/// The key of the URI for reads that may be a moment old.
+pub const READ_URI: &str = "read-uri";
+
 /// What an application needs to connect.
 pub fn app(environment: &Environment) -> Secret {
     let credentials = &environment.database.credentials;
@@ -30,12 +33,23 @@ pub fn app(environment: &Environment) -> Secret {
         let annotations = metadata.annotations.get_or_insert_default();
         annotations.insert(LOGIN.to_owned(), id.clone());
     }
-    login(
+    let mut secret = login(
         environment,
         metadata,
         &credentials.username,
         &credentials.password,
-    )
+    );
+    let host = environment.identity.postgres_ro_host();
+    let uri = uri(
+        &credentials.username,
+        &credentials.password,
+        &host,
+        PORT,
+        DATABASE,
+    );
+    let data = secret.data.get_or_insert_default();
+    data.insert(READ_URI.to_owned(), ByteString(uri.into_bytes()));
+    secret
 }
 
 /// What the Jobs need to connect, as the login that makes and changes tables.

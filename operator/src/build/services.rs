@@ -1,4 +1,5 @@
-//! The Services of the database: the primary, any ready instance, and each instance by name.
+//! The Services of the database: the primary, the standbys that are ready (with one instance, that one), and each
+//! instance by name.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,18 @@ use crate::plan::{Environment, Metadata};
 pub fn build(environment: &Environment) -> Vec<Service> {
     let identity = &environment.identity;
     let instances = identity.selector(Component::Postgres);
-    let mut primary = instances.clone();
-    primary.insert(ROLE_LABEL.to_owned(), "primary".to_owned());
+    let with_role = |role: &str| {
+        let mut selector = instances.clone();
+        selector.insert(ROLE_LABEL.to_owned(), role.to_owned());
+        selector
+    };
+    let primary = with_role("primary");
+    // Only standbys, even if none is ready: the primary would get all reads just when it has the least to spare.
+    let readable = if environment.database.instances.wanted > 1 {
+        with_role("replica")
+    } else {
+        instances.clone()
+    };
     let headless = ServiceSpec {
         cluster_ip: Some("None".to_owned()),
         publish_not_ready_addresses: Some(true),
@@ -29,7 +40,7 @@ pub fn build(environment: &Environment) -> Vec<Service> {
     let service = |name, spec| service(identity.metadata(name, Component::Postgres), theirs, spec);
     vec![
         service(identity.postgres(), writable),
-        service(identity.postgres_ro(), spec(instances, "postgres", 5432)),
+        service(identity.postgres_ro(), spec(readable, "postgres", 5432)),
         service(identity.postgres_headless(), headless),
     ]
 }

@@ -29,10 +29,7 @@ pub fn build(environment: &Environment) -> StatefulSet {
             replicas: Some(replicas(environment)),
             // From the first day, as it cannot be changed: standbys need not wait for each other.
             pod_management_policy: Some("Parallel".to_owned()),
-            update_strategy: Some(StatefulSetUpdateStrategy {
-                type_: Some("RollingUpdate".to_owned()),
-                ..StatefulSetUpdateStrategy::default()
-            }),
+            update_strategy: Some(update_strategy(environment)),
             selector: LabelSelector {
                 match_labels: Some(identity.selector(Component::Postgres)),
                 ..LabelSelector::default()
@@ -69,13 +66,26 @@ pub fn build(environment: &Environment) -> StatefulSet {
     }
 }
 
+/// Several instances are replaced by the operator, which knows the primary; the one of one by its controller.
+fn update_strategy(environment: &Environment) -> StatefulSetUpdateStrategy {
+    let by_whom = if environment.database.instances.wanted > 1 {
+        "OnDelete"
+    } else {
+        "RollingUpdate"
+    };
+    StatefulSetUpdateStrategy {
+        type_: Some(by_whom.to_owned()),
+        ..StatefulSetUpdateStrategy::default()
+    }
+}
+
 /// The database goes last and comes first. A pod that waits for the primary of a lost volume goes, too.
 fn replicas(environment: &Environment) -> i32 {
     match environment.activity {
         Activity::Suspended => 0,
         _ if environment.database.volume != VolumeIdentity::Same => 0,
         Activity::Running | Activity::Suspending | Activity::Resuming => {
-            i32::from(environment.database.instances)
+            i32::from(environment.database.instances.wanted)
         }
     }
 }
@@ -93,6 +103,10 @@ fn pod_spec(environment: &Environment) -> PodSpec {
             pod::empty_dir(SCRATCH, EmptyDirVolumeSource::default()),
             shared_memory(),
         ]),
+        affinity: environment
+            .database
+            .spread
+            .beside(environment.scheduling.affinity.clone(), identity),
         ..pod::spec(&environment.scheduling, pod::POSTGRES_USER)
     }
 }

@@ -7,12 +7,12 @@ use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec,
 };
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec, Service};
-use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::children::{Children, DeploymentChild};
-use super::{access, network_policies, pod, services};
+use super::{access, disruption_budget, network_policies, pod, services};
 use crate::identity::Component;
 use crate::plan::{Autoscaler, Disruption, Environment, Metadata, Scale};
 
@@ -151,22 +151,11 @@ impl Workload<'_> {
         }
     }
 
-    /// One pod at a time, which also lets a single pod go, so that no drain waits for ever, and all of them where
-    /// nobody counts on it; a pod that does not work is never in the way.
     fn disruption_budget(&self) -> PodDisruptionBudget {
         let at_once = match self.disruption {
             Disruption::One => IntOrString::Int(1),
             Disruption::All => IntOrString::String("100%".to_owned()),
         };
-        PodDisruptionBudget {
-            metadata: self.metadata(),
-            spec: Some(PodDisruptionBudgetSpec {
-                max_unavailable: Some(at_once),
-                unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
-                selector: Some(self.selector()),
-                ..PodDisruptionBudgetSpec::default()
-            }),
-            ..PodDisruptionBudget::default()
-        }
+        disruption_budget::build(self.environment, self.name.clone(), self.component, at_once)
     }
 }

@@ -18,7 +18,9 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::annotations::{APPLIED, PARAMETERS, PATRONI_CONFIG};
+use crate::annotations::{
+    APPLIED, PARAMETERS, PATRONI_CONFIG, PATRONI_INITIALIZE, PATRONI_LEADER, PATRONI_QUORUM, PATRONI_STANDBYS,
+};
 use crate::crd::{Phase, RatesEnvironment};
 use crate::http_route::HTTPRoute;
 use crate::identity::INSTANCE_LABEL;
@@ -169,14 +171,21 @@ impl Watched for ConfigMap {
         ))
     }
 
-    /// Patroni keeps its state in annotations, which are written every few seconds.
+    /// Patroni keeps its state in annotations, some of which are written every few seconds.
     fn slim(&mut self) {
         only_what_we_apply(&mut self.metadata);
-        let configuration = self.name_any().ends_with("-postgres-config");
+        let name = self.name_any();
+        let read: &[&str] = if name.ends_with("-postgres-config") {
+            &[PATRONI_CONFIG, PARAMETERS, PATRONI_INITIALIZE]
+        } else if name.ends_with("-postgres-leader") {
+            &[PATRONI_LEADER]
+        } else if name.ends_with("-postgres-sync") {
+            &[PATRONI_LEADER, PATRONI_STANDBYS, PATRONI_QUORUM]
+        } else {
+            &[]
+        };
         if let Some(annotations) = &mut self.metadata.annotations {
-            annotations.retain(|key, _| {
-                key == APPLIED || (configuration && (key == PATRONI_CONFIG || key == PARAMETERS))
-            });
+            annotations.retain(|key, _| key == APPLIED || read.contains(&key.as_str()));
         }
     }
 }

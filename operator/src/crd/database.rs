@@ -9,7 +9,7 @@ use super::resources::Resources;
 use super::seed::Seed;
 
 /// The PostgreSQL of an environment.
-#[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.version) && has(self.image))")
     .message("set database.version or database.image, not both: an image brings its own version"))]
@@ -27,13 +27,31 @@ pub struct Database {
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
     pub image: Option<String>,
 
-    /// How many PostgreSQL instances run. Only 1 works in this release, which is the default.
-    #[serde(default = "one")]
-    #[x_kube(validation = Rule::new("self == 1")
-        .message("database.instances must be 1: this release runs one PostgreSQL instance"))]
-    pub instances: i32,
+    /// How many PostgreSQL instances run, 1 to 3: one primary, which takes the writes, and standbys
+    /// with copies of its data on volumes and nodes of their own. If the primary is lost, a standby
+    /// takes over within seconds. Default for a new environment: 3 in Production, 1 in Staging and
+    /// Preview; one that exists keeps its number. It can change in place, both ways; fewer instances
+    /// delete the volumes of those that go. Example: 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 3")
+        .message("database.instances must be 1, 2 or 3: one primary and up to two standbys; write 3 to survive the loss of any node, or 1 for a database that may be away while its node is"))]
+    pub instances: Option<i32>,
 
-    /// The volume that holds the data: the PersistentVolumeClaim data-NAME-postgres-0.
+    /// What a commit waits for where there is more than one instance. Required: the primary
+    /// acknowledges a write once a standby has it on disk too, so the loss of any one instance loses
+    /// nothing that was acknowledged; while no standby answers, writes wait and reads go on.
+    /// Preferred: it waits for a standby while there is one, and goes on alone while there is none;
+    /// what it acknowledges alone is lost if its volume is lost then. Default: Required with three
+    /// instances, Preferred with two, where the loss of the only standby would stop writes. With
+    /// one instance it means nothing. Example: Required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 16))]
+    #[x_kube(validation = Rule::new("self in ['Required', 'Preferred']")
+        .message("database.durability must be Required or Preferred: Required to have every acknowledged write on two volumes, Preferred to go on with writes while no standby answers"))]
+    pub durability: Option<Durability>,
+
+    /// The volume that holds the data: one for each instance, in the PersistentVolumeClaim
+    /// data-NAME-postgres-0, and so on.
     #[serde(default)]
     pub storage: Storage,
 
@@ -81,21 +99,11 @@ pub struct Database {
     pub seed: Option<Seed>,
 }
 
-impl Default for Database {
-    fn default() -> Self {
-        Self {
-            version: None,
-            image: None,
-            instances: one(),
-            storage: Storage::default(),
-            resources: None,
-            sidecars: None,
-            pod_metadata: None,
-            service_metadata: None,
-            parameters: Parameters::new(),
-            seed: None,
-        }
-    }
+/// What a commit waits for. A rule lists the words, as an API server takes no null where there is an enumeration.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Durability {
+    Required,
+    Preferred,
 }
 
 /// The containers beside PostgreSQL.
@@ -144,8 +152,4 @@ pub struct Storage {
     /// Default: false, everything is deleted.
     #[serde(default)]
     pub retain: bool,
-}
-
-fn one() -> i32 {
-    1
 }

@@ -30,7 +30,7 @@ pub use autoscaling::{
     ScalingRules, SelectPolicy, Selector, Target, TargetKind,
 };
 pub use config::{Config, EnvVar, EnvVarSource, KeyRef};
-pub use database::{Database, RolesSidecar, Sidecars, Storage};
+pub use database::{Database, Durability, RolesSidecar, Sidecars, Storage};
 pub use expose::{Expose, Gateway, Ingress};
 pub use jobs::Jobs;
 pub use metadata::{AnnotationValue, EmbeddedMetadata, LabelValue};
@@ -40,8 +40,8 @@ pub use resources::{Amounts, Resources};
 pub use scheduling::{ImagePullSecret, Scheduling};
 pub use seed::{Bundled, ClaimSource, ConfigMapSource, Seed, UrlSource};
 pub use status::{
-    ApiStatus, AutoscalingStatus, DatabaseStatus, FailedRollout, Phase, RatesEnvironmentStatus, Revision,
-    SchemaStatus, SeedStatus, StorageStatus,
+    ApiStatus, AutoscalingStatus, DatabaseStatus, FailedRollout, Failovers, Phase, RatesEnvironmentStatus,
+    Revision, SchemaStatus, SeedStatus, StorageStatus,
 };
 
 /// The PostgreSQL version of an environment that names none: the one the company runs.
@@ -108,10 +108,10 @@ pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
 #[serde(rename_all = "camelCase")]
 pub struct RatesEnvironmentSpec {
     /// What the environment is for: the defaults of what follows. Production: 3 to 10 API
-    /// replicas by their load, spread over zones, and a 20Gi volume; Staging: 2 and 5Gi;
-    /// Preview: 1 and 1Gi. Default: Preview.
-    /// A later change touches only what can still change: the size of an existing volume
-    /// stays, the number of replicas follows.
+    /// replicas by their load, spread over zones, and 3 database instances with 20Gi volumes;
+    /// Staging: 2 replicas, and 1 instance with 5Gi; Preview: 1 and 1 with 1Gi. Default: Preview.
+    /// A later change touches only what can still change: the size of an existing volume and the
+    /// number of database instances stay, the number of replicas follows.
     #[serde(default)]
     pub profile: Profile,
 

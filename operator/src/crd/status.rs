@@ -46,7 +46,9 @@ pub struct RatesEnvironmentStatus {
     pub api: Option<ApiStatus>,
 
     /// Ready: the environment serves requests. Progressing: a change is on its way. Reconciled:
-    /// every object is as specified; false says what is wrong, also while Ready is true. The others
+    /// every object is as specified; false says what is wrong, also while Ready is true.
+    /// `HighlyAvailable`: if the primary of the database were lost, nothing that was acknowledged would
+    /// be, and another instance could take over at once; the message says what is missing. The others
     /// are about the database, its data, its tables, the API, and, with spec.expose, the way in
     /// from outside. To wait for one: kubectl wait --for=condition=Ready renv/NAME.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -74,13 +76,27 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
 
-    /// How many instances are wanted.
+    /// The timeline of the primary's data, one more with each promotion of a standby.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<i64>,
+
+    /// How many instances are wanted: the spec's number, else the one that the environment was
+    /// created with.
     #[serde(default)]
     pub instances: i32,
 
     /// How many instances are ready.
     #[serde(default)]
     pub ready_instances: i32,
+
+    /// How many standbys have everything that was acknowledged and stream from the primary, as far
+    /// as commits wait for them; absent with one instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synchronous_standbys: Option<i32>,
+
+    /// The changes of the primary, failovers and switchovers; absent until there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failovers: Option<Failovers>,
 
     /// The PostgreSQL version, pinned when the volume was created; of an image of one's own, as its
     /// server reports it.
@@ -115,6 +131,19 @@ pub struct DatabaseStatus {
     /// The tables' version; absent until they were migrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
+}
+
+/// How often another instance became the primary.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failovers {
+    /// How many times, in order or not.
+    #[serde(default)]
+    pub count: i64,
+
+    /// When the last one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Time>,
 }
 
 /// The volume as it is.

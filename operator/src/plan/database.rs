@@ -1,16 +1,20 @@
 //! The database as it is to be: its version and image, its volume, its logins and what it may use.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
+use super::instances::Instances;
 use super::invalid::Invalid;
-use super::parameters::PatroniSettings;
+use super::parameters::{self, PatroniSettings};
 use super::pods::Metadata;
 use super::profile::{Amounts, defaults};
 use super::resources::Resources;
 use super::restart;
 use super::rotation::{self, Rotation};
-use super::volume::{VolumeIdentity, VolumeTemplate, storage, template};
+use super::spread::Spread;
+use super::volume::{Holders, VolumeIdentity, VolumeTemplate, storage, template};
 use crate::crd::{DEFAULT_POSTGRES_VERSION, DatabaseStatus};
 use crate::credentials::{Credentials, GeneratedSecrets};
 use crate::observed::Observed;
@@ -29,7 +33,8 @@ pub struct Database {
     pub knows_migrator: bool,
     /// Whether the image is the spec's own.
     pub own_image: bool,
-    pub instances: u8,
+    pub instances: Instances,
+    pub spread: Spread,
     pub size: Quantity,
     pub storage_class: Option<String>,
     pub template: VolumeTemplate,
@@ -41,8 +46,10 @@ pub struct Database {
     /// What the pods were last restarted for.
     pub restarted_for: Option<String>,
     pub volume: VolumeIdentity,
-    /// The uid of the claim that holds the data, once it exists; none while a new volume is not taken up.
+    /// The uid of the claim that the data were made on, once it exists; none while a new volume is not taken up.
     pub claim_uid: Option<String>,
+    /// The claims of several instances that hold a copy of the data, with its system identifier.
+    pub holders: BTreeMap<String, String>,
     pub resources: Resources,
     /// Of the container that keeps the roles.
     pub roles_resources: Resources,
@@ -72,11 +79,24 @@ impl Database {
             .claims
             .iter()
             .find(|claim| claim.name_any() == observed.identity.claim(0));
-        let volume = VolumeIdentity::of(observed, pinned, claim);
+        let instances = Instances::of(observed, pinned);
+        let holders = Holders::of(observed, instances);
+        let volume = VolumeIdentity::of(observed, pinned, &holders);
         // One that is being deleted serves for as long as its pod runs.
         let stays = |claim: &PersistentVolumeClaim| claim.metadata.deletion_timestamp.is_none();
         let seeded = pinned.seed.as_ref().and_then(|seed| seed.claim_uid.as_ref());
         let holds_the_data = |claim: &PersistentVolumeClaim| claim.metadata.uid.as_ref() == seeded;
+        let first_uid = || {
+            claim
+                .filter(|claim| stays(claim) || holds_the_data(claim))
+                .and_then(ResourceExt::uid)
+        };
+        // Whatever became of the first claim, the data keep the name that they got with it.
+        let known = pinned
+            .storage
+            .as_ref()
+            .and_then(|storage| storage.claim_uid.clone());
+        let data = known.filter(|_| !holders.claims.is_empty());
         let (version, image) = match (
             postgres(observed, pinned, images),
             &pinned.version,
@@ -105,8 +125,16 @@ impl Database {
             &ROLES_AMOUNTS,
             spec.resources.is_some().then_some(&resources),
         )?;
-        let settings = match PatroniSettings::plan(observed, volume, &spec.parameters, &defaults, &resources)
-        {
+        let (size, storage_class) = storage(&spec.storage, environment.profile, pinned, claim)?;
+        let inputs = parameters::Inputs {
+            volume,
+            spec: &spec.parameters,
+            defaults: &defaults,
+            resources: &resources,
+            instances,
+            size: &size,
+        };
+        let settings = match PatroniSettings::plan(observed, &inputs) {
             Ok(settings) => settings,
             Err(error) => {
                 let found = PatroniSettings::found(observed).ok_or_else(|| error.clone())?;
@@ -114,7 +142,6 @@ impl Database {
                 found
             }
         };
-        let (size, storage_class) = storage(&spec.storage, environment.profile, pinned, claim)?;
         Ok(Self {
             version,
             knows_migrator: images.has_postgres(&image)
@@ -122,7 +149,8 @@ impl Database {
             image,
             own_image: spec.image.is_some(),
             drain_seconds: defaults.database_drain_seconds,
-            instances: 1,
+            instances,
+            spread: Spread::of(observed, instances, &defaults),
             template: template(observed).unwrap_or_else(|| VolumeTemplate {
                 size: size.clone(),
                 storage_class: spec.storage.storage_class_name.clone(),
@@ -135,9 +163,8 @@ impl Database {
             settings,
             restarted_for: restart::last(observed),
             volume,
-            claim_uid: claim
-                .filter(|claim| volume == VolumeIdentity::Same && (stays(claim) || holds_the_data(claim)))
-                .and_then(ResourceExt::uid),
+            claim_uid: data.or_else(first_uid).filter(|_| volume == VolumeIdentity::Same),
+            holders: holders.claims,
             resources,
             roles_resources,
             pod_metadata: Metadata::of(spec.pod_metadata.as_ref(), "database.podMetadata")?,

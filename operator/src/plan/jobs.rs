@@ -17,6 +17,7 @@ use crate::digest::short_digest;
 use crate::identity::{COMPONENT_LABEL, Component};
 use crate::observed::Observed;
 use crate::pods::job_outcome::{Failure, JobOutcome, LOAD, has_ended, outcome_of};
+use crate::pods::primary;
 
 /// How far the data are.
 #[derive(Clone, Debug, PartialEq)]
@@ -257,8 +258,9 @@ impl Progress<'_> {
         if failure.container != LOAD || failure.retry {
             return false;
         }
-        let pod = self.observed.identity.postgres_pod(0);
-        let server = self.observed.pods.iter().find(|other| other.name_any() == pod);
+        let first = self.observed.identity.postgres_pod(0);
+        let server =
+            primary(self.observed).or_else(|| self.observed.pods.iter().find(|pod| pod.name_any() == first));
         let running_since = server.and_then(|pod| {
             let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
             let postgres = statuses.iter().find(|status| status.name == "postgres")?;

@@ -1,7 +1,8 @@
 //! The server's parameters as they are to be, and Patroni's settings with them in their place.
 //!
 //! Patroni keeps its settings as JSON in an annotation. What else is in there is Patroni's and
-//! people's: only the parameters are put in, and those that are no longer ours taken out.
+//! people's: only the parameters and the settings of `patroni_modes` are put in, and those that are no longer ours
+//! taken out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -10,13 +11,17 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
+use super::instances::Instances;
 use super::invalid::Invalid;
+use super::patroni_modes::{self, SLOT_LIMIT};
 use super::profile::Defaults;
 use super::resources::Resources;
 use super::volume::VolumeIdentity;
 use crate::annotations::{PARAMETERS, PATRONI_CONFIG};
 use crate::crd::{DENIED, Parameter, Parameters};
 use crate::observed::Observed;
+use crate::patroni::Cluster;
+use crate::quantity::Quantity;
 
 /// What a new cluster starts with, as the image has it.
 static FIRST: LazyLock<Value> = LazyLock::new(|| {
@@ -36,20 +41,31 @@ pub struct PatroniSettings {
     pub resource_version: Option<String>,
 }
 
+/// What decides about the settings, beside what is in force.
+pub(super) struct Inputs<'a> {
+    pub volume: VolumeIdentity,
+    pub spec: &'a Parameters,
+    pub defaults: &'a Defaults,
+    pub resources: &'a Resources,
+    pub instances: Instances,
+    /// Of the volume.
+    pub size: &'a Quantity,
+}
+
 impl PatroniSettings {
-    pub(super) fn plan(
-        observed: &Observed,
-        volume: VolumeIdentity,
-        spec: &Parameters,
-        defaults: &Defaults,
-        resources: &Resources,
-    ) -> Result<Self, Invalid> {
+    pub(super) fn plan(observed: &Observed, inputs: &Inputs<'_>) -> Result<Self, Invalid> {
         let [name, ..] = observed.identity.patroni_state();
         let known = observed.config_maps.iter().find(|c| c.name_any() == name);
         // Of a volume that was lost nothing is kept.
-        let config_map = known.filter(|_| volume == VolumeIdentity::Same);
-        let wanted = wanted(spec, defaults, resources)?;
-        Ok(Self::merge(config_map, &wanted))
+        let is_same = inputs.volume == VolumeIdentity::Same;
+        let config_map = known.filter(|_| is_same);
+        let cluster = if is_same {
+            Cluster::of(&observed.identity, &observed.config_maps)
+        } else {
+            Cluster::default()
+        };
+        let wanted = wanted(inputs, ours(config_map).contains(SLOT_LIMIT))?;
+        Ok(Self::merge(config_map, &wanted, inputs.instances, &cluster))
     }
 
     /// As they are in force.
@@ -64,7 +80,12 @@ impl PatroniSettings {
         })
     }
 
-    fn merge(config_map: Option<&ConfigMap>, wanted: &BTreeMap<String, Value>) -> Self {
+    fn merge(
+        config_map: Option<&ConfigMap>,
+        wanted: &BTreeMap<String, Value>,
+        instances: Instances,
+        cluster: &Cluster,
+    ) -> Self {
         let annotation = |key| config_map.and_then(|config_map| config_map.annotations().get(key));
         let found = annotation(PATRONI_CONFIG);
         let before: Option<Map<String, Value>> = found
@@ -76,9 +97,7 @@ impl PatroniSettings {
             .unwrap_or_default();
         let mut postgresql = take(&mut config, "postgresql");
         let mut parameters = take(&mut postgresql, "parameters");
-        let ours: BTreeSet<&str> = annotation(PARAMETERS)
-            .map(|names| names.split(',').collect())
-            .unwrap_or_default();
+        let ours = ours(config_map);
         for gone in ours.into_iter().filter(|name| !wanted.contains_key(*name)) {
             parameters.remove(gone);
         }
@@ -87,6 +106,7 @@ impl PatroniSettings {
         }
         postgresql.insert("parameters".to_owned(), Value::Object(parameters));
         config.insert("postgresql".to_owned(), Value::Object(postgresql));
+        patroni_modes::put_into(&mut config, instances, cluster);
         let config = match found {
             Some(text) if before.as_ref() == Some(&config) => text.clone(),
             Some(_) | None => Value::Object(config).to_string(),
@@ -99,6 +119,12 @@ impl PatroniSettings {
     }
 }
 
+/// The names of the parameters that are the operator's.
+fn ours(config_map: Option<&ConfigMap>) -> BTreeSet<&str> {
+    let names = config_map.and_then(|config_map| config_map.annotations().get(PARAMETERS));
+    names.map(|names| names.split(',').collect()).unwrap_or_default()
+}
+
 fn take(settings: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
     match settings.remove(name) {
         Some(Value::Object(part)) => part,
@@ -106,12 +132,16 @@ fn take(settings: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
     }
 }
 
-/// The image's, the profile's over them, the specification's over both.
-fn wanted(
-    spec: &Parameters,
-    defaults: &Defaults,
-    resources: &Resources,
-) -> Result<BTreeMap<String, Value>, Invalid> {
+/// The image's, the profile's over them, those of several instances, the specification's over all.
+fn wanted(inputs: &Inputs<'_>, had_slot_limit: bool) -> Result<BTreeMap<String, Value>, Invalid> {
+    let Inputs {
+        spec,
+        defaults,
+        resources,
+        instances,
+        size,
+        ..
+    } = *inputs;
     let first = FIRST["postgresql"]["parameters"].as_object();
     let mut wanted: BTreeMap<String, Value> = first
         .into_iter()
@@ -120,6 +150,9 @@ fn wanted(
         .collect();
     for (name, value) in defaults.parameters {
         wanted.insert((*name).to_owned(), Value::from(*value));
+    }
+    for (name, value) in patroni_modes::parameters(instances, size, had_slot_limit) {
+        wanted.insert(name.to_owned(), value);
     }
     // A default gives way to a small limit.
     let quarter = resources.memory_limit.bytes() / 4 / (1 << 20);
@@ -163,6 +196,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::crd::Durability;
 
     fn config_map(config: &str, names: &str) -> ConfigMap {
         let mut config_map = ConfigMap::default();
@@ -175,15 +209,25 @@ mod tests {
         config_map
     }
 
+    fn merge(config_map: Option<&ConfigMap>, wanted: &BTreeMap<String, Value>) -> PatroniSettings {
+        let one = Instances {
+            wanted: 1,
+            present: 1,
+            durability: Durability::Preferred,
+            replicated: false,
+        };
+        PatroniSettings::merge(config_map, wanted, one, &Cluster::default())
+    }
+
     fn wanting(parameters: &Value) -> BTreeMap<String, Value> {
         serde_json::from_value(parameters.clone()).unwrap()
     }
 
     #[test]
     fn a_new_cluster_starts_with_all_settings_at_once() {
-        let settings = PatroniSettings::merge(None, &wanting(&json!({"work_mem": "8MB"})));
+        let settings = merge(None, &wanting(&json!({"work_mem": "8MB"})));
         let config: Value = serde_json::from_str(&settings.config).unwrap();
-        assert_eq!(config["ttl"], 20);
+        assert_eq!(config["ttl"], 30);
         assert_eq!(config["failsafe_mode"], true);
         assert_eq!(config["postgresql"]["parameters"]["work_mem"], "8MB");
         assert_eq!(
@@ -194,14 +238,14 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_stays_and_what_is_no_longer_ours_goes() {
-        let found = r#"{"ttl":30,"postgresql":{"parameters":{"theirs":1,"gone":2,"work_mem":"4MB"},"use_slots":true},"pause":true}"#;
-        let settings = PatroniSettings::merge(
+        let found = r#"{"ttl":40,"postgresql":{"parameters":{"theirs":1,"gone":2,"work_mem":"4MB"},"use_slots":true},"pause":true}"#;
+        let settings = merge(
             Some(&config_map(found, "gone,work_mem")),
             &wanting(&json!({"work_mem": "8MB"})),
         );
         let config: Value = serde_json::from_str(&settings.config).unwrap();
         let wanted = json!({
-            "ttl": 30, "pause": true,
+            "ttl": 30, "loop_wait": 10, "retry_timeout": 10, "pause": true,
             "postgresql": {"parameters": {"theirs": 1, "work_mem": "8MB"}, "use_slots": true},
         });
         assert_eq!(config, wanted);
@@ -210,8 +254,8 @@ mod tests {
 
     #[test]
     fn what_is_as_it_should_be_is_left_to_the_letter() {
-        let found = r#"{ "postgresql": {"parameters": {"work_mem":   "8MB"} } }"#;
-        let settings = PatroniSettings::merge(
+        let found = r#"{ "ttl": 30, "loop_wait": 10,"retry_timeout":10, "postgresql": {"parameters": {"work_mem":   "8MB"} } }"#;
+        let settings = merge(
             Some(&config_map(found, "work_mem")),
             &wanting(&json!({"work_mem": "8MB"})),
         );
@@ -221,11 +265,11 @@ mod tests {
     #[test]
     fn settings_that_make_no_sense_are_replaced() {
         for found in ["", "{}", "no JSON", "[]"] {
-            let settings = PatroniSettings::merge(Some(&config_map(found, "")), &wanting(&json!({"a": 1})));
+            let settings = merge(Some(&config_map(found, "")), &wanting(&json!({"a": 1})));
             let config: Value = serde_json::from_str(&settings.config).unwrap();
             assert_eq!(
                 (&config["ttl"], &config["postgresql"]["parameters"]["a"]),
-                (&json!(20), &json!(1))
+                (&json!(30), &json!(1))
             );
         }
     }

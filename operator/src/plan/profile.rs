@@ -17,6 +17,10 @@ pub struct Defaults {
     /// For how long a stop of the database waits for batches. Not what the spec gives them: another
     /// value would restart the server.
     pub database_drain_seconds: i32,
+    /// The database instances of a new environment.
+    pub instances: u8,
+    /// Whether instances share no node, or only avoid to.
+    pub separate_nodes: bool,
     /// The size of the database's volume.
     pub volume: &'static str,
     pub api: Amounts,
@@ -51,6 +55,8 @@ pub const fn defaults(profile: Profile) -> Defaults {
             zones: true,
             max_batch_seconds: 300,
             database_drain_seconds: 660,
+            instances: 3,
+            separate_nodes: true,
             volume: "20Gi",
             api: Amounts {
                 cpu: "100m",
@@ -72,6 +78,8 @@ pub const fn defaults(profile: Profile) -> Defaults {
             zones: false,
             max_batch_seconds: 300,
             database_drain_seconds: 660,
+            instances: 1,
+            separate_nodes: false,
             volume: "5Gi",
             api: Amounts {
                 cpu: "50m",
@@ -95,6 +103,8 @@ pub const fn defaults(profile: Profile) -> Defaults {
             // A namespace that is deleted waits for half of the longest time that a pod may take to end.
             max_batch_seconds: 60,
             database_drain_seconds: 60,
+            instances: 1,
+            separate_nodes: false,
             volume: "1Gi",
             api: Amounts {
                 cpu: "5m",

@@ -1,25 +1,31 @@
-//! The database's volume: whether it is the one from before, its size and its class.
+//! The database's volumes: whether they hold the data from before, their size and their class.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt;
 
+use super::instances::Instances;
 use super::invalid::Invalid;
 use super::profile::defaults;
+use crate::annotations::HOLDS;
 use crate::crd::{DatabaseStatus, Profile, Storage};
-use crate::identity::Component;
+use crate::identity::{Component, Ownership};
 use crate::managed_fields::applies;
 use crate::observed::Observed;
+use crate::patroni::Cluster;
 use crate::pods;
 use crate::quantity::Quantity;
 
-/// Whether the volume is the one that Patroni's state, and what the status says of the data, belong to.
+/// Whether the volumes hold the data that Patroni's state, and what the status says of the data, belong to.
 ///
-/// One instance's claim is told from others by its uid. With several, the identity of the data is Patroni's system
-/// identifier: a lost claim is then no new database.
+/// One instance's claim is told from others by its uid. With several, the data are lost only with the last copy: claims
+/// with one are marked with Patroni's system identifier.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum VolumeIdentity {
     Same,
-    /// The claim is another one than before.
+    /// No claim with the data of before is left.
     Replaced {
         /// Whether no pod is left that knows the one before.
         stopped: bool,
@@ -28,22 +34,71 @@ pub enum VolumeIdentity {
 
 impl VolumeIdentity {
     /// A claim that is not there says nothing: it may be back.
-    pub(super) fn of(
-        observed: &Observed,
-        pinned: &DatabaseStatus,
-        claim: Option<&PersistentVolumeClaim>,
-    ) -> Self {
-        let known = pinned
-            .storage
-            .as_ref()
-            .and_then(|storage| storage.claim_uid.as_ref());
-        match (known, claim.and_then(|claim| claim.metadata.uid.as_ref())) {
-            (Some(known), Some(uid)) if known != uid => Self::Replaced {
+    pub(super) fn of(observed: &Observed, pinned: &DatabaseStatus, holders: &Holders) -> Self {
+        let known = known(pinned);
+        let first = observed.identity.claim(0);
+        let uid = observed
+            .claims
+            .iter()
+            .find(|claim| claim.name_any() == first)
+            .and_then(|claim| claim.metadata.uid.as_ref());
+        let is_lost = match (known, uid) {
+            (Some(known), Some(uid)) => known != uid,
+            // State that was kept, and whose volumes a person has removed since.
+            (None, _) => holders.identifier_is_kept,
+            (Some(_), None) => false,
+        };
+        if is_lost && holders.claims.is_empty() {
+            Self::Replaced {
                 stopped: stopped(observed),
-            },
-            _ => Self::Same,
+            }
+        } else {
+            Self::Same
         }
     }
+}
+
+/// The claims with a copy of the data.
+pub struct Holders {
+    /// By name, with the system identifier.
+    pub claims: BTreeMap<String, String>,
+    /// Whether Patroni's state outlived the environment that it was made for.
+    identifier_is_kept: bool,
+}
+
+impl Holders {
+    /// Marked are the claims of several instances alone: a mark once made stays.
+    pub(super) fn of(observed: &Observed, instances: Instances) -> Self {
+        let identity = &observed.identity;
+        let identifier = Cluster::of(identity, &observed.config_maps).identifier;
+        let [config, ..] = identity.patroni_state();
+        let state = observed.config_maps.iter().find(|map| map.name_any() == config);
+        let is_retained = state.is_some_and(|map| identity.ownership(&map.metadata) == Ownership::Retained);
+        let has_a_copy = |ordinal: u8| {
+            let name = identity.postgres_pod(ordinal);
+            let mut pods = pods::of(observed, Component::Postgres);
+            pods.any(|pod| pod.name_any() == name && pods::is_ready(pod))
+        };
+        let claims = (0..instances.present).filter_map(|ordinal| {
+            let name = identity.claim(ordinal);
+            let claim = observed.claims.iter().find(|claim| claim.name_any() == name)?;
+            let marked = claim.annotations().get(HOLDS).cloned();
+            let marked =
+                marked.filter(|mark| identifier.as_ref().is_none_or(|identifier| identifier == mark));
+            let copied = identifier
+                .clone()
+                .filter(|_| instances.replicated && has_a_copy(ordinal));
+            Some((name, marked.or(copied)?))
+        });
+        Self {
+            claims: claims.collect(),
+            identifier_is_kept: identifier.is_some() && is_retained,
+        }
+    }
+}
+
+fn known(pinned: &DatabaseStatus) -> Option<&String> {
+    pinned.storage.as_ref()?.claim_uid.as_ref()
 }
 
 /// Whether no database pod runs, by the pods and by their controller.

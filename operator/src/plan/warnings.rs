@@ -1,7 +1,7 @@
 //! What a specification may say and had better not.
 
 use super::profile::defaults;
-use crate::crd::RatesEnvironmentSpec;
+use crate::crd::{Durability, RatesEnvironmentSpec};
 
 /// What is legal and unwise, for the person who wrote it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -13,9 +13,9 @@ pub struct Warning {
 
 /// Proxies in a cluster of one node need about that long to learn of a pod.
 const SHORTEST_PROPAGATION: i32 = 2;
-/// All that is unwise in a specification.
+/// All that is unwise in a specification. `instances` are those of the database, which the specification need not say.
 #[must_use]
-pub fn warnings(spec: &RatesEnvironmentSpec) -> Vec<Warning> {
+pub fn warnings(spec: &RatesEnvironmentSpec, instances: i32) -> Vec<Warning> {
     let image = |field: &str, image: Option<&String>| {
         let image = image.filter(|image| is_untagged(image))?;
         Some(Warning {
@@ -42,11 +42,16 @@ pub fn warnings(spec: &RatesEnvironmentSpec) -> Vec<Warning> {
             spec.profile
         ),
     });
+    let stops = (spec.database.durability == Some(Durability::Required) && instances == 2).then(|| Warning {
+        reason: "OneLossStopsWrites",
+        message: "spec.database.durability Required with 2 instances: while one of them is away, nothing is written, as every commit waits for the other; set spec.database.instances to 3, or durability to Preferred".to_owned(),
+    });
     [
         image("api.image", spec.api.image.as_ref()),
         image("database.image", spec.database.image.as_ref()),
         propagation,
         batches,
+        stops,
     ]
     .into_iter()
     .flatten()
@@ -66,7 +71,11 @@ mod tests {
     fn reasons(change: impl FnOnce(&mut RatesEnvironmentSpec)) -> Vec<&'static str> {
         let mut spec = RatesEnvironmentSpec::default();
         change(&mut spec);
-        warnings(&spec).iter().map(|warning| warning.reason).collect()
+        let instances = spec.database.instances.unwrap_or(1);
+        warnings(&spec, instances)
+            .iter()
+            .map(|warning| warning.reason)
+            .collect()
     }
 
     #[test]
@@ -104,5 +113,20 @@ mod tests {
             ["LongBatches"]
         );
         assert!(reasons(|_| ()).is_empty());
+    }
+
+    #[test]
+    fn two_instances_of_which_either_stops_writes_are_told() {
+        let told = |instances, durability| {
+            reasons(|spec| {
+                spec.database.instances = Some(instances);
+                spec.database.durability = durability;
+            })
+        };
+        assert_eq!(told(2, Some(Durability::Required)), ["OneLossStopsWrites"]);
+        assert!(told(2, None).is_empty() && told(2, Some(Durability::Preferred)).is_empty());
+        assert!(
+            told(3, Some(Durability::Required)).is_empty() && told(1, Some(Durability::Required)).is_empty()
+        );
     }
 }

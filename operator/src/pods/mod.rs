@@ -9,20 +9,29 @@ use kube::ResourceExt;
 
 use crate::identity::{Component, ROLE_LABEL};
 use crate::observed::Observed;
+use crate::patroni::Cluster;
 
 /// A component's pods.
 pub fn of(observed: &Observed, component: Component) -> impl Iterator<Item = &Pod> {
     observed.pods.iter().filter(move |pod| component.is_of(*pod))
 }
 
-/// The database pod that takes writes, if it is ready.
+/// The database pod that takes writes, if it is ready. Where a lost one still has the label too, it is the one with
+/// Patroni's leader key.
 #[must_use]
 pub fn primary(observed: &Observed) -> Option<&Pod> {
-    observed.pods.iter().find(|pod| {
+    let mut labelled = observed.pods.iter().filter(|pod| {
         Component::Postgres.is_of(*pod)
             && is_ready(pod)
             && pod.labels().get(ROLE_LABEL).is_some_and(|role| role == "primary")
-    })
+    });
+    let first = labelled.next()?;
+    let Some(second) = labelled.next() else {
+        return Some(first);
+    };
+    let leader = Cluster::of(&observed.identity, &observed.config_maps).leader;
+    let leads = |pod: &Pod| Some(pod.name_any()) == leader;
+    if leads(second) { Some(second) } else { Some(first) }
 }
 
 /// Whether a pod is ready and stays.

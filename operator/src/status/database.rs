@@ -5,11 +5,13 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::availability;
 use super::conditions::Said;
 use crate::apply::Applied;
 use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
 use crate::identity::Component;
 use crate::observed::Observed;
+use crate::patroni::{Cluster, Member};
 use crate::plan::{Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, restart};
 use crate::pods::{self, failure, is_ready, primary};
 use crate::reason::Reason;
@@ -33,7 +35,12 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
     if let Some(primary) = primary(observed) {
         return Said::yes(Reason::Ready, format!("{} is the primary", primary.name_any()));
     }
-    let name = environment.identity.postgres_pod(0);
+    // Of several instances the one that was the primary, and before there was one the first.
+    let is_there = |name: &String| pods::of(observed, Component::Postgres).any(|pod| pod.name_any() == *name);
+    let leader = Cluster::of(&environment.identity, &observed.config_maps).leader;
+    let name = leader
+        .filter(is_there)
+        .unwrap_or_else(|| environment.identity.postgres_pod(0));
     let Some(pod) = pods::of(observed, Component::Postgres).find(|pod| pod.name_any() == name) else {
         let set = applied.stateful_set.as_ref();
         return match set.and_then(|set| observed.refusals.get(&set.metadata)) {
@@ -47,7 +54,7 @@ pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, n
     if let Some(failure) = failure::of_containers(pod) {
         return failure.into();
     }
-    let claim = environment.identity.claim(0);
+    let claim = format!("data-{name}");
     if applied
         .claims
         .iter()
@@ -100,8 +107,12 @@ pub fn status(
         .count();
     DatabaseStatus {
         primary: primary(observed).map(ResourceExt::name_any),
-        instances: i32::from(database.instances),
+        instances: i32::from(database.instances.wanted),
         ready_instances: i32::try_from(ready).unwrap_or(i32::MAX),
+        timeline: primary(observed).and_then(|pod| Member::of(pod).timeline),
+        synchronous_standbys: (database.instances.wanted > 1)
+            .then(|| i32::try_from(availability::synchronous(observed).len()).unwrap_or(i32::MAX)),
+        failovers: previous.failovers,
         version: database.version.clone().or(previous.version),
         image: Some(database.image.clone()),
         default_image: if own_image {
@@ -175,7 +186,7 @@ fn storage(
     }
 }
 
-fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+pub fn is_bound(claim: &PersistentVolumeClaim) -> bool {
     claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
 }
 

@@ -1,5 +1,6 @@
 //! What the environment's status is to say, from what was read and what was applied.
 
+mod availability;
 mod conditions;
 mod database;
 mod exposed;
@@ -154,6 +155,7 @@ pub fn status(
             )
         }),
         waits_for_node,
+        available: availability::said(environment, observed, applied, &previous.conditions, now),
         suspension: suspension::said(environment, observed),
         restarting: database::restarting(observed),
         rotating: database::rotating(environment),
@@ -181,6 +183,7 @@ pub fn status(
         said("Seeded", parts.seeded),
         said("Migrated", parts.migrated),
         said("ApiAvailable", parts.api),
+        said(availability::KIND, parts.available),
         said("Progressing", progressing),
         said("Reconciled", reconciled),
     ];
@@ -216,6 +219,7 @@ fn order(kind: &str) -> usize {
         "Seeded",
         "Migrated",
         "ApiAvailable",
+        availability::KIND,
         "Progressing",
         "Reconciled",
         "Exposed",

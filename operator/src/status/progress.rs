@@ -204,11 +204,14 @@ pub fn api_available(
     }
 }
 
-/// That a pod of the database or of a Deployment waits for a node, which may be added for it.
+/// That a pod of the database or of a Deployment waits for a node, which may be added for it. A standby that finds none
+/// keeps nothing back: `HighlyAvailable` tells of it.
 pub fn waits_for_node(observed: &Observed) -> Option<String> {
+    let has_primary = primary(observed).is_some();
     Component::ALL
         .into_iter()
         .filter(|component| !component.is_a_job())
+        .filter(|component| !has_primary || *component != Component::Postgres)
         .flat_map(|component| pods::of(observed, component))
         .find_map(failure::waits_for_node)
 }

@@ -14,6 +14,8 @@ pub struct Parts {
     pub seeded: Said,
     pub migrated: Said,
     pub api: Said,
+    /// Whether another instance of the database can take over.
+    pub available: Said,
     /// The first pod that will hardly run by itself.
     pub failure: Option<Said>,
     pub exposed: Option<Said>,
@@ -109,6 +111,15 @@ impl Parts {
         }
     }
 
+    /// Whether the database was highly available and is not any more.
+    fn standby_is_missing(&self) -> bool {
+        !self.available.holds && self.available.reason.is_failure()
+    }
+
+    fn waits_for_standby(&self) -> bool {
+        self.standby_is_missing() || self.available.reason == Reason::WaitingForStandby
+    }
+
     fn rollout(&self) -> String {
         let Pods {
             wanted,
@@ -137,6 +148,7 @@ impl Parts {
             _ if self.problem.is_some() || self.failure.is_some() || self.taken_back.is_some() => {
                 Phase::Degraded
             }
+            Seeding::Done(_) if ready && !progressing && self.standby_is_missing() => Phase::Degraded,
             Seeding::Run { .. } | Seeding::Waiting(_) if !self.database.holds => Phase::Pending,
             Seeding::Run { .. } | Seeding::Waiting(_) => Phase::Seeding,
             Seeding::Done(_) if self.migrated.reason == Reason::MigrationFailed => Phase::Degraded,
@@ -176,6 +188,8 @@ impl Parts {
             format!("database: {restarting}")
         } else if let Some(rotating) = &self.rotating {
             format!("rotating the password: {rotating}")
+        } else if self.waits_for_standby() {
+            format!("database: {}", self.available.message)
         } else if let Some(notice) = &applied.notice {
             format!("database: {notice}")
         } else if let Some(waits) = &self.waits {

@@ -54,7 +54,8 @@ fn the_smallest_and_the_fullest_specification_are_accepted() {
             "profile": "Staging",
             "database": {
                 "version": "17",
-                "instances": 1,
+                "instances": 2,
+                "durability": "Required",
                 "storage": {"size": "2500Mi", "storageClassName": "fast.local", "retain": true},
                 "seed": {"configMap": {"name": "rates-dump", "key": "rates.sql.gz"}},
             },
@@ -378,10 +379,17 @@ fn numbers_and_texts_have_bounds() {
         "greater than or equal to 1",
     );
     refuses(server, &json!({"api": {"image": "a b"}}), "should match");
+    for number in [0, 4] {
+        refuses(
+            server,
+            &json!({"database": {"instances": number}}),
+            "database.instances must be 1, 2 or 3",
+        );
+    }
     refuses(
         server,
-        &json!({"database": {"instances": 2}}),
-        "database.instances must be 1",
+        &json!({"database": {"durability": "Strict"}}),
+        "database.durability must be Required or Preferred",
     );
     refuses(
         server,

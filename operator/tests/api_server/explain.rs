@@ -12,6 +12,15 @@ fn kubectl_explain_tells_units_defaults_and_an_example_of_every_field() {
         ("renv.spec.profile", "Default: Preview"),
         ("renv.spec.database", "Service NAME-postgres"),
         ("renv.spec.database.version", "Examples: \"13.5\", \"17\""),
+        ("renv.spec.database.instances", "3 in Production, 1 in Staging"),
+        (
+            "renv.spec.database.durability",
+            "Required with three instances, Preferred with two",
+        ),
+        (
+            "renv.status.database.synchronousStandbys",
+            "commits wait for them",
+        ),
         ("renv.spec.database.storage.size", "at least 256Mi"),
         ("renv.spec.database.storage.retain", "Default: false"),
         (

@@ -31,6 +31,7 @@ mod process;
 mod program;
 mod reading;
 mod reconciling;
+mod replicated;
 mod restored;
 mod restricted;
 mod revoking;

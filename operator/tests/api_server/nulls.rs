@@ -20,7 +20,7 @@ fn specifications() -> [Value; 4] {
         json!({
             "profile": "Staging",
             "database": {
-                "version": "17", "instances": 1,
+                "version": "17", "instances": 3, "durability": "Preferred",
                 "storage": {"size": "5Gi", "storageClassName": "fast", "retain": true},
                 "resources": resources, "sidecars": {"roles": {"resources": resources}},
                 "podMetadata": metadata, "serviceMetadata": metadata, "parameters": {"work_mem": "8MB"},

@@ -42,7 +42,7 @@ async fn parameters_are_there_before_the_first_start_and_follow_the_specificatio
     stage.until_ready(&spec(&json!({"work_mem": "8MB"}))).await;
     let first = config(&stage).await;
     let parameters = &first["postgresql"]["parameters"];
-    assert_eq!(first["ttl"], 20);
+    assert_eq!(first["ttl"], 30, "of one instance");
     assert_eq!(parameters["work_mem"], "8MB");
     assert_eq!(parameters["shared_buffers"], "32MB", "of the profile");
 

@@ -202,8 +202,12 @@ fn what_is_gone_or_narrowed_is_found() {
     );
 }
 
-/// Fields without a default in the definition any more: it depends on others beside them.
-const FILLED_IN_BY_THE_OPERATOR: [&str; 1] = [".spec.api.autoscaling.targetCPUUtilizationPercentage"];
+/// Fields without a default in the definition any more: it depends on others beside them, or on the profile.
+const FILLED_IN_BY_THE_OPERATOR: [&str; 3] = [
+    ".spec.api.autoscaling.targetCPUUtilizationPercentage",
+    ".spec.database",
+    ".spec.database.instances",
+];
 
 /// How the second schema takes less than the first.
 fn narrowed(before: &Value, after: &Value, path: &str, findings: &mut Vec<String>) {

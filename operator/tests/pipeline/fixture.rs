@@ -52,6 +52,10 @@ pub fn observed(yaml: &str) -> Observed {
             }
             "ConfigMap" => {
                 let config_map: ConfigMap = serde_yaml::from_value(document).unwrap();
+                if observed.identity.patroni_state().contains(&config_map.name_any()) {
+                    observed.config_maps.push(config_map);
+                    continue;
+                }
                 observed.dump = Dump::Found {
                     digest: config_map.name_any(),
                 };

@@ -11,6 +11,7 @@
 mod builders;
 mod fixture;
 mod ingest_token;
+mod instances;
 mod placing;
 mod progress;
 mod rollout;

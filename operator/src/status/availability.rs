@@ -1,0 +1,150 @@
+//! `HighlyAvailable`: the primary's loss would lose nothing, and another instance can take over at once.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
+
+use super::conditions::Said;
+use super::database::is_bound;
+use crate::apply::Applied;
+use crate::identity::Component;
+use crate::observed::Observed;
+use crate::patroni::{Cluster, Member};
+use crate::plan::{Activity, Environment};
+use crate::pods::{self, failure, is_ready, primary};
+use crate::reason::Reason;
+
+/// The name of the condition.
+pub const KIND: &str = "HighlyAvailable";
+
+/// The standbys for which commits wait, and which stream from the primary now.
+pub fn synchronous(observed: &Observed) -> Vec<String> {
+    let cluster = Cluster::of(&observed.identity, &observed.config_maps);
+    let leads = primary(observed).map(ResourceExt::name_any);
+    if leads.is_none() || cluster.synchronised_with != leads {
+        return Vec::new();
+    }
+    let has_all =
+        |pod: &&Pod| cluster.standbys.contains(&pod.name_any()) && is_ready(pod) && Member::of(pod).streams();
+    let mut names: Vec<String> = pods::of(observed, Component::Postgres)
+        .filter(has_all)
+        .map(ResourceExt::name_any)
+        .collect();
+    names.sort();
+    names
+}
+
+pub fn said(
+    environment: &Environment,
+    observed: &Observed,
+    applied: &Applied,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Said {
+    let wanted = environment.database.instances.wanted;
+    if wanted == 1 {
+        return Said::no(
+            Reason::SingleInstance,
+            "one instance: while it is away, no other takes over; set spec.database.instances to 3 for that",
+        );
+    }
+    if environment.activity == Activity::Suspended {
+        return Said::no(Reason::Suspended, "no pods while the environment is suspended");
+    }
+    let Some(primary) = primary(observed).map(ResourceExt::name_any) else {
+        return if was_available(previous) {
+            Said::no(Reason::NoPrimary, "no instance is the primary")
+        } else {
+            Said::no(Reason::WaitingForStandby, "no instance is the primary yet")
+        };
+    };
+    let synchronous = synchronous(observed);
+    let missing: Vec<String> = (0..wanted)
+        .map(|ordinal| environment.identity.postgres_pod(ordinal))
+        .filter(|name| *name != primary && !synchronous.contains(name))
+        .map(|name| missing(environment, observed, applied, &name, now))
+        .collect();
+    let missing = missing.join("; ");
+    // One that takes over first hears of so many others that none of them has more.
+    let quorum = Cluster::of(&observed.identity, &observed.config_maps).quorum;
+    if synchronous.len() > quorum {
+        let can = format!("{} can take over from {primary}", synchronous.join(" or "));
+        let rest = if missing.is_empty() {
+            String::new()
+        } else {
+            format!("; {missing}")
+        };
+        return Said::yes(Reason::Replicated, format!("{can}{rest}"));
+    }
+    let message = format!("no standby can take over from {primary} at once: {missing}");
+    Said::no(
+        if was_available(previous) {
+            Reason::StandbyLost
+        } else {
+            Reason::WaitingForStandby
+        },
+        message,
+    )
+}
+
+/// Whether the database was highly available before, since when something was lost.
+fn was_available(previous: &[Condition]) -> bool {
+    let known = previous.iter().find(|condition| condition.type_ == KIND);
+    known.is_some_and(|known| {
+        let was_lost = matches!(
+            Reason::parse(&known.reason),
+            Some(Reason::StandbyLost | Reason::NoPrimary)
+        );
+        known.status == "True" || was_lost
+    })
+}
+
+/// Why an instance is no standby that commits wait for.
+fn missing(
+    environment: &Environment,
+    observed: &Observed,
+    applied: &Applied,
+    name: &str,
+    now: Timestamp,
+) -> String {
+    let Some(pod) = pods::of(observed, Component::Postgres).find(|pod| pod.name_any() == name) else {
+        let set = applied.stateful_set.as_ref();
+        let refused = set.and_then(|set| observed.refusals.get(&set.metadata));
+        return match refused {
+            Some(why) => failure::refused("StatefulSet", &environment.identity.postgres(), why).message,
+            None => format!("{name} is not there yet"),
+        };
+    };
+    if pod.metadata.deletion_timestamp.is_some() {
+        return format!("{name} is stopping");
+    }
+    let claim = format!("data-{name}");
+    let is_unbound = applied
+        .claims
+        .iter()
+        .any(|existing| existing.name_any() == claim && !is_bound(existing));
+    if let Some(waits) = failure::waits_for_node(pod) {
+        return if is_unbound {
+            format!("{waits} (its volume {claim} is not bound yet)")
+        } else {
+            waits
+        };
+    }
+    if let Some(failure) = failure::of(pod, now).or_else(|| failure::of_server(pod)) {
+        return failure.message;
+    }
+    if is_unbound {
+        return format!("{name} waits for volume {claim}");
+    }
+    let member = Member::of(pod);
+    if member.streams() && is_ready(pod) {
+        return format!("{name} streams, and commits do not wait for it yet");
+    }
+    match member.state.as_str() {
+        "" => format!("{name} is starting"),
+        "running" => format!("{name} gets nothing from the primary"),
+        // `creating replica`, `starting`, `stopped` and the like.
+        state => format!("{name}: {state}"),
+    }
+}
