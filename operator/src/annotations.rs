@@ -7,6 +7,14 @@ pub const FOLLOW_IMAGES: &str = "rates.internal/follow-operator-images";
 pub const ROTATE_PASSWORD: &str = "rates.internal/rotate-password";
 /// Of an environment: any new value asks for a new ingest token.
 pub const ROTATE_INGEST_TOKEN: &str = "rates.internal/rotate-ingest-token";
+/// Of an environment: moves the primary to the standby with this name, or to `any`.
+pub const SWITCHOVER: &str = "rates.internal/switchover";
+/// Of an environment: makes the instance with this name the primary although it may lack what was acknowledged.
+pub const FAILOVER: &str = "rates.internal/failover";
+/// Of an environment: gives the instance with this name a new volume.
+pub const REPLACE: &str = "rates.internal/replace";
+/// Of an environment: another value asks for another password of the replication.
+pub const ROTATE_REPLICATION_PASSWORD: &str = "rates.internal/rotate-replication-password";
 
 /// Of every child: the digest of what was last applied.
 pub const APPLIED: &str = "rates.internal/applied";
@@ -55,6 +63,14 @@ pub const PATRONI_LEADER: &str = "leader";
 pub const PATRONI_STANDBYS: &str = "sync_standby";
 /// Of that `ConfigMap`: of how many other standbys one of them has to hear before it may take over.
 pub const PATRONI_QUORUM: &str = "quorum";
+/// Of NAME-postgres-leader: when its holder last renewed it.
+pub const PATRONI_RENEWED: &str = "renewTime";
+/// Of NAME-postgres-leader: the end of the log at that time, in bytes.
+pub const PATRONI_OPTIME: &str = "optime";
+/// Of NAME-postgres-failover, with [`PATRONI_LEADER`] for the primary to be relieved: the standby that is to take over.
+pub const PATRONI_MEMBER: &str = "member";
+/// Of NAME-postgres-failover: what the operator is carrying out, as JSON.
+pub const REPLICATION_ACT: &str = "rates.internal/act";
 /// Of the `ConfigMap` NAME-postgres-config: the settings of the cluster, which Patroni reads.
 pub const PATRONI_CONFIG: &str = "config";
 /// Of that `ConfigMap`: the names of the parameters in [`PATRONI_CONFIG`] that are the operator's.

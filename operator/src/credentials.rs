@@ -62,6 +62,8 @@ pub const NEXT_PASSWORD: &str = "next-password";
 pub const NEXT_ID: &str = "next-id";
 /// What the last rotation was asked for by.
 pub const ROTATION: &str = "rotation";
+/// What the last rotation of the replication's password was asked for by, and when it was: `DIGEST TIME`.
+pub const REPLICATION_ROTATION: &str = "replication-rotation";
 /// While no password is rotated: the login that is out of use. The role manager shuts it.
 pub const RETIRED_USERNAME: &str = "retired-username";
 const LOGINS: [&str; 2] = ["rates_a", "rates_b"];

@@ -5,6 +5,7 @@ use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
+use crate::plan::replication::Notice;
 use crate::plan::warnings;
 use crate::reason::Reason;
 use crate::status::CONTESTED;
@@ -47,6 +48,16 @@ impl Reporter<'_> {
             let note = "the application uses another login, and the old one is shut".to_owned();
             self.publish(EventType::Normal, "PasswordRotated", note).await;
         }
+    }
+
+    /// Publishes what is done about the instances of the database.
+    pub async fn notice(&self, notice: &Notice) {
+        let type_ = if notice.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
+        self.publish(type_, notice.reason, notice.note.clone()).await;
     }
 
     async fn publish(&self, type_: EventType, reason: &str, note: String) {

@@ -12,6 +12,7 @@ pub mod http_route;
 pub mod identity;
 pub mod managed_fields;
 pub mod patroni;
+pub mod patroni_keys;
 pub mod quantity;
 pub mod reason;
 pub mod settings;

@@ -45,7 +45,7 @@ reasons! {
     /// What is, and what is being done.
     Progress:
         Accepted AnotherWriter Applied Available Complete Empty Loaded Loading Migrated Migrating NoPrimary Ready
-        Replicated Restarting Resuming RollingOut RotatingPassword Seeding Serving SingleInstance Starting Stopping
+        ReplacingInstances Replicated Restarting Resuming RollingOut RotatingPassword Seeding Serving SingleInstance Starting Stopping
         Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForNode WaitingForStandby WaitingForTurn
         WaitingForVolume;
 }

@@ -9,16 +9,18 @@ use kube::runtime::events::Recorder;
 use kube::{Api, Client, Resource};
 use serde_json::json;
 
-use crate::apply::{self, Corrections, Pacing, apply};
+use crate::apply::{self, Corrections, Pacing, apply, carry_out, relieve};
 use crate::build::build;
 use crate::cache::Cache;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
-use crate::credentials::GeneratedSecrets;
+use crate::credentials::{GeneratedSecrets, REPLICATION_ROTATION};
 use crate::events::Reporter;
 use crate::identity::{Component, Identity, MANAGER};
 use crate::metrics::Metrics;
 use crate::observe::{self, observe};
 use crate::observed::Observed;
+use crate::password::value;
+use crate::plan::replication::{Notice, PrimaryHistory, Step, View};
 use crate::plan::{Environment, Migration, Seeding, plan};
 use crate::pods::{self, failure, is_ready};
 use crate::reason::Reason;
@@ -58,6 +60,7 @@ pub struct Context {
     pub recorder: Recorder,
     pub corrections: Corrections,
     pub pacing: Pacing,
+    pub primaries: PrimaryHistory,
 }
 
 /// When to look at an environment again.
@@ -77,7 +80,10 @@ pub enum Next {
 pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Next, Error> {
     let observed = match Box::pin(observe(&context.client, &context.cache, key)).await {
         Ok(Some(observed)) => observed,
-        Ok(None) => return Ok(Next::Gone),
+        Ok(None) => {
+            context.primaries.forget(key);
+            return Ok(Next::Gone);
+        }
         Err(error) => {
             if failures >= LASTING {
                 Box::pin(report_unread(key, &error, context)).await?;
@@ -91,6 +97,16 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
         return Ok(Next::Gone);
     }
     let now = Timestamp::now();
+    let pace = (&context.corrections, &context.pacing);
+    // Before anything else: writes wait for it.
+    let (relieved, unrelieved) = Box::pin(relieve(&context.client, &context.cache, pace, &observed)).await;
+    let database = observed
+        .environment
+        .status
+        .as_ref()
+        .and_then(|status| status.database.as_ref());
+    let recorded = database.and_then(|database| database.primary.as_deref());
+    let change = context.primaries.look(key, recorded, &View::of(&observed), now);
     let environment = match plan(&observed, &context.images, GeneratedSecrets::generate()?, now) {
         Ok(environment) => environment,
         Err(invalid) => {
@@ -100,10 +116,10 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
         }
     };
     let children = build(&environment);
-    let (applied, failed) = Box::pin(apply(
+    let (mut applied, mut failed) = Box::pin(apply(
         &context.client,
         &context.cache,
-        (&context.corrections, &context.pacing),
+        pace,
         &environment,
         &observed,
         children,
@@ -114,6 +130,18 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
         .any(|error| matches!(error, apply::Error::NamespaceEnding | apply::Error::Gone))
     {
         return Ok(Next::Gone);
+    }
+    applied.writes += relieved;
+    failed.extend(unrelieved);
+    if applied.writes == 0
+        && let Some(step) = &environment.replication.step
+    {
+        let (writes, error) = carry_out_and_tell(context, &observed, step).await;
+        applied.writes += writes;
+        failed.extend(error);
+    }
+    if let Some(notice) = rotated(&environment, &observed).filter(|_| failed.is_empty()) {
+        reporter(context, &observed).notice(&notice).await;
     }
     let problem = Problem::of(&environment, &failed);
     // What is for a person to know is told at once, what may pass by itself when it lasts.
@@ -133,9 +161,30 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
         let wait = requeue_after(&environment, &observed, blocked, now);
         Next::Settled(applied.held_back.into_iter().fold(wait, Duration::min))
     };
+    applied.primary_change.clone_from(&change);
     let status = status::status(&environment, &observed, &applied, problem, now);
     report(context, &observed, status).await?;
+    if let Some(change) = change {
+        reporter(context, &observed).notice(&change.notice()).await;
+        context.primaries.told(key, &change.to);
+    }
     Ok(again)
+}
+
+/// Carries out a step. What begins is told before, and what ended too: an Event that is missing would be worse than one
+/// that comes twice.
+async fn carry_out_and_tell(
+    context: &Context,
+    observed: &Observed,
+    step: &Step,
+) -> (u32, Option<apply::Error>) {
+    if let Step::Begin { tells, .. } | Step::End { tells, .. } = step
+        && let Some(notice) = tells
+    {
+        reporter(context, observed).notice(notice).await;
+    }
+    let pace = (&context.corrections, &context.pacing);
+    Box::pin(carry_out(&context.client, &context.cache, pace, observed, step)).await
 }
 
 fn requeue_after(
@@ -165,7 +214,11 @@ fn requeue_after(
             .flatten()
     });
     let unready = unready.chain(lasting).filter(|at| *at > now).min();
-    let due = [seed, migrate, overlap, unready].into_iter().flatten().min();
+    let acting = environment.replication.again;
+    let due = [seed, migrate, overlap, unready, acting]
+        .into_iter()
+        .flatten()
+        .min();
     let due = due.map(|due| {
         let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
         wait + Duration::from_millis(50)
@@ -231,10 +284,24 @@ async fn report(context: &Context, observed: &Observed, status: RatesEnvironment
         what = status.message.as_deref().unwrap_or_default(),
         "status"
     );
-    let reporter = Reporter {
+    reporter(context, observed).tell(&previous, &status).await;
+    Ok(())
+}
+
+fn reporter<'a>(context: &'a Context, observed: &'a Observed) -> Reporter<'a> {
+    Reporter {
         recorder: &context.recorder,
         environment: &observed.environment,
-    };
-    reporter.tell(&previous, &status).await;
-    Ok(())
+    }
+}
+
+/// That the Secret has just got another password for the replication.
+fn rotated(environment: &Environment, observed: &Observed) -> Option<Notice> {
+    let admin = observed.admin_secret.as_ref()?;
+    let before = value(Some(admin), REPLICATION_ROTATION);
+    let is_new = environment.database.replication_rotation != before;
+    is_new.then(|| {
+        let note = "the replication has another password; the database pods read it within seconds";
+        Notice::normal("ReplicationPasswordRotated", note)
+    })
 }

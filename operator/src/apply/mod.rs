@@ -10,6 +10,7 @@ mod orphans;
 mod pacing;
 mod refresh;
 mod replicas;
+mod replication;
 mod templates;
 mod writer;
 
@@ -27,11 +28,13 @@ use crate::build::{Children, DeploymentChild};
 use crate::cache::{Cache, Cached};
 use crate::http_route::HTTPRoute;
 use crate::observed::{Observed, Routes};
+use crate::plan::replication::PrimaryChange;
 use crate::plan::{Environment, VolumeIdentity};
 
 pub use corrections::{Contest, Corrections};
 pub use error::Error;
 pub use pacing::Pacing;
+pub use replication::{carry_out, relieve};
 use writer::{Writer, named};
 
 /// What is there after applying, as the API server answered.
@@ -53,6 +56,8 @@ pub struct Applied {
     pub waits: Option<String>,
     /// When something may be written that waits for that.
     pub held_back: Option<Duration>,
+    /// That another instance is the primary now.
+    pub primary_change: Option<PrimaryChange>,
     pub writes: u32,
 }
 
@@ -82,6 +87,8 @@ pub async fn apply(
     };
     let mut failures = Box::pin(writer.all(environment, observed, children, &mut applied)).await;
     failures.extend(writer.refresh_secrets(observed).await.err());
+    let leftovers = &environment.replication.leftovers;
+    failures.extend(writer.remove_leftovers(leftovers, observed).await.err());
     let (number, hindrances) = writer.finish();
     applied.writes = number;
     applied.waits = hindrances.waits.then(|| pacing.waits());

@@ -1,8 +1,9 @@
-//! Has the kubelets put a Secret that was made anew into the pods that are older than it.
+//! Has the kubelets put a Secret that was made anew, or changed, into the pods that are older than that.
 //!
 //! A deleted Secret is the answer to a leak. A kubelet looks at a pod's Secrets again within a minute or two by itself,
 //! and at once when an annotation of the pod changes.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -11,16 +12,19 @@ use serde_json::json;
 use super::error::{Error, write_error};
 use super::writer::Writer;
 use crate::annotations::REFRESHED_FOR;
+use crate::credentials::REPLICATION_ROTATION;
 use crate::digest::short_digest;
 use crate::identity::Component;
 use crate::observed::Observed;
+use crate::password::value;
 use crate::pods::job_outcome::has_ended;
 
 impl Writer<'_> {
     /// Annotates the pods that are older than a Secret of theirs, once for each.
     pub(super) async fn refresh_secrets(&self, observed: &Observed) -> Result<(), Error> {
         for pod in observed.pods.iter().filter(|pod| !has_ended(pod)) {
-            let Some(mark) = mark(pod, &mounted(pod, observed)) else {
+            let rotated = rotated(pod, observed);
+            let Some(mark) = mark(pod, &mounted(pod, observed), rotated) else {
                 continue;
             };
             let name = pod.name_any();
@@ -54,13 +58,22 @@ fn mounted<'a>(pod: &Pod, observed: &'a Observed) -> Vec<&'a Secret> {
     secrets.into_iter().flatten().collect()
 }
 
+/// Of a database pod: the last rotation of the replication's password, where the pod is older.
+fn rotated(pod: &Pod, observed: &Observed) -> Option<String> {
+    let rotation = value(observed.admin_secret.as_ref(), REPLICATION_ROTATION)?;
+    let at: Timestamp = rotation.split_once(' ')?.1.parse().ok()?;
+    let is_older = pod.creation_timestamp().is_some_and(|made| made.0 <= at);
+    (is_older && Component::Postgres.is_of(pod)).then_some(rotation)
+}
+
 /// What to annotate a pod with, unless it is younger than its Secrets, or annotated so already.
-fn mark(pod: &Pod, secrets: &[&Secret]) -> Option<String> {
+fn mark(pod: &Pod, secrets: &[&Secret], rotated: Option<String>) -> Option<String> {
     let made = pod.creation_timestamp()?;
     let anew: Vec<String> = secrets
         .iter()
         .filter(|secret| secret.creation_timestamp().is_some_and(|time| time > made))
         .filter_map(|secret| secret.uid())
+        .chain(rotated)
         .collect();
     let parts: Vec<&[u8]> = anew.iter().map(String::as_bytes).collect();
     let mark = short_digest(&parts);

@@ -28,7 +28,8 @@ pub fn account(environment: &Environment, name: String, component: Component) ->
 pub fn role(environment: &Environment) -> Role {
     let identity = &environment.identity;
     // Also of an instance that is to go: until then it may be the primary.
-    let pods = (0..environment.database.instances.present)
+    let instances = environment.database.instances.present;
+    let pods = (0..instances.max(environment.replication.kept))
         .map(|ordinal| identity.postgres_pod(ordinal))
         .collect();
     Role {

@@ -10,7 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::annotations::{LOGIN, PREVIOUS_INGEST_TOKEN_UNTIL, ROTATED_INGEST_TOKEN};
 use crate::credentials::{
     MIGRATOR, MIGRATOR_PASSWORD, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, PATRONI_PASSWORD,
-    REPLICATION_PASSWORD, RETIRED_USERNAME, ROTATION, SUPERUSER_PASSWORD, other_login, uri,
+    REPLICATION_PASSWORD, REPLICATION_ROTATION, RETIRED_USERNAME, ROTATION, SUPERUSER_PASSWORD, other_login,
+    uri,
 };
 use crate::identity::{Component, Lifetime};
 use crate::ingest_token::{TOKEN, TOKEN_SHA256};
@@ -84,6 +85,8 @@ pub fn admin(environment: &Environment) -> Secret {
         (PATRONI_PASSWORD, credentials.patroni_password.reveal()),
         (MIGRATOR_PASSWORD, credentials.migrator_password.reveal()),
     ];
+    let replication = environment.database.replication_rotation.as_deref();
+    entries.extend(replication.map(|rotation| (REPLICATION_ROTATION, rotation)));
     match &environment.database.rotation {
         Rotation::Preparing(next) | Rotation::Switching(next) => entries.extend([
             (NEXT_USERNAME, next.username.as_str()),

@@ -68,7 +68,7 @@ pub fn build(environment: &Environment) -> StatefulSet {
 
 /// Several instances are replaced by the operator, which knows the primary; the one of one by its controller.
 fn update_strategy(environment: &Environment) -> StatefulSetUpdateStrategy {
-    let by_whom = if environment.database.instances.wanted > 1 {
+    let by_whom = if environment.replication.kept > 1 {
         "OnDelete"
     } else {
         "RollingUpdate"
@@ -85,7 +85,7 @@ fn replicas(environment: &Environment) -> i32 {
         Activity::Suspended => 0,
         _ if environment.database.volume != VolumeIdentity::Same => 0,
         Activity::Running | Activity::Suspending | Activity::Resuming => {
-            i32::from(environment.database.instances.wanted)
+            i32::from(environment.replication.kept)
         }
     }
 }

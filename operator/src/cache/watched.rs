@@ -19,7 +19,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::annotations::{
-    APPLIED, PARAMETERS, PATRONI_CONFIG, PATRONI_INITIALIZE, PATRONI_LEADER, PATRONI_QUORUM, PATRONI_STANDBYS,
+    APPLIED, PARAMETERS, PATRONI_CONFIG, PATRONI_INITIALIZE, PATRONI_LEADER, PATRONI_MEMBER, PATRONI_OPTIME,
+    PATRONI_QUORUM, PATRONI_RENEWED, PATRONI_STANDBYS, REPLICATION_ACT,
 };
 use crate::crd::{Phase, RatesEnvironment};
 use crate::http_route::HTTPRoute;
@@ -161,12 +162,15 @@ impl Watched for Ingress {
 }
 
 impl Watched for ConfigMap {
+    /// All that is kept, but for the renewals of the leader key.
     fn digest(&self) -> u64 {
         let metadata = &self.metadata;
+        let annotations = metadata.annotations.iter().flatten();
+        let annotations = annotations.filter(|(key, _)| !RENEWALS.contains(&key.as_str()));
         let data = self.data.iter().flatten();
         hash(&(
             ownership(metadata),
-            &metadata.annotations,
+            annotations.collect::<Vec<_>>(),
             data.collect::<Vec<_>>(),
         ))
     }
@@ -178,7 +182,9 @@ impl Watched for ConfigMap {
         let read: &[&str] = if name.ends_with("-postgres-config") {
             &[PATRONI_CONFIG, PARAMETERS, PATRONI_INITIALIZE]
         } else if name.ends_with("-postgres-leader") {
-            &[PATRONI_LEADER]
+            &[PATRONI_LEADER, PATRONI_RENEWED, PATRONI_OPTIME]
+        } else if name.ends_with("-postgres-failover") {
+            &[PATRONI_LEADER, PATRONI_MEMBER, REPLICATION_ACT]
         } else if name.ends_with("-postgres-sync") {
             &[PATRONI_LEADER, PATRONI_STANDBYS, PATRONI_QUORUM]
         } else {
@@ -189,6 +195,9 @@ impl Watched for ConfigMap {
         }
     }
 }
+
+/// What the leader writes at each look, every few seconds: kept, and no reason to look.
+const RENEWALS: [&str; 2] = [PATRONI_RENEWED, PATRONI_OPTIME];
 
 impl Watched for Pod {
     /// How it stands, without what only its owner reads.
@@ -278,4 +287,42 @@ fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(name: &str, annotations: &[(&str, &str)]) -> u64 {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let mut config_map = ConfigMap::default();
+        config_map.metadata.name = Some(name.to_owned());
+        config_map.metadata.annotations = Some(annotations.iter().map(owned).collect());
+        config_map.slim();
+        config_map.digest()
+    }
+
+    #[test]
+    fn a_leader_key_is_a_reason_to_look_when_it_changes_hands_and_not_when_it_is_renewed() {
+        let held = |by: &str, at: &str| {
+            let renewed = [(PATRONI_RENEWED, at), (PATRONI_OPTIME, at), ("slots", at)];
+            let all: Vec<_> = [(PATRONI_LEADER, by)].into_iter().chain(renewed).collect();
+            digest("pier-postgres-leader", &all)
+        };
+        assert_eq!(held("pier-postgres-0", "1"), held("pier-postgres-0", "2"));
+        assert_ne!(held("pier-postgres-0", "1"), held("pier-postgres-1", "1"));
+    }
+
+    #[test]
+    fn who_counts_and_who_is_to_lead_are_reasons_to_look() {
+        for (name, key) in [
+            ("pier-postgres-sync", PATRONI_STANDBYS),
+            ("pier-postgres-failover", PATRONI_MEMBER),
+            ("pier-postgres-config", PATRONI_INITIALIZE),
+        ] {
+            assert_ne!(digest(name, &[(key, "a")]), digest(name, &[(key, "b")]), "{name}");
+        }
+        let failsafe = |value| digest("pier-postgres-leader", &[("failsafe", value)]);
+        assert_eq!(failsafe("{}"), failsafe(r#"{"a":"b"}"#));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
@@ -41,6 +42,8 @@ pub struct Database {
     pub retain: bool,
     pub credentials: Credentials,
     pub rotation: Rotation,
+    /// The last rotation of the replication's password.
+    pub replication_rotation: Option<String>,
     /// Patroni's settings, with the parameters.
     pub settings: PatroniSettings,
     /// What the pods were last restarted for.
@@ -71,6 +74,7 @@ impl Database {
         pinned: &DatabaseStatus,
         images: &Images,
         fresh: GeneratedSecrets,
+        now: Timestamp,
         invalid: &mut Vec<Invalid>,
     ) -> Result<Self, Invalid> {
         let environment = &observed.environment.spec;
@@ -109,13 +113,16 @@ impl Database {
             (planned, _, _) => planned?,
         };
         let next_password = fresh.next_password.clone();
+        let next_replication_password = fresh.replication_password.clone();
         let credentials = Credentials::take(
             observed.app_secret.as_ref(),
             observed.admin_secret.as_ref(),
             observed.migrator_secret.as_ref(),
             fresh,
         );
-        let (credentials, rotation) = rotation::plan(observed, credentials, next_password);
+        let (mut credentials, rotation) = rotation::plan(observed, credentials, next_password);
+        let replication_rotation =
+            rotation::replication(observed, &mut credentials, next_replication_password, now);
         let defaults = defaults(environment.profile);
         let resources = Resources::of(spec.resources.as_ref(), "database.resources", &defaults.database)?;
         let sidecars = spec.sidecars.clone().unwrap_or_default();
@@ -160,6 +167,7 @@ impl Database {
             retain: spec.storage.retain,
             credentials,
             rotation,
+            replication_rotation,
             settings,
             restarted_for: restart::last(observed),
             volume,

@@ -15,6 +15,7 @@ mod parameters;
 mod patroni_modes;
 mod pods;
 mod profile;
+pub mod replication;
 mod resources;
 mod restart;
 mod revision;
@@ -47,6 +48,7 @@ pub use invalid::Invalid;
 pub use jobs::{Migration, Seeding};
 pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
+use replication::Replication;
 pub use resources::Resources;
 pub use restart::{Restart, restart};
 pub use revision::{Revision, RolloutPlan, revision_of_template};
@@ -62,6 +64,7 @@ pub struct Environment {
     pub identity: Identity,
     pub activity: Activity,
     pub database: Database,
+    pub replication: Replication,
     pub api: ApiPlan,
     pub exposure: Exposure,
     pub network_policies: bool,
@@ -110,7 +113,7 @@ pub fn plan(
     let rotation_mark = asked.mark();
 
     let mut invalid = Vec::new();
-    let database = Database::plan(observed, &pinned, images, fresh, &mut invalid)?;
+    let database = Database::plan(observed, &pinned, images, fresh, now, &mut invalid)?;
     let pinned_api = status.api.as_ref();
     let (image, default_image) = api::images(observed, pinned_api, images);
     let spec = &observed.environment.spec;
@@ -144,10 +147,14 @@ pub fn plan(
         Some(_) => progress.migrated().cloned().map_or(migration, Migration::Done),
         None => migration,
     };
+    let runs = activity == Activity::Running && database.volume == VolumeIdentity::Same;
+    let instances = database.instances;
+    let replication = Replication::plan(observed, (instances.wanted, instances.present), runs, now);
     Ok(Environment {
         identity,
         activity,
         database,
+        replication,
         api,
         exposure: Exposure::of(observed.environment.spec.expose.as_ref()),
         network_policies: observed.environment.spec.network_policies,

@@ -9,13 +9,16 @@
 //! A Secret that was deleted is the answer to a leak: it ends a rotation at once, so that no password
 //! from before is one of those that are kept.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use crate::annotations::{LOGIN, NEXT_LOGIN, ROTATE_PASSWORD};
-use crate::credentials::{Credentials, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, ROTATION, other_login};
+use crate::annotations::{LOGIN, NEXT_LOGIN, ROTATE_PASSWORD, ROTATE_REPLICATION_PASSWORD};
+use crate::credentials::{
+    Credentials, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, REPLICATION_ROTATION, ROTATION, other_login,
+};
 use crate::digest::short_digest;
 use crate::identity::Component;
 use crate::observed::Observed;
@@ -97,6 +100,38 @@ pub(super) fn plan(
         },
     };
     (credentials, rotation)
+}
+
+/// The record of the last rotation of the replication's password, which is changed where another one is asked for.
+///
+/// One step is enough: a standby that streams goes on, and the pods are told to read the Secret again at once. Until the
+/// primary has the new password, a standby that connects just then tries again.
+pub(super) fn replication(
+    observed: &Observed,
+    credentials: &mut Credentials,
+    fresh_password: Password,
+    now: Timestamp,
+) -> Option<String> {
+    let admin = observed.admin_secret.as_ref();
+    let recorded = value(admin, REPLICATION_ROTATION);
+    let asked = observed
+        .environment
+        .annotations()
+        .get(ROTATE_REPLICATION_PASSWORD);
+    let asked = asked.map(|asked| short_digest(&[asked.as_bytes()]));
+    let known = recorded
+        .as_deref()
+        .and_then(|recorded| recorded.split(' ').next());
+    match asked {
+        Some(asked) if known != Some(asked.as_str()) => {
+            // One that was made just now needs no change.
+            if admin.is_some() {
+                credentials.replication_password = fresh_password;
+            }
+            Some(format!("{asked} {now:.0}"))
+        }
+        _ => recorded,
+    }
 }
 
 fn next_of(admin: Option<&Secret>) -> Option<Next> {

@@ -20,6 +20,7 @@ use crate::fence::Fence;
 use crate::health::{Health, Sources, Stage};
 use crate::identity::MANAGER;
 use crate::leader::{Candidate, HeldLease, Timing, Waiting};
+use crate::plan::replication::PrimaryHistory;
 use crate::reconcile::Context;
 
 /// How long what is under way may take once the process was told to end: less than the pod's grace
@@ -92,6 +93,7 @@ async fn stand_and_lead(
         recorder: Recorder::new(client, reporter),
         corrections: Corrections::default(),
         pacing: Pacing::new(env!("CARGO_PKG_VERSION"), settings.rollouts_at_once),
+        primaries: PrimaryHistory::default(),
     };
     let following = AbortOnDropHandle::new(tokio::spawn(following));
     let controller = controller(context, settings.scope, triggered, stop.clone());

@@ -8,10 +8,11 @@ use kube::ResourceExt;
 use super::availability;
 use super::conditions::Said;
 use crate::apply::Applied;
-use crate::crd::{DatabaseStatus, SeedStatus, StorageStatus};
+use crate::crd::{DatabaseStatus, Failovers, SeedStatus, StorageStatus};
 use crate::identity::Component;
 use crate::observed::Observed;
 use crate::patroni::{Cluster, Member};
+use crate::plan::replication::Replication;
 use crate::plan::{Activity, Environment, Migration, Restart, Rotation, Seeding, VolumeIdentity, restart};
 use crate::pods::{self, failure, is_ready, primary};
 use crate::reason::Reason;
@@ -112,7 +113,7 @@ pub fn status(
         timeline: primary(observed).and_then(|pod| Member::of(pod).timeline),
         synchronous_standbys: (database.instances.wanted > 1)
             .then(|| i32::try_from(availability::synchronous(observed).len()).unwrap_or(i32::MAX)),
-        failovers: previous.failovers,
+        failovers: failovers(applied, previous.failovers, now),
         version: database.version.clone().or(previous.version),
         image: Some(database.image.clone()),
         default_image: if own_image {
@@ -140,6 +141,18 @@ pub fn status(
     }
 }
 
+/// One more where another instance became the primary.
+fn failovers(applied: &Applied, previous: Option<Failovers>, now: Timestamp) -> Option<Failovers> {
+    if applied.primary_change.is_none() {
+        return previous;
+    }
+    let count = previous.map_or(0, |previous| previous.count);
+    Some(Failovers {
+        count: count.saturating_add(1),
+        last: Some(Time(now)),
+    })
+}
+
 /// How far a rotation of the password is.
 pub fn rotating(environment: &Environment) -> Option<String> {
     match &environment.database.rotation {
@@ -150,6 +163,20 @@ pub fn rotating(environment: &Environment) -> Option<String> {
             next.username
         )),
     }
+}
+
+/// What is done about the instances: how the primary moves, how far a roll is.
+pub fn replicating(environment: &Environment) -> Option<String> {
+    let Replication { rolling, acting, .. } = &environment.replication;
+    let so_far = rolling.as_ref().map(|rolling| rolling.so_far.clone());
+    acting.clone().or(so_far)
+}
+
+/// That a roll stopped at a pod that will hardly run by itself.
+pub fn stuck(environment: &Environment) -> Option<Said> {
+    let rolling = environment.replication.rolling.as_ref()?;
+    let failure = rolling.stuck.as_ref()?;
+    Some(Said::no(failure.reason, format!("database: {}", rolling.so_far)))
 }
 
 /// What the server is restarted for, or was in vain.

@@ -137,7 +137,8 @@ pub fn status(
         .into_iter()
         .chain(of_api.iter().map(|said| ("api", said)))
         .find(|(_, said)| said.is_pod_failure())
-        .map(|(part, said)| Said::no(said.reason, format!("{part}: {}", said.message)));
+        .map(|(part, said)| Said::no(said.reason, format!("{part}: {}", said.message)))
+        .or_else(|| database::stuck(environment));
     let waits_for_node = progress::waits_for_node(observed);
     let parts = Parts {
         failure,
@@ -158,6 +159,7 @@ pub fn status(
         available: availability::said(environment, observed, applied, &previous.conditions, now),
         suspension: suspension::said(environment, observed),
         restarting: database::restarting(observed),
+        replicating: database::replicating(environment),
         rotating: database::rotating(environment),
         taken_back: rollout::taken_back(environment),
         waits: applied.waits.clone(),

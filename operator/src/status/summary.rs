@@ -25,6 +25,8 @@ pub struct Parts {
     pub waits_for_node: Option<String>,
     /// What the database is about to be restarted for.
     pub restarting: Option<String>,
+    /// What is done about the instances of the database: how far a roll is, or how the primary moves.
+    pub replicating: Option<String>,
     /// How far a rotation of the password is.
     pub rotating: Option<String>,
     /// That a rollout failed and was taken back.
@@ -95,6 +97,10 @@ impl Parts {
             (Seeding::Done(_), Migration::Done(_)) if !self.counts.rolled_out => {
                 Said::yes(Reason::RollingOut, self.rollout())
             }
+            (Seeding::Done(_), Migration::Done(_)) if self.replicating.is_some() => Said::yes(
+                Reason::ReplacingInstances,
+                self.replicating.clone().unwrap_or_default(),
+            ),
             (Seeding::Done(_), Migration::Done(_)) if self.restarting.is_some() => {
                 Said::yes(Reason::Restarting, self.restarting.clone().unwrap_or_default())
             }
@@ -184,8 +190,8 @@ impl Parts {
             format!("api: {}", self.rollout())
         } else if let Some(exposed) = self.exposed.as_ref().filter(|exposed| !exposed.holds) {
             format!("expose: {}", exposed.message)
-        } else if let Some(restarting) = &self.restarting {
-            format!("database: {restarting}")
+        } else if let Some(replicating) = self.replicating.as_ref().or(self.restarting.as_ref()) {
+            format!("database: {replicating}")
         } else if let Some(rotating) = &self.rotating {
             format!("rotating the password: {rotating}")
         } else if self.waits_for_standby() {

@@ -32,6 +32,7 @@ mod program;
 mod reading;
 mod reconciling;
 mod replicated;
+mod replicating;
 mod restored;
 mod restricted;
 mod revoking;

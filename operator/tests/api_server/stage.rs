@@ -18,6 +18,7 @@ use rates_operator::cache::{self, Cached, Key};
 use rates_operator::controller::{Scope, controller};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
+use rates_operator::plan::replication::PrimaryHistory;
 use rates_operator::reconcile::{Context, reconcile};
 use rates_operator::settings::{Images, Namespaces};
 use serde::de::DeserializeOwned;
@@ -96,6 +97,7 @@ async fn operator(
         recorder: Recorder::new(client, reporter),
         corrections: Corrections::default(),
         pacing: Pacing::new("0.0.0", 1),
+        primaries: PrimaryHistory::default(),
     };
     (
         context,

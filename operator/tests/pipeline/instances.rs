@@ -182,12 +182,31 @@ fn a_single_instance_keeps_its_pods_template_when_it_was_one_of_three() {
     observed.stateful_sets = vec![children(&observed).stateful_set];
     let before = observed.stateful_sets[0].spec.clone().unwrap().template;
     observed.environment.spec.database.instances = Some(1);
+    let kept = children(&observed).stateful_set.spec.unwrap();
+    assert_eq!(kept.replicas, Some(2), "until the primary is one that stays");
+    assert_eq!(kept.update_strategy.unwrap().type_.as_deref(), Some("OnDelete"));
+    leads(&mut observed, "fleet-postgres-0", "fleet-postgres-1");
     let after = children(&observed).stateful_set.spec.unwrap();
     assert_eq!(after.template, before);
+    assert_eq!(after.replicas, Some(1));
     assert_eq!(
         after.update_strategy.unwrap().type_.as_deref(),
         Some("RollingUpdate")
     );
+}
+
+/// The primary has moved.
+fn leads(observed: &mut Observed, primary: &str, before: &str) {
+    for config_map in ["fleet-postgres-leader", "fleet-postgres-sync"] {
+        annotate(observed, config_map, &json!({"leader": primary}));
+    }
+    let (labels, annotations) = {
+        let pod = pod(observed, before);
+        (pod.labels().clone(), pod.annotations().clone())
+    };
+    let moved = pod(observed, primary);
+    moved.metadata.labels = Some(labels);
+    moved.metadata.annotations = Some(annotations);
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! What cannot wait: a leader key whose holder has died, and labels that name a primary of the past.
+//!
+//! A pod's absence proves nothing, as its processes may run on a node that is lost. Then the key expires by itself.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use super::view::{Instance, View};
+use crate::identity::ROLE_LABEL;
+use crate::observed::Observed;
+use crate::pods::is_running;
+
+/// A container's end is told in whole seconds.
+const WHOLE_SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+/// The leader key of an instance that has died.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DeadLeader {
+    pub holder: String,
+    /// Of the leader key: whoever renews it meanwhile keeps it.
+    pub resource_version: String,
+    /// How its container ended.
+    pub why: String,
+}
+
+/// Whether the holder of the leader key has died, so that Patroni need not wait until the key expires. Only where
+/// another instance can take over: without one, its own next start is as good.
+#[must_use]
+pub fn dead_leader(observed: &Observed) -> Option<DeadLeader> {
+    if !is_replicated(observed) {
+        return None;
+    }
+    let view = View::of(observed);
+    let leader = view.leader()?;
+    let why = died(leader.postgres()?, view.leader_key.renewed)?;
+    view.instances
+        .iter()
+        .find(|other| can_take_over(&view, leader, other))?;
+    Some(DeadLeader {
+        holder: leader.name.clone(),
+        resource_version: view.leader_key.resource_version.clone()?,
+        why,
+    })
+}
+
+/// Whether there are standbys by what runs, whatever is specified.
+fn is_replicated(observed: &Observed) -> bool {
+    let set = observed.stateful_set().and_then(|set| set.spec.as_ref());
+    set.and_then(|spec| spec.replicas)
+        .is_some_and(|replicas| replicas > 1)
+}
+
+fn can_take_over(view: &View<'_>, leader: &Instance<'_>, other: &Instance<'_>) -> bool {
+    let cluster = &view.cluster;
+    other.name != leader.name
+        && other.runs()
+        && cluster.synchronised_with.as_ref() == Some(&leader.name)
+        && cluster.standbys.contains(&other.name)
+}
+
+/// How a container ended, unless the leader key was renewed after that: by what followed it in its pod. Both are told by
+/// the clock of one node. One that runs again needs some seconds until it can be the primary.
+fn died(container: &ContainerStatus, renewed: Option<Timestamp>) -> Option<String> {
+    let states = [&container.state, &container.last_state];
+    let end = states
+        .into_iter()
+        .flatten()
+        .find_map(|state| state.terminated.as_ref())?;
+    let ended = end.finished_at.as_ref().map(|time| time.0);
+    let is_of_the_past = match (ended, renewed) {
+        (Some(ended), Some(renewed)) => renewed >= ended + WHOLE_SECOND,
+        _ => is_running(container),
+    };
+    if is_of_the_past {
+        return None;
+    }
+    Some(match end.signal {
+        Some(signal) => format!("signal {signal}"),
+        None => format!("exit code {}", end.exit_code),
+    })
+}
+
+/// The pods that are labelled as the primary while another instance holds the leader key.
+#[must_use]
+pub fn former_primaries(observed: &Observed) -> Vec<&Pod> {
+    let view = View::of(observed);
+    let Some(holder) = &view.leader_key.holder else {
+        return Vec::new();
+    };
+    let labelled = |pod: &Pod| pod.labels().get(ROLE_LABEL).is_some_and(|role| role == "primary");
+    let others = view.instances.iter().filter(|instance| instance.name != *holder);
+    others
+        .map(|instance| instance.pod)
+        .filter(|pod| labelled(pod))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::stage::{Case, Stage, name};
+    use super::*;
+
+    fn ended(at: &str) -> Value {
+        json!({"terminated": {"exitCode": 137, "signal": 9, "finishedAt": at}})
+    }
+
+    fn given_up(change: impl FnOnce(&mut Stage)) -> Option<DeadLeader> {
+        let mut stage = Stage::of(3);
+        change(&mut stage);
+        dead_leader(&stage.observed())
+    }
+
+    #[test]
+    fn the_key_of_a_primary_whose_container_ended_is_given_up() {
+        let dead = given_up(|stage| stage.container(0, ended("2031-03-04T05:06:07Z"))).unwrap();
+        assert_eq!((dead.holder, dead.resource_version), (name(0), "7".to_owned()));
+        assert_eq!(dead.why, "signal 9");
+        // The kubelet starts it again, at once or after a pause.
+        for state in [
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+            json!({"running": {}}),
+        ] {
+            let dead = given_up(|stage| {
+                stage.container(0, state);
+                stage.pod(0)["status"]["containerStatuses"][0]["lastState"] = ended("2031-03-04T05:06:06Z");
+            });
+            assert!(dead.is_some());
+        }
+        let unknown = given_up(|stage| stage.container(0, json!({"terminated": {"exitCode": 137}})));
+        assert!(unknown.is_some(), "its end is not known, and it does not run");
+    }
+
+    #[test]
+    fn a_key_is_left_to_whom_may_still_be_there() {
+        let at = "2031-03-04T05:06:07Z";
+        let cases: [Case<'_>; 8] = [
+            ("all is well", |_| ()),
+            (
+                "its pod is gone, and its processes may run on a lost node",
+                |stage| stage.remove(0),
+            ),
+            ("a standby died", |stage| {
+                stage.container(1, ended("2031-03-04T05:06:07Z"));
+            }),
+            ("whoever followed it has renewed the key", |stage| {
+                stage.container(0, json!({"running": {}}));
+                stage.pod(0)["status"]["containerStatuses"][0]["lastState"] = ended("2031-03-04T05:06:05Z");
+            }),
+            ("it is not ready, and runs", |stage| stage.unready(0)),
+            ("no standby has everything", |stage| {
+                stage.container(0, ended("2031-03-04T05:06:07Z"));
+                stage.sync["sync_standby"] = "".into();
+            }),
+            ("the standbys died, too", |stage| {
+                for ordinal in 0..3 {
+                    stage.container(ordinal, ended("2031-03-04T05:06:07Z"));
+                }
+            }),
+            ("nobody has it", |stage| {
+                stage.container(0, ended("2031-03-04T05:06:07Z"));
+                stage.leader["leader"] = Value::Null;
+            }),
+        ];
+        for (what, change) in cases {
+            assert_eq!(given_up(change), None, "{what}, {at}");
+        }
+        let mut alone = Stage::of(1);
+        alone.container(0, ended(at));
+        assert_eq!(dead_leader(&alone.observed()), None, "one instance");
+    }
+
+    #[test]
+    fn the_label_of_a_primary_of_the_past_is_taken_from_it() {
+        let former = |change: fn(&mut Stage)| {
+            let mut stage = Stage::of(3);
+            change(&mut stage);
+            let observed = stage.observed();
+            former_primaries(&observed)
+                .into_iter()
+                .map(ResourceExt::name_any)
+                .collect::<Vec<_>>()
+        };
+        assert!(former(|_| ()).is_empty());
+        assert_eq!(former(|stage| stage.leader["leader"] = name(1).into()), [name(0)]);
+        assert!(
+            former(|stage| stage.leader["leader"] = Value::Null).is_empty(),
+            "nobody is it yet"
+        );
+    }
+}
