@@ -57,8 +57,8 @@ impl Instances {
             replicated: wanted > 1
                 || by_controller > 1
                 || others_stay
-                // Kept from an environment with more instances: any of them may be the one with all data.
-                || (by_copies > 1 && pods::primary(observed).is_none()),
+                // Nothing runs: of the copies that are there, any may be the one with all data.
+                || (by_copies > 1 && by_controller == 0),
         }
     }
 }

@@ -383,6 +383,18 @@ fn an_environment_on_retained_volumes_knows_which_of_them_hold_all_data() {
 }
 
 #[test]
+fn fewer_instances_are_asked_for_while_nothing_runs_and_the_record_of_the_standbys_stays() {
+    let mut observed = replicated();
+    observed.pods.clear();
+    observed.stateful_sets[0].spec.as_mut().unwrap().replicas = Some(0);
+    observed.environment.spec.suspend = true;
+    observed.environment.spec.database.instances = Some(1);
+    let instances = fixture::environment(&observed).database.instances;
+    assert_eq!((instances.present, instances.replicated), (3, true));
+    assert_eq!(settings(&observed)["synchronous_mode"], "quorum");
+}
+
+#[test]
 fn state_whose_volumes_a_person_removed_is_forgotten() {
     let mut observed = retained();
     observed.claims.clear();
