@@ -13,7 +13,7 @@ mod roll;
 mod scale;
 mod situation;
 #[cfg(test)]
-mod stage;
+mod tests;
 mod view;
 
 use jiff::Timestamp;

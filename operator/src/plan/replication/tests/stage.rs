@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use serde_json::{Map, Value, json};
 
-use super::Replication;
+use super::super::Replication;
 use crate::identity::Identity;
 use crate::observed::Observed;
 
