@@ -117,27 +117,27 @@ class CopyTests:
 
     def test_a_copy_under_way_acknowledges_nothing(self):
         primary = self.instances.healthy()
-        frozen, copied = self.instances.standbys()
+        config = self.instances.config()
+        self.instances.write_config(dict(config, synchronous_mode_strict=True))
+        gone, copied = self.instances.standbys()
+        gone.kill()
         shutil.rmtree(self.lost(copied))
-        self.instances.freeze(frozen)
         copied.start(self.kubernetes)
         # The process that was started first copies the files, its child the log.
         copies = lambda: self.find(copied.postgres, "pg_basebackup")
         program, _ = wait_until(lambda: len(copies()) == 2 and copies(), READY_SECONDS, "the copy begins")
         os.kill(program, signal.SIGSTOP)
-        # What Patroni sets where commits must wait for a standby, and it knows none.
-        self.superuser(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
-        self.superuser(primary, "SELECT pg_reload_conf()")
         try:
             streams = "SELECT state FROM pg_stat_replication WHERE application_name !~ '^x-'"
             wait_until(lambda: "streaming" in self.superuser(primary, streams), READY_SECONDS, "its log streams")
+            everybody = lambda: "*" in self.superuser(primary, "SHOW synchronous_standby_names")
+            wait_until(everybody, READY_SECONDS, "whoever streams might acknowledge a commit")
             for _ in range(2):
                 self.assertFalse(self.instances.writes(primary))
         finally:
             os.kill(program, signal.SIGCONT)
-            self.superuser(primary, "ALTER SYSTEM RESET synchronous_standby_names")
-            self.superuser(primary, "SELECT pg_reload_conf()")
         wait_until(lambda: self.instances.writes(primary), READY_SECONDS, "the standby acknowledges")
+        self.instances.write_config(config)
         self.instances.healthy()
 
     def test_a_primary_whose_standbys_are_frozen_stops_in_bounded_time(self):
