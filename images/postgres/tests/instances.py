@@ -83,12 +83,12 @@ class Instances:
         """The pod that takes writes, once there is one: commits wait for a standby."""
         return wait_until(lambda: next(filter(self.writes, self.pods), None), READY_SECONDS, "one takes writes")
 
-    def writes(self, pod):
-        """Whether a commit is acknowledged within a second."""
+    def writes(self, pod, seconds=1):
+        """Whether a commit is acknowledged in time."""
         if not pod.containers or pod.postgres.process.poll() is not None:
             return False
         commit = "SELECT pg_logical_emit_message(true, 'x', 'x')"
-        return pod.query(commit, "postgres", "super-1", check=False, seconds=1)[0] == 0
+        return pod.query(commit, "postgres", "super-1", check=False, seconds=seconds)[0] == 0
 
     def standbys(self):
         primary = self.primary()
@@ -97,7 +97,8 @@ class Instances:
     def streaming(self, primary):
         """The names of those that the primary sends its log to, each with whether a commit may wait for it."""
         asked = "SELECT application_name, sync_state FROM pg_stat_replication WHERE state = 'streaming' ORDER BY 1"
-        return dict(row.split("|") for row in primary.query(asked, "postgres", "super-1").splitlines())
+        _, rows, _ = primary.query(asked, "postgres", "super-1", check=False)
+        return dict(row.split("|") for row in rows.splitlines())
 
     def healthy(self):
         """Starts what is dead, and waits until commits wait for one of two standbys."""

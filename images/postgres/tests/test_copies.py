@@ -6,7 +6,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from threading import Thread
+from threading import Timer
 
 from control_plane import wait_until
 from instances import ADMIN
@@ -132,8 +132,9 @@ class CopyTests:
             wait_until(lambda: "streaming" in self.superuser(primary, streams), READY_SECONDS, "its log streams")
             everybody = lambda: "*" in self.superuser(primary, "SHOW synchronous_standby_names")
             wait_until(everybody, READY_SECONDS, "whoever streams might acknowledge a commit")
-            for _ in range(2):
-                self.assertFalse(self.instances.writes(primary))
+            # With a slot the copy tells what it has flushed, at the end of each segment of the log.
+            Timer(0.5, self.superuser, (primary, "SELECT pg_switch_wal()")).start()
+            self.assertFalse(self.instances.writes(primary, 6))
         finally:
             os.kill(program, signal.SIGCONT)
         wait_until(lambda: self.instances.writes(primary), READY_SECONDS, "the standby acknowledges")
@@ -144,9 +145,7 @@ class CopyTests:
         primary = self.instances.healthy()
         for standby in self.instances.standbys():
             self.instances.freeze(standby)
-        waits = Thread(target=self.instances.writes, args=(primary,))
-        waits.start()
-        waits.join()
+        self.assertFalse(self.instances.writes(primary))
         started = time.monotonic()
         primary.postgres.terminate(60)
         self.assertLess(time.monotonic() - started, 45)
@@ -181,3 +180,27 @@ class CopyTests:
         finally:
             self.kubernetes.start_api_server()
         self.assertIs(self.instances.healthy(), primary)
+
+    def test_lowered_parameters_come_into_force_on_all_of_them(self):
+        primary = self.instances.healthy()
+        config = self.instances.config()
+        shown = lambda pod: pod.query("SHOW max_connections", check=False)[1]
+        config["postgresql"]["parameters"]["max_connections"] = 60
+        self.instances.write_config(config)
+        # What a roll does: the standbys, which must have as many as the primary, and then the primary.
+        for pod in [*self.instances.standbys(), primary]:
+            if pod is primary:
+                pod.postgres.execute("/usr/local/bin/rates-postgres-drain").wait(READY_SECONDS)
+            pod.kill()
+            pod.new_temporary_files()
+            self.instances.healthy()
+        successor = self.instances.primary()
+        self.assertIsNot(successor, primary)
+        wait_until(lambda: shown(successor) == "60", READY_SECONDS, "the new primary has them")
+        for standby in self.instances.standbys():
+            # In place of its next look.
+            standby.restart_roles()
+            wait_until(lambda standby=standby: shown(standby) == "60", READY_SECONDS, "a standby has them")
+        config["postgresql"]["parameters"]["max_connections"] = 100
+        self.instances.write_config(config)
+        self.instances.healthy()
