@@ -109,18 +109,22 @@ impl Readers {
         &self.expensive
     }
 
-    /// What the primary has now: its snapshot as text, and its position. The question fails on a server in recovery, and its
+    /// What the primary has now: its snapshot as text, and its position. A server that crashed and recovered may give
+    /// transactions' ids again without having started anew, and ended all connections: their number is part of the text. The
+    /// question fails on a server in recovery, and its
     /// answer has the timeline, so that one which was superseded is not used.
     ///
     /// # Errors
     /// As for [`Readers::query`].
     pub async fn now(&self, deadline: Instant) -> Result<(String, Position), ReadError> {
         loop {
+            let losses = self.primary.losses();
             let (rows, system) = self.primary.query(position::OF_PRIMARY, &[], deadline).await?;
             let row = rows.first().ok_or(ReadError::Unavailable)?;
             let position = Position::of_primary(row, system);
             if self.timelines.admit(position.origin).is_ok() {
-                return Ok((row.get(0), position));
+                let snapshot: &str = row.get(0);
+                return Ok((format!("{snapshot} {losses}"), position));
             }
         }
     }

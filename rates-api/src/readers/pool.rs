@@ -1,7 +1,7 @@
 //! The connections to one server, replaced when they fail.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -23,6 +23,7 @@ use crate::report::chain;
 pub struct Pool {
     live: watch::Receiver<Live>,
     next: AtomicUsize,
+    losses: Arc<AtomicU64>,
     query_timeout: Duration,
     _supervisors: Vec<AbortOnDropHandle<()>>,
 }
@@ -62,6 +63,7 @@ impl Pool {
         let count = usize::from(settings.read_connections);
         let sender = Arc::new(watch::Sender::new(vec![None; count]));
         let live = sender.subscribe();
+        let losses = Arc::<AtomicU64>::default();
         let supervisors = (0..count)
             .map(|index| {
                 let supervisor = ConnectionSupervisor {
@@ -73,6 +75,7 @@ impl Pool {
                     statements: statements.into(),
                     readiness: Arc::clone(readiness),
                     live: Arc::clone(&sender),
+                    losses: Arc::clone(&losses),
                 };
                 AbortOnDropHandle::new(tokio::spawn(supervisor.keep_connected()))
             })
@@ -81,6 +84,7 @@ impl Pool {
         Self {
             live,
             next: AtomicUsize::new(0),
+            losses,
             query_timeout,
             _supervisors: supervisors,
         }
@@ -135,6 +139,12 @@ impl Pool {
     /// A live connection, the next in turn, if there is one at the moment.
     pub fn live(&self) -> Option<Arc<Reader>> {
         self.pick(&self.live.borrow())
+    }
+
+    /// How many connections have ended so far. What is answered on a connection that was made after another ended comes with
+    /// a higher number than what was answered before.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
     }
 
     /// How many connections are up, and how many there are to be.

@@ -1,6 +1,7 @@
 //! The task that keeps one shared connection up: connect, check the schema, watch, replace.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -38,6 +39,8 @@ pub struct ConnectionSupervisor {
     pub statements: Arc<[&'static str]>,
     pub readiness: Arc<Readiness>,
     pub live: Arc<watch::Sender<Live>>,
+    /// Connections that ended so far.
+    pub losses: Arc<AtomicU64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -155,6 +158,7 @@ impl ConnectionSupervisor {
             },
         }
         reader.retire();
+        self.losses.fetch_add(1, Ordering::Relaxed);
         if next.is_none() {
             self.publish(None);
         }

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::batches::{CSV, Ingest, csv};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::batches::{CSV, DESTINATION, Ingest, ORIGIN, csv};
 use crate::support::http::{EXAMPLE, Response, rates};
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Postgres, number};
 use crate::support::program::Service;
 use crate::support::tests;
 
@@ -13,6 +17,7 @@ tests![
     every_answer_has_to_be_asked_for_again,
     a_tag_holds_until_a_batch_changes_the_answer_and_in_every_process,
     what_is_wrong_stays_wrong_whatever_the_caller_has,
+    what_was_kept_before_a_crash_is_not_given_for_ids_that_came_again,
 ];
 
 fn tag(response: &Response) -> String {
@@ -102,4 +107,44 @@ async fn what_is_wrong_stays_wrong_whatever_the_caller_has(postgres: Arc<Postgre
         let answer = connection.get_unless(target, "*").await;
         assert_eq!((answer.status, answer.header("etag")), (status, None));
     }
+}
+
+/// A server that recovers from the end of one of its processes has started when it had before, and gives the ids again that
+/// only its memory knew.
+async fn what_was_kept_before_a_crash_is_not_given_for_ids_that_came_again(postgres: Arc<Postgres>) {
+    let postgres = postgres.another();
+    let ingest = Ingest::start(&postgres, &[]).await;
+    let admin = postgres.admin(&ingest.database).await;
+    let late = "ALTER SYSTEM SET wal_writer_delay = '10s'";
+    admin.batch_execute(late).await.unwrap();
+    admin
+        .batch_execute("SELECT pg_reload_conf(); CHECKPOINT")
+        .await
+        .unwrap();
+    let count = async || ingest.day(ORIGIN, DESTINATION, "2023-05-01").await.0;
+
+    // Changes nothing that is read, and is lost.
+    admin
+        .batch_execute(
+            "SET synchronous_commit = off; SELECT txid_current(), pg_logical_emit_message(true, '', '')",
+        )
+        .await
+        .unwrap();
+    let lost = number(&admin, "SELECT txid_snapshot_xmax(txid_current_snapshot())").await;
+    assert_eq!(count().await, json!(null));
+    let one = number(&admin, "SELECT pg_backend_pid()::bigint").await;
+    kill(Pid::from_raw(i32::try_from(one).unwrap()), Signal::SIGKILL).unwrap();
+    drop(admin);
+    // Waits for the server.
+    ingest
+        .service
+        .until_logged("the database ended the connection")
+        .await;
+    assert_eq!(ingest.service.get("/ports").await.status, 200);
+    let owner = postgres.owner(&ingest.database).await;
+    let add = format!("INSERT INTO prices VALUES ('{ORIGIN}', '{DESTINATION}', '2023-05-01', 7)");
+    owner.batch_execute(&add).await.unwrap();
+    let again = number(&owner, "SELECT txid_snapshot_xmax(txid_current_snapshot())").await;
+    assert_eq!(again, lost, "the id came again");
+    assert_eq!(count().await, json!(1));
 }
