@@ -45,9 +45,9 @@ reasons! {
     /// What is, and what is being done.
     Progress:
         Accepted AnotherWriter Applied Available Complete Empty Loaded Loading Migrated Migrating NoPrimary Ready
-        ReplacingInstances Replicated Restarting Resuming RollingOut RotatingPassword Seeding Serving SingleInstance Starting Stopping
-        Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForNode WaitingForStandby WaitingForTurn
-        WaitingForVolume;
+        Reconnecting ReplacingInstances Replicated Restarting Resuming RollingOut RotatingPassword Seeding Serving
+        SingleInstance Starting Stopping Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForNode
+        WaitingForStandby WaitingForTurn WaitingForVolume;
 }
 
 impl Reason {

@@ -155,14 +155,16 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
     }
     let unexposed = applied.unexposed.as_ref().and_then(apply::Error::reason);
     let blocked = problem.as_ref().map(|problem| problem.reason).or(unexposed);
+    applied.primary_change.clone_from(&change);
+    let status = status::status(&environment, &observed, &applied, problem, now);
     let again = if applied.writes > 0 {
         Next::Wrote
     } else {
         let wait = requeue_after(&environment, &observed, blocked, now);
-        Next::Settled(applied.held_back.into_iter().fold(wait, Duration::min))
+        let held_back = applied.held_back.into_iter();
+        let sooner = held_back.chain(status::reconsidered_after(&status, now));
+        Next::Settled(sooner.fold(wait, Duration::min))
     };
-    applied.primary_change.clone_from(&change);
-    let status = status::status(&environment, &observed, &applied, problem, now);
     report(context, &observed, status).await?;
     if let Some(change) = change {
         reporter(context, &observed).notice(&change.notice()).await;

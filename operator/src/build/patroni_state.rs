@@ -7,7 +7,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::secrets::lifetime;
-use crate::annotations::{PARAMETERS, PATRONI_CONFIG};
+use crate::annotations::{PARAMETERS, PATRONI_CONFIG, PATRONI_INITIALIZE};
 use crate::identity::{Component, Lifetime};
 use crate::plan::Environment;
 
@@ -28,9 +28,12 @@ pub fn build(environment: &Environment) -> Vec<ConfigMap> {
         .metadata
         .resource_version
         .clone_from(&wanted.resource_version);
-    settings.metadata.annotations.get_or_insert_default().extend(
-        [(PATRONI_CONFIG, &wanted.config), (PARAMETERS, &wanted.names)]
-            .map(|(key, value)| (key.to_owned(), value.clone())),
-    );
+    let annotations = settings.metadata.annotations.get_or_insert_default();
+    annotations.insert(PATRONI_CONFIG.to_owned(), wanted.config.clone());
+    annotations.insert(PARAMETERS.to_owned(), wanted.names.clone());
+    // With another one, or none, the instances would take each other for strangers, or make a database anew.
+    if let Some(identifier) = &environment.database.identifier {
+        annotations.insert(PATRONI_INITIALIZE.to_owned(), identifier.clone());
+    }
     vec![settings, leader, failover, sync]
 }

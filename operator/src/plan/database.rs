@@ -53,6 +53,8 @@ pub struct Database {
     pub claim_uid: Option<String>,
     /// The claims of several instances that hold a copy of the data, with its system identifier.
     pub holders: BTreeMap<String, String>,
+    /// The system identifier of the data, where claims are marked with it.
+    pub identifier: Option<String>,
     pub resources: Resources,
     /// Of the container that keeps the roles.
     pub roles_resources: Resources,
@@ -172,6 +174,7 @@ impl Database {
             restarted_for: restart::last(observed),
             volume,
             claim_uid: data.or_else(first_uid).filter(|_| volume == VolumeIdentity::Same),
+            identifier: holders.identifier(),
             holders: holders.claims,
             resources,
             roles_resources,

@@ -67,7 +67,8 @@ pub struct Holders {
 }
 
 impl Holders {
-    /// Marked are the claims of several instances alone: a mark once made stays.
+    /// Marked are the claims of several instances alone: a mark once made stays, also if somebody changes what Patroni
+    /// has on record.
     pub(super) fn of(observed: &Observed, instances: Instances) -> Self {
         let identity = &observed.identity;
         let identifier = Cluster::of(identity, &observed.config_maps).identifier;
@@ -83,8 +84,6 @@ impl Holders {
             let name = identity.claim(ordinal);
             let claim = observed.claims.iter().find(|claim| claim.name_any() == name)?;
             let marked = claim.annotations().get(HOLDS).cloned();
-            let marked =
-                marked.filter(|mark| identifier.as_ref().is_none_or(|identifier| identifier == mark));
             let copied = identifier
                 .clone()
                 .filter(|_| instances.replicated && has_a_copy(ordinal));
@@ -94,6 +93,15 @@ impl Holders {
             claims: claims.collect(),
             identifier_is_kept: identifier.is_some() && is_retained,
         }
+    }
+}
+
+impl Holders {
+    /// The system identifier of the data, as far as all marks agree.
+    pub(super) fn identifier(&self) -> Option<String> {
+        let mut marks = self.claims.values();
+        let first = marks.next()?;
+        marks.all(|mark| mark == first).then(|| first.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `HighlyAvailable`: the primary's loss would lose nothing, and another instance can take over at once.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
@@ -17,6 +17,8 @@ use crate::reason::Reason;
 
 /// The name of the condition.
 pub const KIND: &str = "HighlyAvailable";
+/// After a change of the primary the others follow the new one within seconds.
+const RECONNECTED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// The standbys for which commits wait, and which stream from the primary now.
 pub fn synchronous(observed: &Observed) -> Vec<String> {
@@ -53,7 +55,7 @@ pub fn said(
         return Said::no(Reason::Suspended, "no pods while the environment is suspended");
     }
     let Some(primary) = primary(observed).map(ResourceExt::name_any) else {
-        return if was_available(previous) {
+        return if lost_since(previous, now).is_some() {
             Said::no(Reason::NoPrimary, "no instance is the primary")
         } else {
             Said::no(Reason::WaitingForStandby, "no instance is the primary yet")
@@ -78,26 +80,37 @@ pub fn said(
         return Said::yes(Reason::Replicated, format!("{can}{rest}"));
     }
     let message = format!("no standby can take over from {primary} at once: {missing}");
-    Said::no(
-        if was_available(previous) {
-            Reason::StandbyLost
-        } else {
-            Reason::WaitingForStandby
-        },
-        message,
-    )
+    let reason = match lost_since(previous, now) {
+        None => Reason::WaitingForStandby,
+        Some(since) if lasts_from(since).is_some_and(|from| now < from) => Reason::Reconnecting,
+        Some(_) => Reason::StandbyLost,
+    };
+    Said::no(reason, message)
 }
 
-/// Whether the database was highly available before, since when something was lost.
-fn was_available(previous: &[Condition]) -> bool {
-    let known = previous.iter().find(|condition| condition.type_ == KIND);
-    known.is_some_and(|known| {
-        let was_lost = matches!(
-            Reason::parse(&known.reason),
-            Some(Reason::StandbyLost | Reason::NoPrimary)
-        );
-        known.status == "True" || was_lost
-    })
+/// When standbys that are not back yet count as lost.
+pub fn reconsidered_at(conditions: &[Condition]) -> Option<Timestamp> {
+    let mut conditions = conditions.iter();
+    let known = conditions.find(|condition| condition.type_ == KIND)?;
+    let reconnects = known.reason == Reason::Reconnecting.as_str();
+    lasts_from(known.last_transition_time.0).filter(|_| reconnects)
+}
+
+fn lasts_from(since: Timestamp) -> Option<Timestamp> {
+    since.checked_add(RECONNECTED_WITHIN).ok()
+}
+
+/// Since when the database is not highly available any more; none if it never was.
+fn lost_since(previous: &[Condition], now: Timestamp) -> Option<Timestamp> {
+    let known = previous.iter().find(|condition| condition.type_ == KIND)?;
+    if known.status == "True" {
+        return Some(now);
+    }
+    let was_lost = matches!(
+        Reason::parse(&known.reason),
+        Some(Reason::StandbyLost | Reason::Reconnecting | Reason::NoPrimary)
+    );
+    was_lost.then_some(known.last_transition_time.0)
 }
 
 /// Why an instance is no standby that commits wait for.

@@ -10,6 +10,8 @@ mod rollout;
 mod summary;
 mod suspension;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -212,6 +214,13 @@ pub fn status(
         )),
         conditions,
     }
+}
+
+/// After which time the status is to be looked at again, although nothing changes.
+#[must_use]
+pub fn reconsidered_after(status: &RatesEnvironmentStatus, now: Timestamp) -> Option<Duration> {
+    let at = availability::reconsidered_at(&status.conditions)?;
+    Duration::try_from(at.duration_since(now)).ok()
 }
 
 fn order(kind: &str) -> usize {

@@ -123,7 +123,11 @@ impl Parts {
     }
 
     fn waits_for_standby(&self) -> bool {
-        self.standby_is_missing() || self.available.reason == Reason::WaitingForStandby
+        let waits = matches!(
+            self.available.reason,
+            Reason::WaitingForStandby | Reason::Reconnecting
+        );
+        self.standby_is_missing() || waits
     }
 
     fn rollout(&self) -> String {

@@ -108,6 +108,41 @@ async fn three_instances_are_made_and_then_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn what_a_person_changes_in_patronis_record_is_put_back() {
+    let server = server::shared();
+    let stage = Stage::new(server, "replicated-record").await;
+    until_available(&stage).await;
+    let mut weaker = settings(&stage);
+    weaker["synchronous_mode"] = json!("off");
+    weaker["ttl"] = json!(600);
+    weaker["theirs"] = json!(1);
+    let edited = json!({"initialize": "1", "config": weaker.to_string()});
+    annotate::<ConfigMap>(&stage, "harbour-postgres-config", &edited).await;
+    stage.settle().await;
+    let identifier = || stage.field("cm/harbour-postgres-config", "{.metadata.annotations.initialize}");
+    assert_eq!(identifier(), "7123");
+    let found = settings(&stage);
+    assert_eq!(
+        (&found["synchronous_mode"], &found["ttl"]),
+        (&json!("quorum"), &json!(20))
+    );
+    assert_eq!(found["theirs"], 1, "what is not the operator's stays");
+    let marks = stage.field("pvc", "{.items[*].metadata.annotations.rates\\.internal/holds}");
+    assert_eq!(marks, "7123 7123 7123");
+
+    // Also where all of it is gone.
+    let now = DeleteParams::default();
+    stage
+        .api::<ConfigMap>()
+        .delete("harbour-postgres-config", &now)
+        .await
+        .unwrap();
+    stage.settle().await;
+    assert_eq!(identifier(), "7123");
+    assert_eq!(stage.reconcile().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn the_first_claim_is_lost_after_a_failover_and_nothing_is_seeded_anew() {
     let server = server::shared();
     let stage = Stage::new(server, "first-claim").await;

@@ -1,5 +1,7 @@
 //! Several instances of a database: how many, where, with which settings, and whether another one can take over.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use rates_operator::apply::Applied;
@@ -290,6 +292,20 @@ fn a_loss_is_told_apart_from_standbys_that_are_still_to_come() {
     assert_eq!(available(&observed).1, "WaitingForStandby");
     let before = status_of(&replicated());
     observed.environment.status = Some(before);
+    assert_eq!(
+        available(&observed).1,
+        "Reconnecting",
+        "as after each change of the primary"
+    );
+    let status = status_of(&observed);
+    assert_eq!(
+        status::reconsidered_after(&status, fixture::now()),
+        Some(Duration::from_secs(15))
+    );
+    observed.environment.status = Some(status);
+    for condition in &mut observed.environment.status.as_mut().unwrap().conditions {
+        condition.last_transition_time = serde_json::from_value(json!("2031-03-04T05:05:52Z")).unwrap();
+    }
     assert_eq!(available(&observed).1, "StandbyLost");
     without_pod(&mut observed, "fleet-postgres-1");
     assert_eq!(available(&observed).1, "NoPrimary");
@@ -354,6 +370,28 @@ fn a_claim_is_marked_once_its_instance_has_a_copy() {
         .map(|claim| claim.annotations().contains_key("rates.internal/holds"))
         .collect();
     assert_eq!(marked, [false, true, true]);
+}
+
+#[test]
+fn the_record_of_which_data_it_is_is_put_back_where_somebody_changes_it() {
+    let mut observed = replicated();
+    for changed in [json!({"initialize": "1"}), json!({})] {
+        annotate(&mut observed, "fleet-postgres-config", &changed);
+        let children = children(&observed);
+        let [config, ..] = children.patroni_state.as_slice() else {
+            panic!("no state")
+        };
+        assert_eq!(config.annotations()["initialize"], "740174017401");
+        assert_eq!(
+            children.claims[0].annotations()["rates.internal/holds"],
+            "740174017401"
+        );
+    }
+    let mut lost = with_another_first_claim(true);
+    lost.pods.clear();
+    annotate(&mut lost, "fleet-postgres-config", &json!({"initialize": "1"}));
+    let environment = fixture::environment(&lost);
+    assert_eq!(environment.database.volume, VolumeIdentity::Same);
 }
 
 /// What is left of an environment whose volumes are retained.
