@@ -112,6 +112,9 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
         Err(invalid) => {
             let problem = Problem::from(&invalid);
             report(context, &observed, status::invalid(&observed, &problem, now)).await?;
+            if let Some(error) = unrelieved {
+                return Err(error.into());
+            }
             return Ok(Next::Settled(BLOCKED));
         }
     };

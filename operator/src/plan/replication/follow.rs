@@ -48,7 +48,7 @@ impl Situation<'_> {
             Kind::Failover => ("FailoverForced", "FailoverRefused"),
             Kind::Switchover | Kind::ScaleDown | Kind::Replace => ("SwitchoverDone", "SwitchoverRefused"),
         };
-        if let Some(primary) = view.primary(now).filter(|primary| Some(&primary.name) != from) {
+        if let Some(primary) = view.primary().filter(|primary| Some(&primary.name) != from) {
             let is_other = to.is_some_and(|to| *to != primary.name);
             let note = if is_other {
                 format!(
@@ -67,7 +67,7 @@ impl Situation<'_> {
             return end(Some(notice).filter(|_| act.kind != Kind::ScaleDown));
         }
         let since = now.duration_since(act.at);
-        let declined = view.primary(now).is_some() && !view.order.is_given();
+        let declined = view.primary().is_some() && !view.order.is_given();
         if act.kind == Kind::ScaleDown && declined {
             let again = act.at.saturating_add(AGAIN).unwrap_or(now);
             return if since >= AGAIN {
@@ -102,7 +102,7 @@ impl Situation<'_> {
         let (view, identity) = (self.view, &self.observed.identity);
         let name = act.to.clone().unwrap_or_default();
         let again = self.now.saturating_add(DONE_WITHIN).unwrap_or(self.now);
-        let Some(primary) = view.primary(self.now).filter(|primary| primary.name != name) else {
+        let Some(primary) = view.primary().filter(|primary| primary.name != name) else {
             return Acting::waits(
                 format!("{name} is not replaced while no other instance is the primary"),
                 again,

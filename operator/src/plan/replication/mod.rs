@@ -61,7 +61,7 @@ impl Replication {
     #[must_use]
     pub fn plan(observed: &Observed, (wanted, present): (u8, u8), runs: bool, now: Timestamp) -> Self {
         let view = View::of(observed);
-        let kept = scale::kept(observed, &view, (wanted, present), now);
+        let kept = scale::kept(observed, &view, (wanted, present));
         let situation = Situation {
             observed,
             view: &view,
@@ -98,7 +98,7 @@ impl Replication {
             }
         }
         let leftovers = if runs && kept == wanted && wanted > 0 {
-            scale::leftovers(observed, &view, wanted, now)
+            scale::leftovers(observed, &view, wanted)
         } else {
             Vec::new()
         };

@@ -82,7 +82,7 @@ impl PrimaryHistory {
             leaves || moves || view.order.from.as_ref() == Some(before)
         });
         last.ordered |= was_told_to_go;
-        match (view.primary(now), before) {
+        match (view.serving(), before) {
             (None, None) => None,
             (None, Some(before)) => {
                 let away = last.away.unwrap_or_else(|| away_since(view, &before, now));

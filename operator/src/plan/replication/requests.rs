@@ -43,7 +43,7 @@ impl Situation<'_> {
         if view.instances.len() < 2 {
             return refused("there is no other instance; set spec.database.instances to 2 or 3 first");
         }
-        let Some(primary) = view.primary(self.now) else {
+        let Some(primary) = view.primary() else {
             return refused(
                 "there is no primary at present; Patroni promotes a standby by itself as soon as one has everything",
             );
@@ -99,7 +99,7 @@ impl Situation<'_> {
         let Some(standby) = view.instance(asked) else {
             return refused(&format!("it must be one of {}", self.names()));
         };
-        if let Some(primary) = view.primary(self.now) {
+        if let Some(primary) = view.primary() {
             return refused(&format!(
                 "{} is the primary and works; {SWITCHOVER} moves it without a loss",
                 primary.name
@@ -165,7 +165,7 @@ impl Situation<'_> {
             let last = self.wanted.saturating_sub(1);
             return refused(&format!("it must be an instance, {prefix}-0 to {prefix}-{last}"));
         };
-        let Some(primary) = view.primary(self.now) else {
+        let Some(primary) = view.primary() else {
             return refused("there is no primary at present, so that nobody is known to have everything");
         };
         if primary.name == asked {
@@ -221,9 +221,7 @@ impl Situation<'_> {
         if !self.runs {
             return None;
         }
-        let primary = view
-            .primary(self.now)
-            .filter(|primary| primary.ordinal >= self.wanted)?;
+        let primary = view.primary().filter(|primary| primary.ordinal >= self.wanted)?;
         let again = self.now.saturating_add(AGAIN).unwrap_or(self.now);
         let stays = view
             .complete(primary)

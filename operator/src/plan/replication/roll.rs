@@ -50,7 +50,7 @@ pub fn roll(observed: &Observed, view: &View<'_>, now: Timestamp) -> Option<Roll
     if outdated.is_empty() {
         return Some(Roll::Complete);
     }
-    let primary = view.primary(now);
+    let primary = view.primary();
     let is_primary = |instance: &Instance<'_>| primary.is_some_and(|primary| primary.name == instance.name);
 
     // Nobody misses what does not run; it may be what the new template corrects.

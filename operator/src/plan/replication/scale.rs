@@ -1,6 +1,5 @@
 //! Fewer instances: which pods stay until the primary has moved, and which volumes then go.
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::view::{View, ordinal_of};
@@ -10,7 +9,7 @@ use crate::observed::Observed;
 ///
 /// Also after a time without any pods, all that have a copy of the data start: any of them may be the one with everything.
 #[must_use]
-pub fn kept(observed: &Observed, view: &View<'_>, (wanted, present): (u8, u8), now: Timestamp) -> u8 {
+pub fn kept(observed: &Observed, view: &View<'_>, (wanted, present): (u8, u8)) -> u8 {
     let prefix = observed.identity.postgres();
     let led = [&view.leader_key.holder, &view.cluster.synchronised_with];
     let led = led
@@ -21,7 +20,7 @@ pub fn kept(observed: &Observed, view: &View<'_>, (wanted, present): (u8, u8), n
         .map(|ordinal| ordinal.saturating_add(1))
         .max();
     let needed = led.unwrap_or(0).max(wanted);
-    if view.primary(now).is_some() {
+    if view.primary().is_some() {
         return needed;
     }
     // None goes while nobody is known to have what it has.
@@ -45,8 +44,8 @@ pub struct Leftover {
 
 /// The claims of instances that are gone and not wanted any more: only where the primary is one that stays.
 #[must_use]
-pub fn leftovers(observed: &Observed, view: &View<'_>, wanted: u8, now: Timestamp) -> Vec<Leftover> {
-    let stays = view.primary(now).is_some_and(|primary| primary.ordinal < wanted);
+pub fn leftovers(observed: &Observed, view: &View<'_>, wanted: u8) -> Vec<Leftover> {
+    let stays = view.primary().is_some_and(|primary| primary.ordinal < wanted);
     let set = observed.stateful_set();
     let is_scaled = set.is_some_and(|set| {
         let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);

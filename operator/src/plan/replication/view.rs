@@ -1,6 +1,5 @@
 //! The instances of a database as they are seen: who is the primary, and which standbys lack nothing.
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
@@ -12,8 +11,6 @@ use crate::pods::{self, is_ready};
 
 /// The container of Patroni and PostgreSQL.
 pub const POSTGRES: &str = "postgres";
-/// A leader key that is older is nobody's: more than Patroni's `ttl`, and some for clocks that differ.
-const EXPIRED: SignedDuration = SignedDuration::from_secs(45);
 /// So many bytes a standby may be behind by what its pod and the primary last said: they say so at different times.
 const BEHIND: u64 = 64 << 20;
 
@@ -88,15 +85,18 @@ impl<'a> View<'a> {
         self.instance(self.leader_key.holder.as_deref()?)
     }
 
-    /// The instance that takes writes, as far as can be seen. A lost node keeps its pods for a while.
+    /// The instance that takes writes and stays, as far as can be seen: a lost node keeps its pods for a while.
     #[must_use]
-    pub fn primary(&self, now: Timestamp) -> Option<&Instance<'a>> {
-        let fresh = |renewed: Timestamp| now.duration_since(renewed) < EXPIRED;
+    pub fn primary(&self) -> Option<&Instance<'a>> {
+        self.serving().filter(|primary| !primary.is_leaving())
+    }
+
+    /// The same, or one that is about to stop: it takes writes until it has handed over.
+    #[must_use]
+    pub fn serving(&self) -> Option<&Instance<'a>> {
         self.leader().filter(|leader| {
-            is_ready(leader.pod)
-                && leader.member.state == "running"
-                && leader.member.role == "primary"
-                && self.leader_key.renewed.is_none_or(fresh)
+            let member = &leader.member;
+            is_answering(leader.pod) && member.state == "running" && member.role == "primary"
         })
     }
 
@@ -147,6 +147,17 @@ impl<'a> View<'a> {
             .iter()
             .filter(|instance| instance.name != primary.name)
     }
+}
+
+/// Whether a pod's probes succeed, also while it stops.
+fn is_answering(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// The number at the end of a pod's name.
