@@ -1,12 +1,11 @@
 //! `HighlyAvailable`: the primary's loss would lose nothing, and another instance can take over at once.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::conditions::Said;
-use super::database::is_bound;
 use crate::apply::Applied;
 use crate::identity::Component;
 use crate::observed::Observed;
@@ -160,4 +159,8 @@ fn missing(
         // `creating replica`, `starting`, `stopped` and the like.
         state => format!("{name}: {state}"),
     }
+}
+
+pub fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
 }

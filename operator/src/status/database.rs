@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::availability;
+use super::availability::{self, is_bound};
 use super::conditions::Said;
 use crate::apply::Applied;
 use crate::crd::{DatabaseStatus, Failovers, SeedStatus, StorageStatus};
@@ -211,10 +211,6 @@ fn storage(
             replaced_at
         },
     }
-}
-
-pub fn is_bound(claim: &PersistentVolumeClaim) -> bool {
-    claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
 }
 
 /// What was loaded, in words.
