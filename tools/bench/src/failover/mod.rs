@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Take these protections away instead, one after the other, each with the faults that it is for
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PROTECTION")]
     without: Vec<Protection>,
+    /// Instances of the database
+    #[arg(long, default_value_t = 3)]
+    instances: u8,
     /// Leave the cluster running
     #[arg(long)]
     keep: bool,
@@ -97,7 +100,8 @@ fn play(running: &Running, arguments: &Arguments) -> Result<()> {
     let mut campaign = Command::new(workspace::binaries().join("failovers"));
     campaign
         .arg(format!("--figures={name}"))
-        .arg(format!("--rounds={}", arguments.rounds));
+        .arg(format!("--rounds={}", arguments.rounds))
+        .arg(format!("--instances={}", arguments.instances));
     if !arguments.only.is_empty() {
         campaign.arg(format!("--only={}", arguments.only.join(",")));
     }
