@@ -7,5 +7,6 @@ pub mod helm;
 pub mod http;
 pub mod kubectl;
 mod program;
+pub mod proxy;
 pub mod service;
 pub mod wait;

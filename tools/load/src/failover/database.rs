@@ -1,9 +1,10 @@
 //! The database of an environment as kubectl shows it: its pods, its primary, who streams.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use client::environment::{Environment, condition};
+use client::http::Client;
 use client::wait::Look;
 
 /// One instance.
@@ -34,16 +35,13 @@ impl Database<'_> {
 
     /// The holder of Patroni's leader key.
     pub fn leader(&self) -> Result<String> {
-        let key = format!("{}-postgres-leader", self.0.name);
-        let leader = self.0.kubectl.run([
-            "get",
-            "configmap",
-            &key,
-            "-o",
-            "jsonpath={.metadata.annotations.leader}",
-        ])?;
-        anyhow::ensure!(!leader.is_empty(), "nobody holds the leader key");
-        Ok(leader)
+        let key = format!("configmaps/{}-postgres-leader", self.environment.name);
+        let key = self.in_namespace("api/v1", &key)?;
+        let leader = key["metadata"]["annotations"]["leader"]
+            .as_str()
+            .unwrap_or_default();
+        ensure!(!leader.is_empty(), "nobody holds the leader key");
+        Ok(leader.to_owned())
     }
 
     pub fn primary(&self) -> Result<Pod> {
@@ -63,7 +61,7 @@ impl Database<'_> {
 
     /// A query's rows from a pod, asked as the superuser within it.
     pub fn sql(&self, pod: &str, database: &str, query: &str) -> Result<String> {
-        let rows = self.0.kubectl.run([
+        let rows = self.environment.kubectl.run([
             "exec",
             pod,
             "--container",
@@ -88,7 +86,8 @@ impl Database<'_> {
 
     /// Whether all of it is as it has to be, and everything acknowledged is on another instance too.
     pub fn healthy(&self, instances: usize) -> Result<Look<()>> {
-        let object = self.0.object()?;
+        let object = format!("ratesenvironments/{}", self.environment.name);
+        let object = self.in_namespace("apis/rates.internal/v1alpha1", &object)?;
         let status = &object["status"];
         let current = object["metadata"]["generation"] == status["observedGeneration"];
         if !current || condition(&object, "Ready")["status"] != "True" || status["phase"] != "Ready" {

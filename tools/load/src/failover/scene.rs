@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use super::database::{Database, Pod};
 use crate::Load;
 use crate::rollouts::Subject;
+use client::http::Client;
 use client::kubectl::Kubectl;
 use client::wait::{Look, until_measured};
 
@@ -17,6 +18,8 @@ pub const PATIENCE: Duration = Duration::from_mins(3);
 pub struct Scene<'a> {
     pub subject: &'a mut Subject,
     pub load: &'a Load,
+    /// Kubernetes' API.
+    pub api: &'a Client,
     pub instances: usize,
     /// The primary before the fault.
     pub primary: Pod,
@@ -27,7 +30,10 @@ pub struct Scene<'a> {
 impl Scene<'_> {
     #[must_use]
     pub fn database(&self) -> Database<'_> {
-        Database(&self.subject.environment)
+        Database {
+            environment: &self.subject.environment,
+            api: self.api,
+        }
     }
 
     #[must_use]

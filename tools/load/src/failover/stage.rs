@@ -13,6 +13,7 @@ use super::{Fault, Primary};
 use crate::rollouts::Subject;
 use crate::{Lane, Load, Outcome, Phase, Questions, STATEMENT, Settings};
 use client::dump::Dump;
+use client::proxy::Proxy;
 use client::service;
 use client::wait::{Look, until, until_measured};
 
@@ -30,6 +31,7 @@ pub struct Play {
 
 pub struct Stage {
     pub subject: Subject,
+    proxy: Proxy,
     play: Play,
     load: Load,
     rounds: Vec<Round>,
@@ -50,8 +52,13 @@ impl Stage {
     /// Makes the environment and starts the load on its Service.
     pub fn begin(name: &str, play: Play, prepare: impl FnOnce(&Subject) -> Result<()>) -> Result<Self> {
         let subject = Subject::with_spec(name, play.spec.clone())?;
+        let proxy = Proxy::start()?;
         until("the database is whole", WHOLE, || {
-            Database(&subject.environment).healthy(play.instances)
+            let database = Database {
+                environment: &subject.environment,
+                api: proxy.client(),
+            };
+            database.healthy(play.instances)
         })?;
         prepare(&subject)?;
         let target = service::address(&subject.environment.kubectl, &subject.deployment())?;
@@ -66,11 +73,19 @@ impl Stage {
         })?;
         Ok(Self {
             subject,
+            proxy,
             play,
             load,
             rounds: Vec::new(),
             known: BTreeSet::new(),
         })
+    }
+
+    fn database(&self) -> Database<'_> {
+        Database {
+            environment: &self.subject.environment,
+            api: self.proxy.client(),
+        }
     }
 
     /// Nothing but the load.
@@ -114,12 +129,13 @@ impl Stage {
     fn round(&mut self, fault: &dyn Fault, round: &mut Round) -> Result<()> {
         let instances = self.play.instances;
         until_measured("all is whole before the fault", WHOLE, || {
-            Database(&self.subject.environment).healthy(instances)
+            self.database().healthy(instances)
         })?;
-        let primary = Database(&self.subject.environment).primary()?;
+        let primary = self.database().primary()?;
         let mut scene = Scene {
             subject: &mut self.subject,
             load: &self.load,
+            api: self.proxy.client(),
             instances,
             primary: primary.clone(),
             notes: Vec::new(),
@@ -129,9 +145,7 @@ impl Stage {
         let played = fault.play(&mut scene);
         round.notes = std::mem::take(&mut scene.notes);
         round.played = began.elapsed().as_secs_f64();
-        let whole = until_measured("all is whole again", WHOLE, || {
-            Database(&self.subject.environment).healthy(instances)
-        });
+        let whole = until_measured("all is whole again", WHOLE, || self.database().healthy(instances));
         round.whole = whole.is_ok().then(|| began.elapsed().as_secs_f64());
         std::thread::sleep(AFTER);
         round.acknowledged = self.load.ledger().acknowledged_since(began);
@@ -139,7 +153,7 @@ impl Stage {
         played?;
         whole?;
         self.again()?;
-        let now = Database(&self.subject.environment).leader()?;
+        let now = self.database().leader()?;
         round.moved = format!("{} to {now}", primary.name);
         let moved = now != primary.name;
         match fault.expected().primary {
@@ -171,11 +185,7 @@ impl Stage {
     /// Holds the database against the ledger.
     fn compare(&mut self, round: &mut Round) -> Result<()> {
         let asked = Instant::now();
-        let rows = until("the database's batches", AGAIN, || {
-            let database = Database(&self.subject.environment);
-            let primary = database.leader()?;
-            database.sql(&primary, "rates", STATEMENT).map(Look::Holds)
-        })?;
+        let rows = rows(self.database())?;
         for difference in self.load.ledger().reconcile_at(&rows, asked) {
             let key = difference
                 .batch
@@ -204,12 +214,20 @@ impl Stage {
     /// Ends the load, and holds the database against what was acknowledged.
     pub fn finish(self) -> Result<Report> {
         let log = self.load.stop()?;
-        let rows = until("the database's batches", AGAIN, || {
-            let database = Database(&self.subject.environment);
-            let primary = database.leader()?;
-            database.sql(&primary, "rates", STATEMENT).map(Look::Holds)
-        })?;
+        let database = Database {
+            environment: &self.subject.environment,
+            api: self.proxy.client(),
+        };
+        let rows = rows(database)?;
         let differences = log.ledger.reconcile(&rows);
         Ok(Report::new(&self.play, self.rounds, &log, differences))
     }
+}
+
+/// The rows of all batches, as the primary has them.
+fn rows(database: Database<'_>) -> Result<String> {
+    until("the database's batches", AGAIN, || {
+        let primary = database.leader()?;
+        database.sql(&primary, "rates", STATEMENT).map(Look::Holds)
+    })
 }
