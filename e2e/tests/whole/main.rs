@@ -11,6 +11,7 @@ mod autoscaling;
 mod changes;
 mod closed;
 mod deletion;
+mod failover;
 mod faults;
 mod first_environment;
 mod healing;
@@ -68,6 +69,7 @@ fn side_by_side() -> Vec<Trial> {
     [
         // The longest first, so that nothing waits for it at the end.
         faults::trials(),
+        failover::trials(),
         rollouts::trials(),
         changes::trials(),
         closed::trials(),

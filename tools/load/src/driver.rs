@@ -79,15 +79,15 @@ enum Asked {
 
 impl Driver {
     pub fn new(settings: Settings) -> Self {
-        let target = settings.target;
+        let (target, overflow) = (settings.target, settings.overflow);
         let driver = Self {
             began: Instant::now(),
             run: format!("load-{:08x}", fastrand::u32(..)),
             rate: AtomicU64::new(0),
             token: Mutex::new(settings.token.clone()),
-            busy: Kept::new(target, BUSY),
-            seldom: Kept::new(target, SELDOM),
-            shared: Shared::new(target),
+            busy: Kept::new(target, BUSY, overflow),
+            seldom: Kept::new(target, SELDOM, overflow),
+            shared: Shared::new(target, overflow),
             ledger: Arc::default(),
             records: Mutex::default(),
             unsent: AtomicUsize::new(0),
@@ -225,7 +225,7 @@ impl Driver {
                 Lane::Busy => self.on_kept(&self.busy, request).await?,
                 Lane::Seldom => self.on_kept(&self.seldom, request).await?,
                 Lane::Http2 => {
-                    let answered = self.shared.get().await?.exchange(request).await;
+                    let answered = self.shared.get().await?.connection.exchange(request).await;
                     if answered.is_err() {
                         self.shared.forget().await;
                     }

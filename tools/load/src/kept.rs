@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -13,6 +14,8 @@ use super::failure::{Failure, Kind};
 pub struct Kept {
     target: SocketAddr,
     size: usize,
+    /// Whether another is opened for a single request when all are in use.
+    overflow: bool,
     turn: Semaphore,
     resting: Mutex<VecDeque<Connection>>,
 }
@@ -20,21 +23,29 @@ pub struct Kept {
 /// One of them, in use.
 pub struct Taken<'a> {
     pub connection: Connection,
-    _turn: SemaphorePermit<'a>,
+    /// None for one beyond their number.
+    turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Kept {
-    pub fn new(target: SocketAddr, size: usize) -> Self {
+    pub fn new(target: SocketAddr, size: usize, overflow: bool) -> Self {
         Self {
             target,
             size,
+            overflow,
             turn: Semaphore::new(size),
             resting: Mutex::default(),
         }
     }
 
-    /// Waits for its turn when all are in use. One that the server has closed while it rested is replaced.
+    /// Waits for its turn when all are in use, unless another may be opened. One that the server has closed while it rested is replaced.
     pub async fn take(&self) -> Result<Taken<'_>, Failure> {
+        if self.overflow && self.turn.available_permits() == 0 {
+            return Ok(Taken {
+                connection: Connection::open(self.target, Protocol::Http1).await?,
+                turn: None,
+            });
+        }
         let turn = self.turn.acquire().await.map_err(|error| Failure {
             kind: Kind::Other,
             text: error.to_string(),
@@ -54,13 +65,13 @@ impl Kept {
         };
         Ok(Taken {
             connection,
-            _turn: turn,
+            turn: Some(turn),
         })
     }
 
     /// Back to the others, unless it has ended.
     pub fn give_back(&self, taken: Taken<'_>) {
-        if taken.connection.is_open() {
+        if taken.turn.is_some() && taken.connection.is_open() {
             self.resting
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -72,18 +83,55 @@ impl Kept {
 /// One HTTP/2 connection, opened anew when the server lets go of it.
 pub struct Shared {
     target: SocketAddr,
+    /// Whether another is opened when it carries as many as a server may allow.
+    overflow: bool,
     current: tokio::sync::Mutex<Option<Connection>>,
+    under_way: AtomicUsize,
 }
 
+/// One use of it.
+pub struct Stream<'a> {
+    pub connection: Connection,
+    under_way: &'a AtomicUsize,
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What every server allows at one time.
+const STREAMS: usize = 100;
+
 impl Shared {
-    pub fn new(target: SocketAddr) -> Self {
+    pub fn new(target: SocketAddr, overflow: bool) -> Self {
         Self {
             target,
+            overflow,
             current: tokio::sync::Mutex::default(),
+            under_way: AtomicUsize::new(0),
         }
     }
 
-    pub async fn get(&self) -> Result<Connection, Failure> {
+    pub async fn get(&self) -> Result<Stream<'_>, Failure> {
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let under_way = &self.under_way;
+        let stream = |connection| Stream {
+            connection,
+            under_way,
+        };
+        if self.overflow && before >= STREAMS {
+            let opened = Connection::open(self.target, Protocol::Http2).await;
+            return opened.map(stream).inspect_err(|_| drop_one(under_way));
+        }
+        self.connection()
+            .await
+            .map(stream)
+            .inspect_err(|_| drop_one(under_way))
+    }
+
+    async fn connection(&self) -> Result<Connection, Failure> {
         let mut current = self.current.lock().await;
         let open = current.as_ref().filter(|connection| connection.is_open());
         if let Some(shared) = open.and_then(Connection::share) {
@@ -105,4 +153,8 @@ impl Shared {
             *current = None;
         }
     }
+}
+
+fn drop_one(count: &AtomicUsize) {
+    count.fetch_sub(1, Ordering::Relaxed);
 }

@@ -91,10 +91,15 @@ impl Load {
 
     /// Sends a batch again with its key, all at once, and gives the answer.
     pub fn again(&self, number: usize) -> Result<Outcome> {
+        self.begin_again(number);
+        self.outcome(number, PATIENCE)
+    }
+
+    /// Begins to send a batch again with its key, all at once.
+    pub fn begin_again(&self, number: usize) {
         self.driver.ledger.begin_again(number);
         self.runtime
             .spawn(Arc::clone(&self.driver).send(number, Duration::ZERO, Instant::now()));
-        self.outcome(number, PATIENCE)
     }
 
     /// The batches that were answered with anything but 201.

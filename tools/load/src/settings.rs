@@ -17,5 +17,8 @@ pub struct Settings {
     pub probe_every: Option<Duration>,
     /// The token that batches come with.
     pub token: String,
+    /// Whether more connections are opened than there are usually, where requests take so long that all are in use: what
+    /// waits for its turn is otherwise not the server's.
+    pub overflow: bool,
     pub questions: Questions,
 }

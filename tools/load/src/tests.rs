@@ -38,6 +38,7 @@ fn of(target: SocketAddr) -> Log {
         rate: 400.0,
         batch_every: Duration::from_hours(1),
         probe_every: None,
+        overflow: false,
         token: "token".to_owned(),
         questions: Questions::of(&dump, 5, 1).unwrap(),
     })

@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Instances of the database
     #[arg(long, default_value_t = 3)]
     instances: u8,
+    /// Reads a second
+    #[arg(long, default_value_t = 200.0)]
+    rate: f64,
     /// Leave the cluster running
     #[arg(long)]
     keep: bool,
@@ -101,7 +104,8 @@ fn play(running: &Running, arguments: &Arguments) -> Result<()> {
     campaign
         .arg(format!("--figures={name}"))
         .arg(format!("--rounds={}", arguments.rounds))
-        .arg(format!("--instances={}", arguments.instances));
+        .arg(format!("--instances={}", arguments.instances))
+        .arg(format!("--rate={}", arguments.rate));
     if !arguments.only.is_empty() {
         campaign.arg(format!("--only={}", arguments.only.join(",")));
     }

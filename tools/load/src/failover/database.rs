@@ -21,14 +21,31 @@ pub struct Pod {
 }
 
 #[derive(Clone, Copy)]
-pub struct Database<'a>(pub &'a Environment);
+pub struct Database<'a> {
+    pub environment: &'a Environment,
+    /// Kubernetes' API.
+    pub api: &'a Client,
+}
 
-const SELECTOR: &str = "app.kubernetes.io/component=postgres";
+const SELECTOR: &str = "labelSelector=app.kubernetes.io%2Fcomponent%3Dpostgres";
 
 impl Database<'_> {
+    fn get(&self, path: &str) -> Result<Value> {
+        let response = self.api.get(path)?;
+        ensure!(response.status == 200, "GET {path}: {}", response.status);
+        response.json()
+    }
+
+    fn in_namespace(&self, group: &str, rest: &str) -> Result<Value> {
+        let namespace = self.environment.kubectl.namespace();
+        self.get(&format!("/{group}/namespaces/{namespace}/{rest}"))
+    }
+
     /// The instances' pods, by name.
     pub fn pods(&self) -> Result<Vec<Pod>> {
-        let mut pods: Vec<_> = self.0.kubectl.list("pods", SELECTOR)?.iter().map(pod).collect();
+        let list = self.in_namespace("api/v1", &format!("pods?{SELECTOR}"))?;
+        let items = list["items"].as_array().context("a list without items")?;
+        let mut pods: Vec<_> = items.iter().map(pod).collect();
         pods.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(pods)
     }

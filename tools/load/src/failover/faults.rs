@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::fault::{Expected, Fault, Primary, Reads};
 use super::scene::{PATIENCE, Scene};
-use super::{Expected, Fault, Primary, Reads};
 use client::wait::{Look, until_measured};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

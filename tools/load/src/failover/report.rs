@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::stage::Play;
+use super::play::Play;
 use crate::{Log, Summary};
 
 /// One fault, once. Times are in seconds.

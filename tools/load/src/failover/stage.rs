@@ -4,30 +4,19 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
 
 use super::database::Database;
+use super::fault::{Fault, Primary};
+use super::play::Play;
 use super::report::{Report, Round};
 use super::scene::Scene;
-use super::{Fault, Primary};
+
 use crate::rollouts::Subject;
-use crate::{Lane, Load, Outcome, Phase, Questions, STATEMENT, Settings};
+use crate::{Lane, Load, Phase, Questions, STATEMENT, Settings};
 use client::dump::Dump;
 use client::proxy::Proxy;
 use client::service;
 use client::wait::{Look, until, until_measured};
-
-/// How it is played.
-#[derive(Clone, Debug)]
-pub struct Play {
-    /// Of the environment.
-    pub spec: Value,
-    pub instances: usize,
-    /// Requests a second.
-    pub rate: f64,
-    /// Between two batches that show whether writes pass.
-    pub probe_every: Duration,
-}
 
 pub struct Stage {
     pub subject: Subject,
@@ -45,6 +34,8 @@ const QUESTIONS: usize = 400;
 const WHOLE: Duration = Duration::from_mins(4);
 /// For a batch that was interrupted, to be taken when it is sent again.
 const AGAIN: Duration = Duration::from_mins(1);
+/// So many of those are sent together.
+const AT_ONCE: usize = 4;
 /// What is measured goes on for so long after all is whole.
 const AFTER: Duration = Duration::from_secs(2);
 
@@ -68,6 +59,7 @@ impl Stage {
             rate: play.rate,
             batch_every: BATCH_EVERY,
             probe_every: Some(play.probe_every),
+            overflow: true,
             token: subject.environment.ingest_token()?,
             questions: Questions::of(&dump, QUESTIONS, 1)?,
         })?;
@@ -198,17 +190,30 @@ impl Stage {
         Ok(())
     }
 
-    /// Sends every batch that was not applied again, with its key, until it is.
+    /// Sends every batch that was not applied again, with its key, until it is: a few at once, as the API takes no more.
     fn again(&self) -> Result<()> {
-        for number in self.load.not_applied() {
-            until_measured(format_args!("batch {number} is taken"), AGAIN, || {
-                Ok(match self.load.again(number)? {
-                    Outcome::Applied => Look::Holds(()),
-                    other => Look::NotYet(format!("{other:?}")),
+        let waiting = || self.load.not_applied();
+        let first = waiting().len();
+        let limit = AGAIN + Duration::from_secs(1) * u32::try_from(first)?;
+        until_measured(
+            "every interrupted batch is taken when it is sent again",
+            limit,
+            || {
+                let waiting = waiting();
+                let few: Vec<_> = waiting.iter().take(AT_ONCE).copied().collect();
+                for number in &few {
+                    self.load.begin_again(*number);
+                }
+                for number in few {
+                    self.load.outcome(number, AGAIN)?;
+                }
+                Ok(if waiting.is_empty() {
+                    Look::Holds(())
+                } else {
+                    Look::NotYet(format!("{} of {first}", waiting.len()))
                 })
-            })?;
-        }
-        Ok(())
+            },
+        )
     }
 
     /// Ends the load, and holds the database against what was acknowledged.

@@ -49,6 +49,7 @@ impl Stage {
             rate: play.rate,
             batch_every: BATCH_EVERY,
             probe_every: None,
+            overflow: false,
             token: subject.environment.ingest_token()?,
             questions: Questions::of(&dump, QUESTIONS, 1)?,
         })?;
