@@ -4,11 +4,12 @@
 import os
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 from threading import Timer
 
-from control_plane import wait_until
+from control_plane import HOST, wait_until
 from instances import ADMIN
 from sandbox import READY_SECONDS
 
@@ -199,3 +200,15 @@ class CopyTests:
         config["postgresql"]["parameters"]["max_connections"] = 100
         self.instances.write_config(config)
         self.instances.healthy()
+
+    def test_a_promotion_does_not_wait_for_a_silent_api_server(self):
+        primary = self.instances.healthy()
+        program = (
+            "import sys, time; sys.path.insert(0, '/usr/local/share/rates'); import fencing; began = time.monotonic();"
+            " fencing.fence('x-postgres-9'); print(round(time.monotonic() - began, 1), file=sys.stderr)"
+        )
+        with socket.create_server((HOST, 0)) as silent:
+            port = "KUBERNETES_SERVICE_PORT={}".format(silent.getsockname()[1])
+            asked = primary.postgres.execute("/usr/bin/env", port, "/usr/bin/python3", "-c", program)
+            _, took = asked.communicate(timeout=READY_SECONDS)
+        self.assertTrue(1 <= float(took.splitlines()[0]) < 3, took)
