@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::PgLsn;
 
-use crate::database::{Origin, timeline};
+use crate::database::{Origin, Timelines, timeline};
 
 /// A place in the log of one cluster. Everything that could be seen when the primary was there is in every server that is
 /// at it or beyond, on the same timeline: another one, begun by a promotion, has another history behind the same numbers.
@@ -78,6 +78,14 @@ impl Position {
     #[must_use]
     pub fn has(&self, other: &Self) -> bool {
         self.origin == other.origin && self.lsn >= other.lsn
+    }
+}
+
+/// A standby that follows a timeline says that there is a primary on it. One that was promoted says nothing: whoever did
+/// that may have made a copy of the database to try something.
+pub fn note(position: Option<&(Position, bool)>, timelines: &Timelines) {
+    if let Some((position, true)) = position {
+        timelines.note(position.origin);
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::pool::Pool;
-use super::position::Position;
+use super::position::{self, Position};
 use super::reader::Reader;
 use super::settings::ReaderSettings;
 use crate::counters::Outcomes;
@@ -84,7 +84,7 @@ impl Standby {
         let (outcome, rows) = match asked {
             Ok(Ok((Some((own, _)), rows))) if own.has(position) => ("answered", Some(rows)),
             Ok(Ok((own, _))) => {
-                note(own.as_ref(), &self.timelines);
+                position::note(own.as_ref(), &self.timelines);
                 ("behind", None)
             }
             Ok(Err(error)) => {
@@ -117,12 +117,4 @@ async fn ask(
 ) -> Result<(Option<(Position, bool)>, Vec<Row>), tokio_postgres::Error> {
     let (own, rows) = join(reader.position(), reader.query(statement, parameters)).await;
     Ok((own?, rows?))
-}
-
-/// A standby that follows a timeline says that there is a primary on it. One that was promoted says nothing: whoever did
-/// that may have made a copy of the database to try something.
-pub fn note(position: Option<&(Position, bool)>, timelines: &Timelines) {
-    if let Some((position, true)) = position {
-        timelines.note(position.origin);
-    }
 }

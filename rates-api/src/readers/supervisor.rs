@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Config;
 
+use super::position;
 use super::reader::Reader;
 use super::settings::ReaderSettings;
-use super::standby;
 use crate::database::{
     Address, AddressError, ConnectError, Driver, Schema, SchemaError, Server, Session, Superseded, Timelines,
     connect, is_lost,
@@ -218,7 +218,7 @@ impl ConnectionSupervisor {
     /// The schema; and of a standby which timeline it follows, so that a promotion is noticed also while nothing is read.
     async fn ask(&self, reader: &Reader) -> Result<Schema, tokio_postgres::Error> {
         if self.server == Server::Standby {
-            standby::note(reader.position().await?.as_ref(), &self.timelines);
+            position::note(reader.position().await?.as_ref(), &self.timelines);
         }
         reader.schema().await
     }
