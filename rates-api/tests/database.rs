@@ -250,11 +250,11 @@ async fn a_changed_password_is_read_at_the_next_connection(postgres: Arc<Postgre
     let other = postgres.uri(&database).replace("rates_a:secret", "rates_b:other");
     std::fs::write(&file, other).unwrap();
     let end = format!("SELECT count(pg_terminate_backend(pid)) {}", by("rates_a"));
-    assert_eq!(number(&admin, &end).await, 3);
-
     let count = format!("SELECT count(*) {}", by("rates_b"));
     eventually("the other login is used", SOON, async || {
-        (number(&admin, &count).await == 3).then_some(())
+        // Again: one that was being opened beside a silent one has the first login still.
+        number(&admin, &end).await;
+        (number(&admin, &count).await >= 3).then_some(())
     })
     .await;
     assert_eq!(service.get(EXAMPLE).await.status, 200);
