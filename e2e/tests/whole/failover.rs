@@ -38,7 +38,10 @@ fn loses_nothing() -> Result<()> {
     };
     let mut stage = Stage::begin("failing-over", play, |_| Ok(()))?;
     for fault in FAULTS {
-        stage.fault(&fault);
+        // What follows would be about a database that is harmed already.
+        if !stage.fault(&fault) {
+            break;
+        }
     }
     let report = stage.finish()?;
     println!("{report}");

@@ -29,6 +29,9 @@ struct Arguments {
     /// Take these protections away instead
     #[arg(long, value_enum, value_delimiter = ',')]
     without: Vec<Protection>,
+    /// An image of the API in place of the operator's
+    #[arg(long)]
+    api: Option<String>,
     /// Instances of the database
     #[arg(long, default_value_t = 3)]
     instances: usize,
@@ -103,7 +106,7 @@ fn begin(arguments: &Arguments) -> Result<Stage> {
         arguments.instances
     );
     cluster.run(["cordon", FIRST_NODE])?;
-    let play = Play {
+    let mut play = Play {
         spec: json!({
             "profile": "Staging",
             "database": {
@@ -116,6 +119,9 @@ fn begin(arguments: &Arguments) -> Result<Stage> {
         rate: arguments.rate,
         probe_every: PROBE_EVERY,
     };
+    if let Some(image) = &arguments.api {
+        play.spec["api"]["image"] = json!(image);
+    }
     Stage::begin("failover", play, |subject| {
         cluster.run(["uncordon", FIRST_NODE])?;
         cluster.run(std::iter::once("cordon").chain(others.iter().copied()))?;

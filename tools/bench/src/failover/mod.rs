@@ -7,9 +7,10 @@ mod goals;
 mod nodes;
 mod protection;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use load::failover::{Fault, Simple};
 
 use super::on_cluster::{self, Limits};
@@ -42,6 +43,9 @@ pub struct Arguments {
     /// Reads a second
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
+    /// Play with the API of this archive, rates-api-HASH.tar, such as one from before a check of it
+    #[arg(long, value_name = "ARCHIVE")]
+    api: Option<PathBuf>,
     /// Leave the cluster running
     #[arg(long)]
     keep: bool,
@@ -92,14 +96,29 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     on_cluster::measure(NODES, limits, arguments.keep, |running| play(running, arguments))
 }
 
+/// Brings an image of the API to all nodes; gives its reference, which is that of the archive.
+fn import_api(running: &Running, archive: &Path) -> Result<String> {
+    let hash = archive
+        .file_stem()
+        .and_then(|name| name.to_str()?.strip_prefix("rates-api-"))
+        .with_context(|| format!("{} is not an archive rates-api-HASH.tar", archive.display()))?;
+    let reference = format!("localhost/rates-api:{hash}");
+    running.import_images(&[(&reference, archive)])?;
+    Ok(reference)
+}
+
 fn play(running: &Running, arguments: &Arguments) -> Result<()> {
     // A part of it does not replace the figures of the whole.
-    let whole = arguments.only.is_empty() && arguments.without.is_empty();
+    let whole = arguments.only.is_empty() && arguments.without.is_empty() && arguments.api.is_none();
     let name = if whole {
         "failover.json"
     } else {
         "failover-part.json"
     };
+    let api = arguments
+        .api
+        .as_deref()
+        .map(|archive| import_api(running, archive));
     let mut campaign = Command::new(workspace::binaries().join("failovers"));
     campaign
         .arg(format!("--figures={name}"))
@@ -116,6 +135,9 @@ fn play(running: &Running, arguments: &Arguments) -> Result<()> {
             .filter_map(clap::ValueEnum::to_possible_value);
         let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
         campaign.arg(format!("--without={}", names.join(",")));
+    }
+    if let Some(image) = api.transpose()? {
+        campaign.arg(format!("--api={image}"));
     }
     running.lead(&mut campaign, &[])?;
     command::run(&mut campaign)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::database::Database;
+use super::database::{Database, Pod};
 use super::fault::{Fault, Primary};
 use super::play::Play;
 use super::report::{Report, Round};
@@ -96,9 +96,9 @@ impl Stage {
         Ok(())
     }
 
-    /// One fault, once. What goes wrong is noted, and the next one is played all the same.
-    pub fn fault(&mut self, fault: &dyn Fault) {
-        self.named(fault.name(), fault);
+    /// One fault, once. What goes wrong is noted: false, and the next one can be played all the same.
+    pub fn fault(&mut self, fault: &dyn Fault) -> bool {
+        self.named(fault.name(), fault)
     }
 
     /// As [`Stage::fault`], counted apart, as something is missing that protects from it.
@@ -106,7 +106,7 @@ impl Stage {
         self.named(&format!("{}, {missing}", fault.name()), fault);
     }
 
-    fn named(&mut self, name: &str, fault: &dyn Fault) {
+    fn named(&mut self, name: &str, fault: &dyn Fault) -> bool {
         let mut round = Round::new(name, self.load.now());
         let played = self.round(fault, &mut round);
         round.error = played.err().map(|error| format!("{error:#}"));
@@ -115,7 +115,9 @@ impl Stage {
             round.error.get_or_insert_with(|| format!("{error:#}"));
         }
         eprintln!("failover: {round}");
+        let right = round.error.is_none();
         self.rounds.push(round);
+        right
     }
 
     fn round(&mut self, fault: &dyn Fault, round: &mut Round) -> Result<()> {
@@ -135,10 +137,13 @@ impl Stage {
         round.from = self.load.now();
         let began = Instant::now();
         let played = fault.play(&mut scene);
-        round.notes = std::mem::take(&mut scene.notes);
+        round.notes = scene.notes;
         round.played = began.elapsed().as_secs_f64();
         let whole = until_measured("all is whole again", WHOLE, || self.database().healthy(instances));
         round.whole = whole.is_ok().then(|| began.elapsed().as_secs_f64());
+        if whole.is_err() {
+            round.notes.extend(self.diagnosis());
+        }
         std::thread::sleep(AFTER);
         round.acknowledged = self.load.ledger().acknowledged_since(began);
         round.to = self.load.now();
@@ -157,6 +162,29 @@ impl Stage {
             Primary::Any => {}
         }
         Ok(())
+    }
+
+    /// The last words of every instance that is not well.
+    fn diagnosis(&self) -> Vec<String> {
+        let mut pods = self.database().pods().unwrap_or_default();
+        pods.retain(|pod| !pod.ready || pod.ending);
+        let kubectl = &self.subject.environment.kubectl;
+        let look = |arguments: &[&str]| {
+            kubectl
+                .run(arguments.iter().copied())
+                .unwrap_or_else(|error| format!("{error:#}"))
+        };
+        pods.iter()
+            .map(|Pod { name, .. }| {
+                let last = "--tail=30";
+                format!(
+                    "{name}:\n{}\npostgres:\n{}\nroles:\n{}",
+                    look(&["describe", "pod", name]),
+                    look(&["logs", name, "--container=postgres", last]),
+                    look(&["logs", name, "--container=roles", last]),
+                )
+            })
+            .collect()
     }
 
     fn measure(&self, round: &mut Round) {
