@@ -30,6 +30,7 @@ CONFIG = {
             "shared_buffers": "24MB",
             "wal_sender_timeout": "4s",
             "wal_receiver_timeout": "4s",
+            "wal_retrieve_retry_interval": "200ms",
             "password_encryption": "scram-sha-256",
         },
     },

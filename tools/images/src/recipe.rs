@@ -122,6 +122,7 @@ impl Recipe {
                     file("patroni_state.py"),
                     file("privileged.sql"),
                     file("privileges.sql"),
+                    file("renewal.py"),
                     file("retire.sql"),
                     file("roles.sql"),
                     file("seed_dump.py"),
