@@ -33,6 +33,7 @@ from test_roles import RoleTests
 from test_seed import SeedTests
 from test_stop import StopTests
 from test_supervision import SupervisionTests
+from test_timelines import TimelineTests
 
 
 class ImageTests:
@@ -151,7 +152,7 @@ class Postgres17(PodTests, unittest.TestCase):
     version = "17"
 
 
-class Instances13(SeveralTests, CopyTests, unittest.TestCase):
+class Instances13(SeveralTests, CopyTests, TimelineTests, unittest.TestCase):
     version = "13.5"
 
 

@@ -130,6 +130,7 @@ impl Recipe {
                     file("session-options"),
                     file("sessions.sql"),
                     file("start-failure.awk"),
+                    file("timelines.py"),
                     part("patroni.whl", Content::Wheel(&wheel::PATRONI), false),
                     part("server.tar", server, false),
                 ],

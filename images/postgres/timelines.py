@@ -1,0 +1,104 @@
+"""Where two primaries were promoted one right after the other.
+
+The first one is lost as soon as it is promoted, and has told some instances of its timeline. Whoever is promoted next, and
+has not heard of it, begins another one with the same number. Patroni takes the two for one, and PostgreSQL asks for ever
+for a log that nobody has, or reads on in another one. An instance that has heard of a timeline that is not the primary's
+is set aside, and gets a copy.
+"""
+
+import os
+import re
+import sys
+import time
+
+CONNECT_SECONDS = 2
+HISTORY = re.compile(r"[0-9A-F]{8}\.history")
+
+
+def say(text):
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    print("{} timelines: {}".format(moment, text), file=sys.stderr, flush=True)
+
+
+def forks(text):
+    """Of each timeline before the last one: its number, and where the next one began."""
+    lines = (line.split() for line in text.splitlines())
+    return [(int(line[0]), line[1]) for line in lines if len(line) > 1 and line[0].isdigit()]
+
+
+def newest(data):
+    """The newest timeline that an instance has heard of, and its history."""
+    try:
+        files = sorted(file for file in os.listdir(os.path.join(data, "pg_wal")) if HISTORY.fullmatch(file))
+        if not files:
+            return 1, []
+        with open(os.path.join(data, "pg_wal", files[-1]), encoding="utf-8") as file:
+            return int(files[-1][:8], 16), forks(file.read())
+    except OSError:
+        return None
+
+
+def agree(own, primary):
+    """Whether a primary went through what an instance has heard of."""
+    (own_timeline, own_forks), (timeline, primary_forks) = own, primary
+    through = [number for number, _ in primary_forks] + [timeline]
+    return primary_forks[: len(own_forks)] == own_forks and own_timeline in through[len(own_forks) :][:1]
+
+
+def history_of(ha, leader):
+    """The primary's timeline and its history; None where it does not say, or is no primary yet."""
+    rewind, server = ha._rewind, ha.state_handler
+    login = dict(rewind._conn_kwargs(leader, server.config.rewind_credentials), connect_timeout=CONNECT_SECONDS)
+    if not rewind.check_leader_is_not_in_recovery(login):
+        return None
+    with server.get_replication_connection_cursor(**leader.conn_kwargs()) as cursor:
+        cursor.execute("IDENTIFY_SYSTEM")
+        timeline = cursor.fetchone()[1]
+        if timeline == 1:
+            return 1, []
+        cursor.execute("TIMELINE_HISTORY {}".format(timeline).encode())
+        text = cursor.fetchone()[1]
+        return timeline, forks(text if isinstance(text, str) else bytes(text).decode())
+
+
+class Check:
+    """Compares once for each primary and each timeline."""
+
+    def __init__(self, data, set_aside):
+        self.data = data
+        self.set_aside = set_aside
+        self.agreed = None
+
+    def look(self, ha):
+        leader = ha.cluster.leader
+        if not leader or leader.name == ha.state_handler.name or not leader.conn_url or ha._async_executor.busy:
+            return
+        own = newest(self.data)
+        seen = (leader.name, leader.timeline, own)
+        if own is None or seen == self.agreed:
+            return
+        try:
+            primary = history_of(ha, leader)
+        except Exception as error:  # Whatever the connection's library raises: it is asked again.
+            say("{} does not tell its history: {}".format(leader.name, error))
+            return
+        if primary is None:
+            return
+        if agree(own, primary):
+            self.agreed = seen
+            return
+        ha.state_handler.stop("immediate", stop_timeout=10)
+        self.set_aside("its timeline {} is not one of {}, which is on {}".format(own[0], leader.name, primary[0]))
+
+
+def compare_with_the_primary(data, set_aside):
+    from patroni.ha import Ha
+
+    check = Check(data, set_aside)
+    run_cycle = Ha.run_cycle
+
+    def compare_first(self):
+        check.look(self)
+        return run_cycle(self)
+
+    Ha.run_cycle = compare_first
