@@ -70,6 +70,8 @@ class Check:
         self.agreed = None
 
     def look(self, ha):
+        from patroni import psycopg
+
         leader = ha.cluster.leader
         if not leader or leader.name == ha.state_handler.name or not leader.conn_url or ha._async_executor.busy:
             return
@@ -79,7 +81,8 @@ class Check:
             return
         try:
             primary = history_of(ha, leader)
-        except Exception as error:  # Whatever the connection's library raises: it is asked again.
+        except (psycopg.Error, OSError, TypeError, ValueError) as error:
+            # It is asked again.
             say("{} does not tell its history: {}".format(leader.name, error))
             return
         if primary is None:
