@@ -1,7 +1,6 @@
 //! The server's parameters on their way to Patroni, and the restart that some of them need.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::server;
@@ -20,21 +19,6 @@ async fn config(stage: &Stage) -> Value {
     serde_json::from_str(&config_map.metadata.annotations.unwrap()["config"]).unwrap()
 }
 
-async fn annotate<K>(stage: &Stage, name: &str, annotations: &Value)
-where
-    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-{
-    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    stage
-        .api::<K>()
-        .patch(name, &PatchParams::default(), &patch)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 async fn parameters_are_there_before_the_first_start_and_follow_the_specification() {
     let server = server::shared();
@@ -50,12 +34,9 @@ async fn parameters_are_there_before_the_first_start_and_follow_the_specificatio
     let mut theirs = first.clone();
     theirs["pause"] = json!(true);
     theirs["postgresql"]["parameters"]["theirs.own"] = json!(1);
-    annotate::<ConfigMap>(
-        &stage,
-        "harbour-postgres-config",
-        &json!({"config": theirs.to_string()}),
-    )
-    .await;
+    stage
+        .annotate::<ConfigMap>("harbour-postgres-config", &json!({"config": theirs.to_string()}))
+        .await;
     stage.settle().await;
     assert_eq!(config(&stage).await, theirs);
 
@@ -73,12 +54,9 @@ async fn parameters_are_there_before_the_first_start_and_follow_the_specificatio
     // What is ours is put back.
     let mut broken = now.clone();
     broken["postgresql"]["parameters"]["shared_buffers"] = json!("1GB");
-    annotate::<ConfigMap>(
-        &stage,
-        "harbour-postgres-config",
-        &json!({"config": broken.to_string()}),
-    )
-    .await;
+    stage
+        .annotate::<ConfigMap>("harbour-postgres-config", &json!({"config": broken.to_string()}))
+        .await;
     assert_eq!(
         stage.reconcile().await,
         ["PATCH configmaps/harbour-postgres-config"]
@@ -116,7 +94,7 @@ async fn the_pod_is_restarted_once_for_what_a_running_server_cannot_take() {
             "{.spec.template.metadata.annotations.rates\\.internal/restarted-for}",
         )
     };
-    annotate::<Pod>(&stage, "harbour-postgres-0", &status("64MB")).await;
+    stage.annotate::<Pod>("harbour-postgres-0", &status("64MB")).await;
     assert_eq!(
         stage.reconcile().await,
         [
@@ -137,18 +115,18 @@ async fn the_pod_is_restarted_once_for_what_a_running_server_cannot_take() {
     assert_eq!(stage.condition("Ready").0, "True", "it serves until then");
 
     // The pod after it.
-    annotate::<Pod>(
-        &stage,
-        "harbour-postgres-0",
-        &json!({"status": "{}", "rates.internal/restarted-for": restarted}),
-    )
-    .await;
+    stage
+        .annotate::<Pod>(
+            "harbour-postgres-0",
+            &json!({"status": "{}", "rates.internal/restarted-for": restarted}),
+        )
+        .await;
     stage.settle().await;
     assert_eq!(template(), restarted, "not restarted for the removal");
     assert_eq!(stage.field("renv/harbour", "{.status.phase}"), "Ready");
 
     // One that did not take it is not restarted for ever.
-    annotate::<Pod>(&stage, "harbour-postgres-0", &status("64MB")).await;
+    stage.annotate::<Pod>("harbour-postgres-0", &status("64MB")).await;
     assert_eq!(
         stage.reconcile().await,
         ["PATCH ratesenvironments/harbour/status"]
@@ -158,7 +136,9 @@ async fn the_pod_is_restarted_once_for_what_a_running_server_cannot_take() {
             .field("renv/harbour", "{.status.message}")
             .contains("did not bring shared_buffers into force")
     );
-    annotate::<Pod>(&stage, "harbour-postgres-0", &status("128MB")).await;
+    stage
+        .annotate::<Pod>("harbour-postgres-0", &status("128MB"))
+        .await;
     stage.settle().await;
     assert_ne!(template(), restarted, "another value is another reason");
 }

@@ -12,28 +12,13 @@ fn three() -> Value {
     json!({"database": {"instances": 3, "seed": {"bundled": {}}, "storage": {"size": "1Gi"}}})
 }
 
-async fn annotate<K>(stage: &Stage, name: &str, annotations: &Value)
-where
-    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-{
-    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    stage
-        .api::<K>()
-        .patch(name, &PatchParams::default(), &patch)
-        .await
-        .unwrap();
-}
-
 /// Plays the kubelet and Patroni: an instance that runs as a standby.
 async fn standby_runs(stage: &Stage, name: &str) {
     stage
         .pod(name, "postgres", &json!({"rates.internal/role": "replica"}), None)
         .await;
     let status = r#"{"state":"running","role":"replica","timeline":1,"replication_state":"streaming"}"#;
-    annotate::<Pod>(stage, name, &json!({"status": status})).await;
+    stage.annotate::<Pod>(name, &json!({"status": status})).await;
     let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
     stage.set_status::<Pod>(name, &ready).await;
 }
@@ -41,9 +26,13 @@ async fn standby_runs(stage: &Stage, name: &str) {
 /// Plays Patroni: the cluster has data, and commits wait for the standbys.
 async fn patroni_says(stage: &Stage, leader: &str, standbys: &str, quorum: &str) {
     let sync = json!({"leader": leader, "sync_standby": standbys, "quorum": quorum});
-    annotate::<ConfigMap>(stage, "harbour-postgres-config", &json!({"initialize": "7123"})).await;
-    annotate::<ConfigMap>(stage, "harbour-postgres-leader", &json!({"leader": leader})).await;
-    annotate::<ConfigMap>(stage, "harbour-postgres-sync", &sync).await;
+    stage
+        .annotate::<ConfigMap>("harbour-postgres-config", &json!({"initialize": "7123"}))
+        .await;
+    stage
+        .annotate::<ConfigMap>("harbour-postgres-leader", &json!({"leader": leader}))
+        .await;
+    stage.annotate::<ConfigMap>("harbour-postgres-sync", &sync).await;
 }
 
 async fn until_available(stage: &Stage) {
@@ -117,7 +106,9 @@ async fn what_a_person_changes_in_patronis_record_is_put_back() {
     weaker["ttl"] = json!(600);
     weaker["theirs"] = json!(1);
     let edited = json!({"initialize": "1", "config": weaker.to_string()});
-    annotate::<ConfigMap>(&stage, "harbour-postgres-config", &edited).await;
+    stage
+        .annotate::<ConfigMap>("harbour-postgres-config", &edited)
+        .await;
     stage.settle().await;
     let identifier = || stage.field("cm/harbour-postgres-config", "{.metadata.annotations.initialize}");
     assert_eq!(identifier(), "7123");

@@ -392,6 +392,20 @@ impl Stage {
             .unwrap();
     }
 
+    pub async fn annotate<K>(&self, name: &str, annotations: &Value)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        self.api::<K>()
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
     pub async fn set_status<K>(&self, name: &str, status: &Value)
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
