@@ -205,8 +205,7 @@ impl Server {
 
     /// Takes some verbs of a kind from the operator.
     pub fn forbid(&self, kind: &str, verbs: &[&str]) {
-        let answer = self.kubectl(&["get", "clusterrole", "rates-operator", "-o", "json"], "");
-        let mut role: Value = serde_json::from_str(&answer.text).unwrap();
+        let mut role = self.role();
         let rules = role["rules"].as_array_mut().unwrap();
         let mut fewer = Vec::new();
         for rule in rules.iter_mut() {
@@ -223,6 +222,23 @@ impl Server {
         }
         rules.retain(|rule| rule["resources"] != json!([]));
         rules.extend(fewer);
+        self.replace_role(&role);
+    }
+
+    /// Gives the operator `verbs` of a kind of the core group.
+    pub fn permit(&self, kind: &str, verbs: &[&str]) {
+        let mut role = self.role();
+        let rule = json!({"apiGroups": [""], "resources": [kind], "verbs": verbs});
+        role["rules"].as_array_mut().unwrap().push(rule);
+        self.replace_role(&role);
+    }
+
+    fn role(&self) -> Value {
+        let answer = self.kubectl(&["get", "clusterrole", "rates-operator", "-o", "json"], "");
+        serde_json::from_str(&answer.text).unwrap()
+    }
+
+    fn replace_role(&self, role: &Value) {
         let answer = self.kubectl(&["replace", "-f", "-"], &role.to_string());
         assert!(answer.ok, "{}", answer.text);
     }
