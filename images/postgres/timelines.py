@@ -11,7 +11,8 @@ import re
 import sys
 import time
 
-CONNECT_SECONDS = 2
+from cycle import login_at, other_leader, stop_and_set_aside
+
 HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 
 
@@ -47,11 +48,9 @@ def agree(own, primary):
 
 def history_of(ha, leader):
     """The primary's timeline and its history; None where it does not say, or is no primary yet."""
-    rewind, server = ha._rewind, ha.state_handler
-    login = dict(rewind._conn_kwargs(leader, server.config.rewind_credentials), connect_timeout=CONNECT_SECONDS)
-    if not rewind.check_leader_is_not_in_recovery(login):
+    if not ha._rewind.check_leader_is_not_in_recovery(login_at(ha, leader)):
         return None
-    with server.get_replication_connection_cursor(**leader.conn_kwargs()) as cursor:
+    with ha.state_handler.get_replication_connection_cursor(**leader.conn_kwargs()) as cursor:
         cursor.execute("IDENTIFY_SYSTEM")
         timeline = cursor.fetchone()[1]
         if timeline == 1:
@@ -72,8 +71,8 @@ class Check:
     def look(self, ha):
         from patroni import psycopg
 
-        leader = ha.cluster.leader
-        if not leader or leader.name == ha.state_handler.name or not leader.conn_url or ha._async_executor.busy:
+        leader = other_leader(ha)
+        if not leader:
             return
         own = newest(self.data)
         seen = (leader.name, leader.timeline, own)
@@ -90,18 +89,5 @@ class Check:
         if agree(own, primary):
             self.agreed = seen
             return
-        ha.state_handler.stop("immediate", stop_timeout=10)
-        self.set_aside("its timeline {} is not one of {}, which is on {}".format(own[0], leader.name, primary[0]))
-
-
-def compare_with_the_primary(data, set_aside):
-    from patroni.ha import Ha
-
-    check = Check(data, set_aside)
-    run_cycle = Ha.run_cycle
-
-    def compare_first(self):
-        check.look(self)
-        return run_cycle(self)
-
-    Ha.run_cycle = compare_first
+        why = "its timeline {} is not one of {}, which is on {}".format(own[0], leader.name, primary[0])
+        stop_and_set_aside(ha, self.set_aside, why)

@@ -116,6 +116,33 @@ class CopyTests:
         except FileNotFoundError:
             return False
 
+    def test_a_standby_whose_log_the_primary_removed_is_copied(self):
+        primary = self.instances.healthy()
+        standby = self.instances.standbys()[0]
+        before = self.identity(standby)
+        config = self.instances.config()
+        parameters = dict(config["postgresql"]["parameters"], max_slot_wal_keep_size="16MB", wal_keep_size="0")
+        parameters.update(min_wal_size="32MB", max_wal_size="48MB")
+        self.instances.write_config(dict(config, postgresql=dict(config["postgresql"], parameters=parameters)))
+        try:
+            wait_until(lambda: self.superuser(primary, "SHOW max_slot_wal_keep_size") == "16MB", READY_SECONDS, "it is set")
+            self.lost(standby)
+            needed = self.superuser(primary, "SELECT pg_walfile_name(pg_current_wal_lsn())")
+            there = "SELECT count(*) FROM pg_ls_waldir() WHERE name = '{}'".format(needed)
+
+            def removed():
+                fill = "SELECT pg_logical_emit_message(true, 'x', 'x'), pg_switch_wal()"
+                self.superuser(primary, fill + "; CHECKPOINT")
+                return self.superuser(primary, there) == "0"
+
+            wait_until(removed, READY_SECONDS, "the log after the standby's is gone")
+            self.assertIs(self.instances.healthy(), primary)
+        finally:
+            self.instances.write_config(config)
+        self.assertIn("{} has no longer the log after".format(primary.name), standby.postgres.log())
+        self.assertNotEqual(self.identity(standby), before)
+        self.only_the_data_is_there(standby)
+
     def test_a_copy_under_way_acknowledges_nothing(self):
         primary = self.instances.healthy()
         config = self.instances.config()

@@ -228,8 +228,8 @@ impl Server {
     /// Gives the operator `verbs` of a kind of the core group.
     pub fn permit(&self, kind: &str, verbs: &[&str]) {
         let mut role = self.role();
-        let rule = json!({"apiGroups": [""], "resources": [kind], "verbs": verbs});
-        role["rules"].as_array_mut().unwrap().push(rule);
+        let rules = role["rules"].as_array_mut().unwrap();
+        rules.push(json!({"apiGroups": [""], "resources": [kind], "verbs": verbs}));
         self.replace_role(&role);
     }
 
