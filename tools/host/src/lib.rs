@@ -6,4 +6,5 @@ pub mod lock;
 pub mod packages;
 pub mod preflight;
 pub mod terminal;
+pub mod unpacked;
 pub mod workspace;

@@ -47,7 +47,7 @@ impl Machine {
         let [rates_api, bare_hyper] = compile(work.path())?;
         Ok(Self {
             postgres: images::postgres_for_tests()?,
-            pgbench: Pgbench::find(&folder)?,
+            pgbench: Pgbench::find()?,
             rates_api,
             bare_hyper,
             work,

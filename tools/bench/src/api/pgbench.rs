@@ -2,19 +2,21 @@
 //!
 //! It is in Debian's package of the server. That package is unpacked and not installed: no server is set up by it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::data;
 use super::plan::Plan;
-use host::command;
-use host::terminal::Step;
+use host::unpacked::Unpacked;
 
 /// Of Debian 12: the server with pgbench, and the library that it needs.
-const PACKAGES: [&str; 2] = ["postgresql-15", "libpq5"];
+const PACKAGES: Unpacked = Unpacked {
+    name: "pgbench-15",
+    packages: &["postgresql-15", "libpq5"],
+    program: PROGRAM,
+};
 const PROGRAM: &str = "usr/lib/postgresql/15/bin/pgbench";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
@@ -31,15 +33,11 @@ pub struct Target<'a> {
 }
 
 impl Pgbench {
-    /// Finds it in the folder, or fetches it.
-    pub fn find(folder: &Path) -> Result<Self> {
-        let unpacked = folder.join("pgbench-15");
-        if !unpacked.join(PROGRAM).exists() {
-            let step = Step::begin("fetch pgbench");
-            fetch(folder, &unpacked)?;
-            step.done();
-        }
-        Ok(Self { unpacked })
+    /// Finds it, or fetches it.
+    pub fn find() -> Result<Self> {
+        Ok(Self {
+            unpacked: PACKAGES.folder()?,
+        })
     }
 
     /// Transactions per second of a script, without the time to connect.
@@ -76,30 +74,6 @@ impl Pgbench {
         }
         per_second(&said).with_context(|| format!("pgbench did not say how fast it was: {}", said.trim()))
     }
-}
-
-fn fetch(folder: &Path, unpacked: &Path) -> Result<()> {
-    let work = tempfile::tempdir_in(folder)
-        .with_context(|| format!("cannot make a folder in {}", folder.display()))?;
-    // The lists may be old; what counts is whether the packages can be had.
-    let _ = command::output(Command::new("apt-get").args(["--quiet", "update"]));
-    command::output(
-        Command::new("apt-get")
-            .args(["--quiet", "download"])
-            .args(PACKAGES)
-            .current_dir(work.path()),
-    )?;
-    let content = work.path().join("content");
-    for entry in fs::read_dir(work.path()).context("cannot list the packages")? {
-        let package = entry?.path();
-        if package.extension().is_some_and(|extension| extension == "deb") {
-            command::output(Command::new("dpkg").arg("--extract").arg(&package).arg(&content))?;
-        }
-    }
-    if !content.join(PROGRAM).exists() {
-        bail!("Debian's package {} has no {PROGRAM}", PACKAGES[0]);
-    }
-    fs::rename(&content, unpacked).with_context(|| format!("cannot create {}", unpacked.display()))
 }
 
 /// What pgbench says at its end. Transactions that failed make it worthless.
