@@ -50,6 +50,7 @@ fn rust(
 ) -> Result<BTreeMap<String, Vec<Command>>> {
     let helm = local_cluster::helm()?;
     let postgres = images::postgres_for_tests()?;
+    let prometheus = host::unpacked::PROMETHEUS.folder()?.join("usr/bin/prometheus");
     let mut crates: BTreeMap<String, Vec<Command>> = BTreeMap::new();
     for program in programs {
         let mut tests = program.command();
@@ -59,7 +60,8 @@ fn rust(
             .env("RATES_TEST_KUBE", &binaries.kube)
             .env("RATES_TEST_KUBECTL", &binaries.kubectl)
             .env("RATES_TEST_HELM", &helm)
-            .env("RATES_TEST_POSTGRES", &postgres);
+            .env("RATES_TEST_POSTGRES", &postgres)
+            .env("RATES_TEST_PROMETHEUS", &prometheus);
         crates.entry(program.crate_name()).or_default().push(tests);
     }
     Ok(crates)
