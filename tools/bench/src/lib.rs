@@ -4,6 +4,7 @@ mod api;
 pub mod failover;
 pub mod figures;
 pub mod goal;
+pub mod instances;
 mod on_cluster;
 mod operator;
 mod previews;
@@ -21,6 +22,8 @@ pub enum Command {
     Rollout(rollout::Arguments),
     /// Harm a database of three instances under load in every way, and count what is lost; takes hours with all its faults
     Failover(failover::Arguments),
+    /// Measure databases of one, two and three instances side by side; some six minutes
+    Instances(instances::Arguments),
     /// Measure the operator with 1,000 environments on a real API server, against kubectl with the same objects; takes some fifteen minutes of an otherwise idle machine
     Operator(operator::Arguments),
 }
@@ -31,6 +34,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Api(arguments) => api::run(arguments),
         Command::Previews(arguments) => previews::run(arguments),
         Command::Failover(arguments) => failover::run(arguments),
+        Command::Instances(arguments) => instances::run(arguments),
         Command::Operator(arguments) => operator::run(arguments),
         Command::Rollout(arguments) => rollout::run(arguments),
     }

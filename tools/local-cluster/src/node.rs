@@ -166,11 +166,13 @@ fn private_mounts() -> Result<()> {
     in_memory("/var/log")?;
     let aside = "/run/clusters";
     make(aside)?;
-    mount(Some(state::ROOT), aside, nothing, MsFlags::MS_BIND, nothing)
+    // With what is mounted in it: a node's volumes may be a file system of their own.
+    let all = MsFlags::MS_BIND | MsFlags::MS_REC;
+    mount(Some(state::ROOT), aside, nothing, all, nothing)
         .with_context(|| format!("cannot bind {}", state::ROOT))?;
     in_memory("/var/lib")?;
     make(state::ROOT)?;
-    mount(Some(aside), state::ROOT, nothing, MsFlags::MS_BIND, nothing)
+    mount(Some(aside), state::ROOT, nothing, all, nothing)
         .with_context(|| format!("cannot bind {}", state::ROOT))?;
     umount2(aside, MntFlags::MNT_DETACH).with_context(|| format!("cannot unmount {aside}"))?;
     for (index, (setting, value)) in KERNEL_SETTINGS.iter().enumerate() {

@@ -180,7 +180,7 @@ fn commit_cancelled(scene: &mut Scene<'_>) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     scene.hold(1);
     let batch = scene.load.send(Size { days: 1, prices: 5 }, Duration::ZERO)?;
-    let outcomes = thread::scope(|scope| -> Result<Vec<Outcome>> {
+    let first = thread::scope(|scope| -> Result<Outcome> {
         let (done, cancelling) = std::sync::mpsc::channel::<()>();
         let shared = &*scene;
         let others = scope.spawn(move || {
@@ -197,20 +197,22 @@ fn commit_cancelled(scene: &mut Scene<'_>) -> Result<()> {
             }
             cancelled
         });
-        let outcomes = scene
-            .load
-            .outcome(batch, Duration::from_mins(1))
-            .and_then(|first| Ok(vec![first, scene.load.again(batch)?]));
+        let first = scene.load.outcome(batch, PATIENCE);
+        // Not until it is answered: 10 s after the standbys stopped, the primary goes on without their names, and none of
+        // them could be promoted.
+        scene.load.begin_again(batch);
+        scene.hold(1);
         drop(done);
         let cancelled = others.join().unwrap_or_default();
         ensure!(cancelled > 0, "no commit waited: there was nothing to cancel");
-        outcomes
+        first
     })?;
-    scene.note(format!("answers with both standbys stopped: {outcomes:?}"));
     let lost = faults.inflict(Harm::Lost { node })?;
     stopped
         .into_iter()
         .for_each(local_cluster::faults::pods::Stopped::resume);
+    let outcomes = [first, scene.load.outcome(batch, PATIENCE)?];
+    scene.note(format!("answers with both standbys stopped: {outcomes:?}"));
     scene.promoted()?;
     scene.written()?;
     scene.hold(5);

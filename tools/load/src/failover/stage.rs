@@ -219,10 +219,15 @@ impl Stage {
     }
 
     /// Sends every batch that was not applied again, with its key, until it is: a few at once, as the API takes no more.
+    /// Those that come meanwhile are left to the next round.
     fn again(&self) -> Result<()> {
-        let waiting = || self.load.not_applied();
-        let first = waiting().len();
-        let limit = AGAIN + Duration::from_secs(1) * u32::try_from(first)?;
+        let first = self.load.not_applied();
+        let waiting = || {
+            let mut waiting = self.load.not_applied();
+            waiting.retain(|number| first.contains(number));
+            waiting
+        };
+        let limit = AGAIN + Duration::from_secs(1) * u32::try_from(first.len())?;
         until_measured(
             "every interrupted batch is taken when it is sent again",
             limit,
@@ -238,7 +243,7 @@ impl Stage {
                 Ok(if waiting.is_empty() {
                     Look::Holds(())
                 } else {
-                    Look::NotYet(format!("{} of {first}", waiting.len()))
+                    Look::NotYet(format!("{} of {}", waiting.len(), first.len()))
                 })
             },
         )
