@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the generated files (the CRD, the charts' rules), or check that they are current
+    /// Write the generated files (the CRD, the dashboards, the charts' copies), or check that they are current
     Generate(generate::Arguments),
     /// Build the images and print their references and archives
     Images(images::Arguments),

@@ -1,6 +1,8 @@
-//! The files that are made from the code, or from one another: the CRD from the operator's types, the charts' definition
-//! and rules from those of the kustomization.
+//! The files that are made from the code, or from one another: the CRD from the operator's types, the dashboards from
+//! `tools/monitoring`, the object of Prometheus' rules from their plain files, and what the charts have of the
+//! kustomization.
 
+mod argo_cd;
 mod charts;
 mod crd;
 
@@ -10,6 +12,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use host::{terminal, workspace};
+use monitoring::dashboards;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -26,7 +29,7 @@ struct Generated {
 }
 
 /// In this order: the charts' files are made from what is written before them.
-const FILES: [Generated; 3] = [
+const FILES: [Generated; 14] = [
     Generated {
         path: "crds/ratesenvironments.rates.internal.yaml",
         content: |_| crd::yaml(),
@@ -38,6 +41,50 @@ const FILES: [Generated; 3] = [
     Generated {
         path: "charts/rates-operator/rules.yaml",
         content: charts::rules,
+    },
+    Generated {
+        path: "manifests/monitoring/prometheus-rule.yaml",
+        content: monitoring::rules::object,
+    },
+    Generated {
+        path: "charts/rates-operator/monitoring/rules.yaml",
+        content: monitoring::rules::groups,
+    },
+    Generated {
+        path: "manifests/argocd/argocd-cm.yaml",
+        content: argo_cd::patch,
+    },
+    Generated {
+        path: "manifests/monitoring/dashboards/rates-environments.json",
+        content: |_| dashboards::file("environments"),
+    },
+    Generated {
+        path: "manifests/monitoring/dashboards/rates-environment.json",
+        content: |_| dashboards::file("environment"),
+    },
+    Generated {
+        path: "manifests/monitoring/dashboards/rates-operator.json",
+        content: |_| dashboards::file("operator"),
+    },
+    Generated {
+        path: "manifests/monitoring/dashboards/rates-rollouts.json",
+        content: |_| dashboards::file("rollouts"),
+    },
+    Generated {
+        path: "charts/rates-operator/monitoring/rates-environments.json",
+        content: |_| dashboards::file("environments"),
+    },
+    Generated {
+        path: "charts/rates-operator/monitoring/rates-environment.json",
+        content: |_| dashboards::file("environment"),
+    },
+    Generated {
+        path: "charts/rates-operator/monitoring/rates-operator.json",
+        content: |_| dashboards::file("operator"),
+    },
+    Generated {
+        path: "charts/rates-operator/monitoring/rates-rollouts.json",
+        content: |_| dashboards::file("rollouts"),
     },
 ];
 

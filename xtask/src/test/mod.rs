@@ -7,6 +7,7 @@ mod checks;
 mod documents;
 mod imports;
 mod lifecycle;
+mod monitoring;
 mod node_faults;
 mod parts;
 mod programs;
@@ -58,6 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(Layer::Checks) => {
             checks::sources(&mut tally);
             scripts::check(&mut tally);
+            monitoring::check(&mut tally);
             checks::generated_files(&mut tally);
             checks::lints(&mut tally);
         }
@@ -90,6 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn all(tally: &mut Tally, filter: Option<&str>, keep: bool) -> Result<()> {
     checks::sources(tally);
     scripts::check(tally);
+    monitoring::check(tally);
     checks::generated_files(tally);
     install::compile()?;
     let program = whole::compile()?;
