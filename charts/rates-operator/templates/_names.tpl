@@ -25,4 +25,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.watchNamespace .Values.excludeNamespaces -}}
 {{- fail (printf "watchNamespace is %q, so that namespace alone is served and excludeNamespaces has nothing to leave out; set one of them" .Values.watchNamespace) -}}
 {{- end -}}
+{{- if and .Values.monitoring.enabled .Values.metrics.serviceMonitor.enabled -}}
+{{- fail "monitoring.enabled brings a PodMonitor for the operator, and metrics.serviceMonitor.enabled would have it scraped twice; set one of them" -}}
+{{- end -}}
 {{- end -}}

@@ -141,6 +141,71 @@ fn charts_are_linted_and_taken_with_every_kind_of_values() {
     );
 }
 
+/// The kinds of the Prometheus operator are not there: what a server would take is compared with what it does not know.
+#[test]
+fn chart_and_kustomization_install_the_same_rules_and_dashboards() {
+    let server = server::shared();
+    let rendered = server.kubectl(&["kustomize", &format!("{ROOT}/manifests/monitoring")], "");
+    assert!(rendered.ok, "{}", rendered.text);
+    let kustomized = documents(&rendered.text);
+    let labelled = &["monitoring.enabled=true", "monitoring.labels.release=prometheus"];
+    let answer = chart("rates-system", labelled);
+    assert!(answer.ok, "{}", answer.text);
+    let charted = documents(&answer.text);
+    let one = |objects: &[Value], kind: &str, part: &str| -> Value {
+        let named = |object: &&Value| {
+            object["kind"] == kind && object["metadata"]["name"].as_str().unwrap().contains(part)
+        };
+        objects.iter().find(named).unwrap().clone()
+    };
+    for kind in ["PrometheusRule", "PodMonitor"] {
+        let [ours, theirs] = [&charted, &kustomized].map(|objects| one(objects, kind, "rates"));
+        let monitored = |object: &Value| {
+            let mut spec = object["spec"].clone();
+            spec["selector"].take();
+            spec
+        };
+        assert_eq!(monitored(&ours), monitored(&theirs), "{kind}");
+        assert_eq!(ours["metadata"]["labels"]["release"], "prometheus", "{kind}");
+    }
+    let [ours, theirs] = [&charted, &kustomized].map(|objects| one(objects, "ConfigMap", "dashboards"));
+    assert_eq!(ours["data"], theirs["data"]);
+    for dashboards in [&ours, &theirs] {
+        assert_eq!(dashboards["metadata"]["labels"]["grafana_dashboard"], "1");
+        dry_run(server, &dashboards.to_string());
+    }
+    let port = |objects: &[Value]| {
+        let deployment = one(objects, "Deployment", "rates-operator");
+        let ports = &deployment["spec"]["template"]["spec"]["containers"][0]["ports"];
+        ports[0]["name"].clone()
+    };
+    let monitor = one(&charted, "PodMonitor", "rates");
+    assert_eq!(monitor["spec"]["podMetricsEndpoints"][0]["port"], port(&charted));
+
+    let elsewhere = chart(
+        "any",
+        &[
+            "monitoring.enabled=true",
+            "monitoring.runbooks=https://wiki.example/rates/",
+        ],
+    );
+    assert!(
+        elsewhere
+            .text
+            .contains("runbook_url: https://wiki.example/rates/RatesNoPrimary.md")
+    );
+    assert!(!elsewhere.text.contains("docs/runbooks/Rates"));
+    let twice = chart(
+        "any",
+        &["monitoring.enabled=true", "metrics.serviceMonitor.enabled=true"],
+    );
+    assert!(
+        !twice.ok && twice.text.contains("scraped twice"),
+        "{}",
+        twice.text
+    );
+}
+
 #[test]
 fn a_wrong_value_is_refused_with_its_name_and_what_would_be_accepted() {
     for (value, says) in [

@@ -5,7 +5,7 @@ pub mod dashboards;
 pub mod metric_names;
 pub mod rules;
 
-/// A PromQL expression and where it stands.
+/// A `PromQL` expression and where it stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Expression {
     /// Such as `dashboard Rates: operator, panel Queue`.

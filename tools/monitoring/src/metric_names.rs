@@ -1,6 +1,6 @@
 //! Which metrics an expression asks for.
 //!
-//! It relies on promtool having parsed the expression: a parser of PromQL as a crate generates its grammar in each first
+//! It relies on promtool having parsed the expression: a parser of `PromQL` as a crate generates its grammar in each first
 //! build, for the one question that is asked here.
 
 use std::collections::BTreeSet;

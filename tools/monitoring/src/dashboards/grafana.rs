@@ -253,6 +253,8 @@ fn source() -> Value {
     json!({"type": "prometheus", "uid": "$datasource"})
 }
 
+const NAMESPACES: &str = "label_values(rates_build_info, namespace)";
+
 fn variables(choice: Choice) -> Vec<Value> {
     let mut list = vec![
         json!({"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}),
@@ -263,7 +265,6 @@ fn variables(choice: Choice) -> Vec<Value> {
             "definition": query, "query": {"query": query, "refId": name}, "multi": many, "includeAll": many,
         })
     };
-    const NAMESPACES: &str = "label_values(rates_build_info, namespace)";
     match choice {
         Choice::None => {}
         Choice::Namespaces => list.push(chosen("namespace", NAMESPACES, true)),
