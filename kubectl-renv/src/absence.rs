@@ -3,7 +3,8 @@
 use anyhow::{Result, anyhow};
 
 use crate::cluster::{self, Known};
-use crate::ladder::{Key, ladders};
+use crate::key::Key;
+use crate::ladder::ladders;
 use crate::prometheus::{Prometheus, Selection};
 
 /// How many environments a message names.

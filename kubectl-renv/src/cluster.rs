@@ -5,7 +5,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
-use crate::ladder::Key;
+use crate::key::Key;
 
 /// The namespace of the kubeconfig's context, as kubectl takes it: `default` where there is none.
 pub fn namespace(context: Option<&str>) -> Result<String> {

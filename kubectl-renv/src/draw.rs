@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use crate::ladder::{Key, Ladder};
+use crate::key::Key;
+use crate::ladder::Ladder;
 use crate::rung::{Rung, SATURATED};
 
 /// From this value on a rung is coloured as one to look at.

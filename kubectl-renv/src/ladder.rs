@@ -2,23 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
+use crate::key::Key;
 use crate::prometheus::Sample;
 use crate::rung::{Rung, SATURATED};
-
-/// Which environment.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Key {
-    pub namespace: String,
-    pub name: String,
-}
-
-impl std::fmt::Display for Key {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}/{}", self.namespace, self.name)
-    }
-}
 
 /// Saturations between 0 and 1. A rung without a value is unknown, not idle.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -11,7 +11,7 @@ use kube::{Client, Config};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::ladder::Key;
+use crate::key::Key;
 use crate::rung::PREFIX;
 
 const CONNECT: Duration = Duration::from_secs(3);

@@ -11,7 +11,8 @@ use crate::absence;
 use crate::cli::{FORWARD, Output, Top};
 use crate::cluster;
 use crate::draw::{self, Canvas};
-use crate::ladder::{Key, Ladder, ladders};
+use crate::key::Key;
+use crate::ladder::{Ladder, ladders};
 use crate::prometheus::{Prometheus, Selection};
 
 /// Rules are evaluated every 5 to 15 seconds; more often nothing changes.
