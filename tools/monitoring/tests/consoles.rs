@@ -2,6 +2,13 @@
 //!
 //! `RATES_TEST_PROMETHEUS` names Debian's program; `cargo xtask test` sets it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what helps tests fails as tests do"
+)]
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
