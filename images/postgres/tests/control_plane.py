@@ -1,7 +1,9 @@
 """etcd and a kube-apiserver for the database pod's tests."""
 
+import contextlib
 import json
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -112,21 +114,36 @@ class Kubernetes:
             process.kill()
             process.wait()
 
+    def command(self, *arguments):
+        return [
+            *[str(self.kubectl_path), "--server=https://127.0.0.1:6443", "--token=admin"],
+            *["--certificate-authority={}".format(self.folder / "pki/server.crt"), "-n", NAMESPACE],
+            *arguments,
+        ]
+
     def kubectl(self, *arguments, check=True, stdin=None):
-        done = subprocess.run(
-            [
-                *[str(self.kubectl_path), "--server=https://127.0.0.1:6443", "--token=admin"],
-                *["--certificate-authority={}".format(self.folder / "pki/server.crt"), "-n", NAMESPACE],
-                *arguments,
-            ],
-            check=False,
-            input=stdin,
-            text=True,
-            capture_output=True,
-        )
+        done = subprocess.run(self.command(*arguments), check=False, input=stdin, text=True, capture_output=True)
         if check and done.returncode:
             raise AssertionError("kubectl {}: {}".format(" ".join(arguments), done.stderr))
         return done.stdout
+
+    @contextlib.contextmanager
+    def watch(self, kind, name):
+        """Gives a function that tells each state of an object's annotations so far, the one at the start first."""
+        annotations = '--output=jsonpath={.metadata.annotations}{"\\n"}'
+        with tempfile.TemporaryFile("w+") as file:
+            process = subprocess.Popen(self.command("get", kind, name, "--watch", annotations), stdout=file)
+
+            def states():
+                file.seek(0)
+                return [json.loads(line) for line in file if line.endswith("}\n")]
+
+            try:
+                wait_until(states, 10, "the watch has begun")
+                yield states
+            finally:
+                process.kill()
+                process.wait()
 
     def apply(self, *objects):
         self.kubectl(

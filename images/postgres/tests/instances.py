@@ -59,8 +59,11 @@ class Instances:
         self.network.stop()
 
     def write_config(self, config):
-        annotation = json.dumps({"metadata": {"annotations": {"config": json.dumps(config)}}})
-        self.kubernetes.kubectl("patch", "configmap", "x-postgres-config", "--type=merge", "-p", annotation)
+        self.write_record("config", {"config": json.dumps(config)})
+
+    def write_record(self, part, annotations):
+        patch = json.dumps({"metadata": {"annotations": annotations}})
+        self.kubernetes.kubectl("patch", "configmap", "x-postgres-" + part, "--type=merge", "-p", patch)
 
     def config(self):
         return json.loads(self.record("config")["config"])

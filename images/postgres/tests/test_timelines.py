@@ -1,6 +1,10 @@
 """Three instances: two timelines of one number. A part of the database pod's tests (test_pod.py), for one version."""
 
 import os
+import time
+
+from control_plane import wait_until
+from sandbox import READY_SECONDS
 
 
 class TimelineTests:
@@ -26,3 +30,43 @@ class TimelineTests:
         self.assertIn("its timeline {} is not one of {}".format(timeline + 1, primary.name), standby.postgres.log())
         self.assertNotEqual(self.identity(standby), before)
         self.only_the_data_is_there(standby)
+
+    def test_a_former_primary_with_more_log_of_a_timeline_that_is_over_is_not_promoted(self):
+        former = self.instances.healthy()
+        self.superuser(former, "CREATE TABLE IF NOT EXISTS written (n bigint)")
+        written_down = self.instances.record("sync")
+        self.lost(former)
+        second = self.instances.primary()
+        third = next(pod for pod in self.instances.pods if pod not in (former, second))
+        self.superuser(second, "INSERT INTO written VALUES (-2)")
+        # As if it was lost before it wrote down for whom commits wait.
+        second.kill()
+        self.instances.write_record("sync", {key: written_down[key] for key in ("leader", "sync_standby", "quorum")})
+        former.start(self.kubernetes)
+        position = "SELECT coalesce(greatest(pg_last_wal_replay_lsn(), pg_last_wal_receive_lsn()), '0/0') - '0/0'"
+
+        def has_more():
+            code, own, _ = former.query(position, "postgres", "super-1", check=False)
+            return code == 0 and int(own) > int(self.superuser(third, position))
+
+        wait_until(has_more, READY_SECONDS, "the former primary has more log")
+        self.instances.write_record("leader", {"leader": None})
+        self.assertIs(self.instances.primary(), third)
+        self.assertEqual(self.superuser(third, "SELECT count(*) FROM written WHERE n = -2"), "1")
+        self.instances.healthy()
+
+    def test_a_new_primary_is_written_down_before_it_is_promoted(self):
+        former = self.instances.healthy()
+        timeline = int(self.superuser(former, "SELECT timeline_id FROM pg_control_checkpoint()"))
+        began = "{:08X}.history".format(timeline + 1)
+        with self.kubernetes.watch("configmap", "x-postgres-sync") as states:
+            former.kill()
+            while states()[-1]["leader"] == former.name:
+                time.sleep(0.005)
+            first = states()[-1]
+            successor = self.instances.named(first["leader"])
+            # Before the promotion this server is started anew, which takes longer than this look.
+            self.assertFalse((successor.data / "pgdata/pg_wal" / began).exists(), "it is promoted already")
+        others = sorted(pod.name for pod in self.instances.pods if pod is not successor)
+        self.assertEqual((sorted(first["sync_standby"].split(",")), first["quorum"]), (others, "1"))
+        self.assertIs(self.instances.healthy(), successor)

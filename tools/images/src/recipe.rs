@@ -115,6 +115,7 @@ impl Recipe {
                     program("rates-seed-load"),
                     program("rates-supervise"),
                     file("cycle.py"),
+                    file("election.py"),
                     file("fencing.py"),
                     file("kubernetes_api.py"),
                     file("lost_log.py"),
