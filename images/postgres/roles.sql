@@ -7,7 +7,8 @@ BEGIN;
 SET LOCAL lock_timeout = '10s';
 
 SELECT format('CREATE ROLE %I', name)
-FROM (VALUES ('replicator'), ('rates_owner'), ('rates_migrator'), ('rates_service'), ('rates_a'), ('rates_b'), ('rates_load'))
+FROM (VALUES ('replicator'), ('rates_owner'), ('rates_migrator'), ('rates_service'), ('rates_a'), ('rates_b'), ('rates_load'),
+  ('rates_monitor'))
   AS wanted (name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)
 \gexec
@@ -31,6 +32,11 @@ ALTER ROLE rates_service NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATI
 ALTER ROLE rates_a NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT;
 ALTER ROLE rates_b NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT;
 GRANT rates_service TO rates_a, rates_b;
+
+-- Reads what the server counts, for the exporter beside it, and no rows. It has no password: it is let in by the socket
+-- alone (patroni.yml).
+ALTER ROLE rates_monitor LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT CONNECTION LIMIT 8 PASSWORD NULL;
+GRANT pg_monitor TO rates_monitor;
 
 -- Runs dumps, which are programs of strangers: it has no right but those that the loader gives it in its scratch
 -- database, and is let in for a minute at a time, with a password that the loader makes (rates-seed-load). The owner

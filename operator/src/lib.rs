@@ -13,6 +13,7 @@ pub mod identity;
 pub mod managed_fields;
 pub mod patroni;
 pub mod patroni_keys;
+pub mod pod_monitor;
 pub mod quantity;
 pub mod reason;
 pub mod settings;

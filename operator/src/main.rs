@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use rates_operator::controller::Scope;
 use rates_operator::identity::MANAGER;
 use rates_operator::run::{LeaseName, Settings, run};
-use rates_operator::settings::{Images, Namespaces};
+use rates_operator::settings::{Images, Monitoring, Namespaces};
 use tracing_subscriber::EnvFilter;
 
 /// Turns every `RatesEnvironment` of a cluster into a running system.
@@ -42,6 +42,20 @@ struct Run {
         value_name = "VERSION=IMAGE"
     )]
     postgres_images: Vec<String>,
+
+    /// The image of the container beside PostgreSQL that spec.monitoring adds, such as localhost/rates-exporter:1; without it there is none
+    #[arg(long, env = "RATES_EXPORTER_IMAGE", value_name = "IMAGE")]
+    exporter_image: Option<String>,
+
+    /// A namespace whose pods may reach the ports of metrics of environments with spec.monitoring; repeated, or separated by commas
+    #[arg(
+        long = "monitoring-namespace",
+        env = "RATES_MONITORING_NAMESPACES",
+        value_delimiter = ',',
+        default_value = "monitoring",
+        value_name = "NAMESPACE"
+    )]
+    monitoring_namespaces: Vec<String>,
 
     /// Serve one namespace only; by default all of them
     #[arg(long, env = "RATES_WATCH_NAMESPACE", value_name = "NAMESPACE")]
@@ -106,6 +120,7 @@ impl Run {
         };
         Ok(Settings {
             images: Images::new(api, &self.postgres_images)?,
+            monitoring: Monitoring::new(self.exporter_image, self.monitoring_namespaces),
             scope: Scope {
                 namespaces: Namespaces::new(self.watch_namespace, self.exclude_namespaces)?,
                 concurrency: self.concurrency,

@@ -8,9 +8,8 @@ use crate::annotations::HOLDS;
 use crate::cache::{self, Cache, Cached};
 use crate::crd::{ConfigMapSource, RatesEnvironment, Seed};
 use crate::digest::short_digest;
-use crate::http_route::HTTPRoute;
 use crate::identity::Identity;
-use crate::observed::{Dump, Observed, Routes};
+use crate::observed::{Dump, Observed, Optional};
 use crate::reason::Reason;
 use crate::refusals::Refusals;
 
@@ -95,11 +94,8 @@ pub async fn observe(client: &Client, cache: &Cache, key: &str) -> Result<Option
         disruption_budgets: all(cache, key)?,
         network_policies: all(cache, key)?,
         ingresses: all(cache, key)?,
-        routes: if cache.has::<HTTPRoute>() {
-            Routes::Found(all(cache, key)?)
-        } else {
-            Routes::NoSuchKind
-        },
+        routes: optional(cache, key)?,
+        pod_monitors: optional(cache, key)?,
         pods,
         refusals,
         dump,
@@ -148,6 +144,14 @@ fn all<K: Cached>(cache: &Cache, key: &str) -> Result<Vec<K>, Error> {
         what: K::plural(&()).into_owned(),
         source,
     })
+}
+
+fn optional<K: Cached>(cache: &Cache, key: &str) -> Result<Optional<K>, Error> {
+    if cache.has::<K>() {
+        Ok(Optional::Found(all(cache, key)?))
+    } else {
+        Ok(Optional::NoSuchKind)
+    }
 }
 
 /// The seed, until it was loaded into the claim that is there, or into one of which others hold a copy.

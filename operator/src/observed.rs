@@ -15,6 +15,7 @@ use crate::annotations::FOLLOW_IMAGES;
 use crate::crd::RatesEnvironment;
 use crate::http_route::HTTPRoute;
 use crate::identity::Identity;
+use crate::pod_monitor::PodMonitor;
 use crate::refusals::Refusals;
 
 /// An environment and everything that exists under its labels. Not `Debug`: it holds Secrets.
@@ -39,7 +40,8 @@ pub struct Observed {
     pub disruption_budgets: Vec<PodDisruptionBudget>,
     pub network_policies: Vec<NetworkPolicy>,
     pub ingresses: Vec<Ingress>,
-    pub routes: Routes,
+    pub routes: Optional<HTTPRoute>,
+    pub pod_monitors: Optional<PodMonitor>,
     pub pods: Vec<Pod>,
     pub refusals: Refusals,
     pub dump: Dump,
@@ -69,7 +71,8 @@ impl Observed {
             disruption_budgets: Vec::new(),
             network_policies: Vec::new(),
             ingresses: Vec::new(),
-            routes: Routes::Found(Vec::new()),
+            routes: Optional::Found(Vec::new()),
+            pod_monitors: Optional::Found(Vec::new()),
             pods: Vec::new(),
             refusals: Refusals::default(),
             dump: Dump::NotNeeded,
@@ -112,12 +115,11 @@ impl Observed {
     }
 }
 
-/// What is known of the routes through a Gateway, a kind that a cluster need not have.
+/// What is known of the objects of a kind that a cluster need not have.
 #[derive(Clone, Debug)]
-pub enum Routes {
-    /// The cluster has no such kind.
+pub enum Optional<K> {
     NoSuchKind,
-    Found(Vec<HTTPRoute>),
+    Found(Vec<K>),
 }
 
 /// What is known of the dump that a seed names.

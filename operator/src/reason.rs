@@ -40,7 +40,7 @@ reasons! {
         NotReady;
     /// What else went wrong.
     Failure:
-        NotPermitted ReadFailed ApplyFailed VolumeReplaced GatewayApiMissing RouteRefused SeedFailed SourceMissing Retrying
+        NotPermitted ReadFailed ApplyFailed VolumeReplaced GatewayApiMissing PodMonitorMissing ExporterImageMissing RouteRefused SeedFailed SourceMissing Retrying
         InvalidSpec InvalidSecret NameTaken Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable StandbyLost;
     /// What is, and what is being done.
     Progress:

@@ -24,7 +24,7 @@ use crate::plan::replication::{Notice, PrimaryHistory, Step, View};
 use crate::plan::{Environment, Migration, Seeding, plan};
 use crate::pods::{self, failure, is_ready};
 use crate::reason::Reason;
-use crate::settings::Images;
+use crate::settings::{Images, Monitoring};
 use crate::status::{self, Problem};
 
 /// Watches tell of every change; this is for what they might miss.
@@ -57,6 +57,7 @@ pub struct Context {
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
     pub images: Images,
+    pub monitoring: Monitoring,
     pub recorder: Recorder,
     pub corrections: Corrections,
     pub pacing: Pacing,
@@ -107,7 +108,8 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
         .and_then(|status| status.database.as_ref());
     let recorded = database.and_then(|database| database.primary.as_deref());
     let change = context.primaries.look(key, recorded, &View::of(&observed), now);
-    let environment = match plan(&observed, &context.images, GeneratedSecrets::generate()?, now) {
+    let fresh = GeneratedSecrets::generate()?;
+    let environment = match plan(&observed, &context.images, &context.monitoring, fresh, now) {
         Ok(environment) => environment,
         Err(invalid) => {
             let problem = Problem::from(&invalid);
@@ -156,8 +158,8 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
         }
         return Err(error.into());
     }
-    let unexposed = applied.unexposed.as_ref().and_then(apply::Error::reason);
-    let blocked = problem.as_ref().map(|problem| problem.reason).or(unexposed);
+    let blocked = problem.as_ref().map(|problem| problem.reason);
+    let blocked = blocked.or_else(|| hindered(&applied));
     applied.primary_change.clone_from(&change);
     let status = status::status(&environment, &observed, &applied, problem, now);
     let again = if applied.writes > 0 {
@@ -190,6 +192,14 @@ async fn carry_out_and_tell(
     }
     let pace = (&context.corrections, &context.pacing);
     Box::pin(carry_out(&context.client, &context.cache, pace, observed, step)).await
+}
+
+/// What keeps a part of an environment away that serves without it, and may pass without a word.
+fn hindered(applied: &apply::Applied) -> Option<Reason> {
+    let errors = [&applied.unexposed, &applied.unmonitored];
+    let mut reasons = errors.into_iter().flatten().filter_map(apply::Error::reason);
+    // A cluster without the Prometheus operator usually stays one.
+    reasons.find(|reason| *reason != Reason::PodMonitorMissing)
 }
 
 fn requeue_after(

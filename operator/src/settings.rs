@@ -64,6 +64,27 @@ impl Images {
     }
 }
 
+/// What monitors environments.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Monitoring {
+    /// The image of the exporter beside PostgreSQL.
+    pub exporter: Option<String>,
+    /// The namespaces whose pods reach the ports of metrics.
+    pub namespaces: Vec<String>,
+}
+
+impl Monitoring {
+    /// What is empty was not given.
+    #[must_use]
+    pub fn new(exporter: Option<String>, namespaces: Vec<String>) -> Self {
+        let given = |name: &String| !name.is_empty();
+        Self {
+            exporter: exporter.filter(given),
+            namespaces: namespaces.into_iter().filter(given).collect(),
+        }
+    }
+}
+
 /// The namespaces whose environments are served.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Namespaces {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batches::{CSV, Ingest, TOKEN, csv};
-use crate::support::http::EXAMPLE;
+use crate::support::http::{EXAMPLE, rates};
 use crate::support::postgres::Postgres;
 use crate::support::program::{Service, command, run};
 use crate::support::{SOON, eventually, tests};
@@ -16,6 +16,7 @@ tests![
     metrics_are_not_on_the_port_of_the_service_nor_anything_else_on_theirs,
     batches_and_their_rows_are_counted_by_what_came_of_them,
     connections_and_the_backlog_are_told_and_without_a_database_the_rest_is,
+    what_waits_for_a_connection_or_to_be_folded_is_told_while_it_waits,
     the_drain_is_told_to_its_end,
     the_build_and_every_unit_are_named,
     the_documentation_has_every_metric_and_no_others,
@@ -165,9 +166,16 @@ async fn connections_and_the_backlog_are_told_and_without_a_database_the_rest_is
     })
     .await;
     assert_value(&text, "rates_batches_waiting", 0.0);
+    assert_value(&text, "rates_batches_limit", 2.0);
     assert_value(&text, "rates_http_requests_in_flight", 1.0);
     assert_value(&text, "rates_batches_queued{}", 0.0);
     assert_value(&text, "rates_batches_unfolded{}", 0.0);
+    assert_value(&text, "rates_batches_unfolded_oldest_seconds{}", 0.0);
+    assert_value(
+        &text,
+        r#"rates_database_connections_waiting{pool="regions"}"#,
+        0.0,
+    );
     assert_value(&text, "rates_ready", 1.0);
     assert_value(&text, r#"rates_database_connections_limit{pool="reads"}"#, 2.0);
     assert_value(&text, r#"rates_database_connections_limit{pool="batches"}"#, 6.0);
@@ -183,6 +191,48 @@ async fn connections_and_the_backlog_are_told_and_without_a_database_the_rest_is
         0.0,
     );
     assert_eq!(value(&text, "rates_batches_queued{}"), None, "{text}");
+    assert_eq!(
+        value(&text, "rates_batches_unfolded_oldest_seconds{}"),
+        None,
+        "{text}"
+    );
+}
+
+async fn what_waits_for_a_connection_or_to_be_folded_is_told_while_it_waits(postgres: Arc<Postgres>) {
+    let database = postgres.seeded().await;
+    let ingest = Ingest::of(&postgres, database.clone(), &["--region-read-connections", "1"]).await;
+    let locker = postgres.admin(&database).await;
+    let lock = "BEGIN; LOCK TABLE rates_internal.sums IN ACCESS EXCLUSIVE MODE";
+    locker.batch_execute(lock).await.unwrap();
+    // Batches are taken in beside the sums, and folded into them.
+    assert_eq!(ingest.post(&[CSV], csv([("2022-05-01", 100)])).await.status, 201);
+    let regions = rates("2012-01-01", "2021-12-31", "asia", "europe");
+    let reading = futures::future::join_all((0..3).map(|_| ingest.service.get(&regions)));
+    let waiting = r#"rates_database_connections_waiting{pool="regions"}"#;
+    let oldest = "rates_batches_unfolded_oldest_seconds{}";
+    let looking = async {
+        let text = eventually("two reads wait for the third's connection", SOON, async || {
+            let text = ingest.service.metrics().await;
+            (value(&text, waiting) == Some(2.0)).then_some(text)
+        })
+        .await;
+        assert_value(
+            &text,
+            r#"rates_database_connections{pool="regions",state="used"}"#,
+            1.0,
+        );
+        assert_value(&text, "rates_batches_unfolded{}", 1.0);
+        assert!(value(&text, oldest).is_some_and(|age| age > 0.0), "{text}");
+        locker.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(reading, looking);
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    eventually("nothing waits", SOON, async || {
+        let text = ingest.service.metrics().await;
+        let idle = value(&text, oldest) == Some(0.0) && value(&text, waiting) == Some(0.0);
+        idle.then_some(())
+    })
+    .await;
 }
 
 async fn the_drain_is_told_to_its_end(postgres: Arc<Postgres>) {

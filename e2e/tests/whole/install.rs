@@ -73,7 +73,7 @@ fn images(system: &Kubectl) -> Result<Value> {
         .collect();
     Ok(json!({
         "image": {"repository": repository, "tag": tag},
-        "environmentImages": {"api": set("RATES_API_IMAGE"), "postgres": postgres},
+        "environmentImages": {"api": set("RATES_API_IMAGE"), "postgres": postgres, "exporter": set("RATES_EXPORTER_IMAGE")},
     }))
 }
 

@@ -2,6 +2,7 @@
 
 `run` starts it; what it needs is told by the environment:
   RATES_TEST_POSTGRES_IMAGES  VERSION=ARCHIVE, comma-separated
+  RATES_TEST_EXPORTER_IMAGE   the archive of the exporter's image
   RATES_TEST_KUBE             the local cluster's `kube`
   RATES_TEST_KUBECTL          kubectl
   RATES_TEST_KILLS            how many kills during creation (5)
@@ -24,6 +25,7 @@ from sandbox import READY_SECONDS, Image, Pod, say
 from test_copies import CopyTests
 from test_creation import CreationTests
 from test_data import DataTests
+from test_exporter import ExporterTests
 from test_instances import InstancesTests
 from test_load import LoadTests
 from test_privileges import PrivilegeTests
@@ -61,7 +63,7 @@ class ImageTests:
 
     def tell_if_failed(self, pod):
         if any(test is self for test, _ in self._outcome.result.errors + self._outcome.result.failures):
-            for name in ("postgres", "roles", "load"):
+            for name in ("postgres", "roles", "load", "exporter"):
                 path = pod.folder / (name + ".log")
                 if path.exists():
                     say("--- {} {}\n{}".format(pod.name, name, path.read_text(errors="replace")[-4000:]))
@@ -71,6 +73,7 @@ class PodTests(
     ImageTests,
     CreationTests,
     DataTests,
+    ExporterTests,
     LoadTests,
     PrivilegeTests,
     RestApiTests,

@@ -7,15 +7,15 @@ from sandbox import READY_SECONDS
 
 ROLES = """
 SELECT string_agg(concat_ws(' ', rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication), ', ' ORDER BY rolname)
-FROM pg_roles WHERE rolname IN ('postgres', 'replicator', 'rates_owner', 'rates_migrator', 'rates_service', 'rates_a', 'rates_b')"""
+FROM pg_roles WHERE rolname IN ('postgres', 'replicator', 'rates_owner', 'rates_migrator', 'rates_service', 'rates_a', 'rates_b', 'rates_monitor')"""
 
 RIGHT_ROLES = (
-    "postgres t t t t t, rates_a t f f f f, rates_b f f f f f, rates_migrator t f f f f, rates_owner f f t f f,"
+    "postgres t t t t t, rates_a t f f f f, rates_b f f f f f, rates_migrator t f f f f, rates_monitor t f f f f, rates_owner f f t f f,"
     " rates_service f f f f f, replicator t f f f t"
 )
 RIGHT_MEMBERS = """
 SELECT concat_ws(' ', pg_has_role('rates_a', 'rates_service', 'USAGE'), pg_has_role('rates_a', 'rates_owner', 'MEMBER'),
-  pg_has_role('rates_migrator', 'rates_owner', 'USAGE'))"""
+  pg_has_role('rates_migrator', 'rates_owner', 'USAGE'), pg_has_role('rates_monitor', 'pg_monitor', 'USAGE'))"""
 
 
 class RoleTests:
@@ -72,6 +72,7 @@ class RoleTests:
             "REVOKE rates_service FROM rates_a",
             "ALTER ROLE rates_owner NOCREATEDB",
             "ALTER ROLE rates_b SUPERUSER",
+            "REVOKE pg_monitor FROM rates_monitor",
             "DROP ROLE replicator",
         )
         for number, damage in enumerate(damages):
@@ -86,7 +87,7 @@ class RoleTests:
                     lambda: pod.query("SELECT 1", check=False)[0] == 0
                     and self.superuser(pod, ROLES)
                     == RIGHT_ROLES
-                    and self.superuser(pod, RIGHT_MEMBERS) == "t f t",
+                    and self.superuser(pod, RIGHT_MEMBERS) == "t f t t",
                     READY_SECONDS,
                     "the roles are right again",
                 )

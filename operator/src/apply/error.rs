@@ -23,6 +23,10 @@ pub enum Error {
     )]
     NoGatewayApi,
     #[error(
+        "the cluster has no PodMonitor of monitoring.coreos.com/v1: install the Prometheus operator, or set spec.monitoring.podMonitor: false"
+    )]
+    NoPodMonitors,
+    #[error(
         "the operator may not list {0}, and goes on without them: give it the rules of its version, in manifests/role or the chart"
     )]
     NotPermitted(String),
@@ -53,6 +57,7 @@ impl Error {
             Self::Leaving { .. } => Some(Reason::WaitingForDeletion),
             Self::Refused { .. } => Some(Reason::Refused),
             Self::NoGatewayApi => Some(Reason::GatewayApiMissing),
+            Self::NoPodMonitors => Some(Reason::PodMonitorMissing),
             Self::NotPermitted(_) => Some(Reason::NotPermitted),
             Self::NamespaceEnding | Self::Gone | Self::Write { .. } | Self::Serialise { .. } => None,
         }

@@ -22,14 +22,15 @@ use k8s_openapi::DeepMerge;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 
 use crate::build::{Children, DeploymentChild};
 use crate::cache::{Cache, Cached};
 use crate::http_route::HTTPRoute;
-use crate::observed::{Observed, Routes};
+use crate::observed::{Observed, Optional};
 use crate::plan::replication::PrimaryChange;
 use crate::plan::{Environment, VolumeIdentity};
+use crate::pod_monitor::PodMonitor;
 
 pub use corrections::{Contest, Corrections};
 pub use error::Error;
@@ -48,6 +49,8 @@ pub struct Applied {
     pub forgotten: bool,
     /// Why the API could not be exposed, which does not stop the rest.
     pub unexposed: Option<Error>,
+    /// Why PodMonitors could not be made, which does not stop the rest.
+    pub unmonitored: Option<Error>,
     /// What could not be done and does not stop the rest.
     pub notice: Option<String>,
     /// What somebody else changes again and again.
@@ -134,6 +137,7 @@ impl Writer<'_> {
             disruption_budgets,
             ingress,
             route,
+            pod_monitors,
         } = children;
         let forgets = environment.database.volume == VolumeIdentity::Replaced { stopped: true };
         if forgets && let Err(error) = self.forget(observed).await {
@@ -216,6 +220,13 @@ impl Writer<'_> {
             Err(error) if error.reason().is_some() => applied.unexposed = Some(error),
             Err(error) => failures.push(error),
         }
+        for error in self.pod_monitors(pod_monitors, observed).await {
+            if error.reason().is_some() {
+                applied.unmonitored = Some(error);
+            } else {
+                failures.push(error);
+            }
+        }
         failures
     }
 
@@ -247,8 +258,22 @@ impl Writer<'_> {
         }
         match (route, &observed.routes) {
             (None, _) => Ok(None),
-            (Some(route), Routes::Found(routes)) => self.ensure_among(route, routes).await.map(Some),
-            (Some(_), Routes::NoSuchKind) => Err(Error::NoGatewayApi),
+            (Some(route), Optional::Found(routes)) => self.ensure_among(route, routes).await.map(Some),
+            (Some(_), Optional::NoSuchKind) => Err(Error::NoGatewayApi),
+        }
+    }
+
+    /// What the Prometheus operator is told; gives why some of it was not.
+    async fn pod_monitors(&self, desired: Vec<PodMonitor>, observed: &Observed) -> Vec<Error> {
+        if desired.is_empty() {
+            return Vec::new();
+        }
+        match &observed.pod_monitors {
+            Optional::NoSuchKind => vec![Error::NoPodMonitors],
+            Optional::Found(_) if self.cache.is_forbidden::<PodMonitor>() => {
+                vec![Error::NotPermitted(PodMonitor::plural(&()).into_owned())]
+            }
+            Optional::Found(existing) => self.ensure_each(desired, existing).await,
         }
     }
 

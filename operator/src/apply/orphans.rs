@@ -10,7 +10,7 @@ use crate::annotations::APPLIED;
 use crate::build::Children;
 use crate::cache::Cached;
 use crate::identity::Ownership;
-use crate::observed::{Observed, Routes};
+use crate::observed::{Observed, Optional};
 
 /// The names that are wanted, by kind.
 pub struct Wanted(BTreeSet<(String, String)>);
@@ -38,6 +38,7 @@ impl Wanted {
             disruption_budgets,
             ingress,
             route,
+            pod_monitors,
         } = children;
         let mut wanted = Self(BTreeSet::new());
         wanted.add(patroni_state);
@@ -52,6 +53,7 @@ impl Wanted {
         wanted.add(disruption_budgets);
         wanted.add(ingress);
         wanted.add(route);
+        wanted.add(pod_monitors);
         wanted
     }
 
@@ -67,8 +69,11 @@ impl Wanted {
 
 impl Writer<'_> {
     pub(super) async fn remove_orphans(&self, wanted: &Wanted, observed: &Observed) -> Result<(), Error> {
-        if let Routes::Found(routes) = &observed.routes {
+        if let Optional::Found(routes) = &observed.routes {
             self.remove_unless(wanted, routes).await?;
+        }
+        if let Optional::Found(pod_monitors) = &observed.pod_monitors {
+            self.remove_unless(wanted, pod_monitors).await?;
         }
         self.remove_unless(wanted, &observed.ingresses).await?;
         self.remove_unless(wanted, &observed.autoscalers).await?;

@@ -41,7 +41,8 @@ pub fn workload(environment: &Environment) -> Workload<'_> {
         disruption: api.disruption,
         pod_metadata: &api.pod_metadata,
         service_metadata: &api.service_metadata,
-        ports: &[HTTP, METRICS],
+        ports: &[HTTP],
+        metrics: METRICS,
         pods,
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::http_route::HTTPRoute;
 use crate::plan::Scale;
+use crate::pod_monitor::PodMonitor;
 
 /// Every object of an environment, most of them by kind: a child of a known kind is applied, and removed once it is not
 /// wanted, without a line elsewhere. Whoever handles them destructures this without `..`, so that a kind that was
@@ -40,6 +41,7 @@ pub struct Children {
     pub disruption_budgets: Vec<PodDisruptionBudget>,
     pub ingress: Option<Ingress>,
     pub route: Option<HTTPRoute>,
+    pub pod_monitors: Vec<PodMonitor>,
 }
 
 impl Children {

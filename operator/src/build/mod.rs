@@ -11,6 +11,7 @@ mod jobs;
 mod network_policies;
 mod patroni_state;
 mod pod;
+mod pod_monitors;
 mod route;
 mod secrets;
 mod services;
@@ -55,6 +56,7 @@ pub fn build(environment: &Environment) -> Children {
             .collect(),
         ingress: ingress::build(environment),
         route: route::build(environment),
+        pod_monitors: pod_monitors::build(environment),
     };
     for workload in workloads(environment) {
         workload.add_to(&mut children);

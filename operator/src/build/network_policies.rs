@@ -12,11 +12,14 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::stateful_set::EXPORTER;
 use crate::identity::{COMPONENT_LABEL, Component};
-use crate::plan::{Environment, SeedSource, Seeding};
+use crate::plan::{Environment, Exporter, Monitoring, SeedSource, Seeding};
 
 const POSTGRES: i32 = 5432;
 const PATRONI: i32 = 8008;
+/// Kubernetes gives it to every namespace.
+const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 const DNS: i32 = 53;
 const HTTPS: i32 = 443;
 /// Where the Kubernetes API listens behind its Service.
@@ -37,14 +40,23 @@ pub fn postgres(environment: &Environment) -> NetworkPolicy {
     let own = || peers(environment, &[Component::Postgres]);
     let clients = Component::ALL.into_iter().filter(|part| part.uses_the_database());
     let clients: Vec<Component> = clients.collect();
+    let is_exported = |monitoring: &Monitoring| matches!(monitoring.exporter, Exporter::Container { .. });
+    let exporter = environment.monitoring.as_ref().is_some_and(is_exported);
+    let metrics: Vec<_> = [tcp(PATRONI)]
+        .into_iter()
+        .chain(exporter.then(|| tcp(EXPORTER)))
+        .collect();
     policy(
         environment,
         identity.postgres(),
         &[Component::Postgres],
-        vec![
+        [
             from(peers(environment, &clients), &[tcp(POSTGRES)]),
             from(own(), &[tcp(POSTGRES), tcp(PATRONI)]),
-        ],
+        ]
+        .into_iter()
+        .chain(from_monitoring(environment, &metrics))
+        .collect(),
         vec![
             to(Vec::new(), &dns()),
             // Patroni keeps its state there.
@@ -54,19 +66,23 @@ pub fn postgres(environment: &Environment) -> NetworkPolicy {
     )
 }
 
-/// Of pods that anybody may call at some ports, and that use the database.
+/// Of pods that anybody may call at some ports, whose metrics are for the monitoring, and that use the database.
 pub fn of_clients(
     environment: &Environment,
     name: String,
     component: Component,
     ports: &[i32],
+    metrics: i32,
 ) -> NetworkPolicy {
     let ports: Vec<NetworkPolicyPort> = ports.iter().copied().map(tcp).collect();
     policy(
         environment,
         name,
         &[component],
-        vec![from(Vec::new(), &ports)],
+        [from(Vec::new(), &ports)]
+            .into_iter()
+            .chain(from_monitoring(environment, &[tcp(metrics)]))
+            .collect(),
         to_database(environment),
     )
 }
@@ -136,6 +152,24 @@ fn policy(
             egress: Some(egress),
         }),
     }
+}
+
+/// From pods of the namespaces that monitor, where that is wanted.
+fn from_monitoring(
+    environment: &Environment,
+    ports: &[NetworkPolicyPort],
+) -> Option<NetworkPolicyIngressRule> {
+    let namespaces = &environment.monitoring.as_ref()?.namespaces;
+    let of = |name: &String| NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some([(NAMESPACE_LABEL.to_owned(), name.clone())].into()),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    };
+    let peers: Vec<_> = namespaces.iter().map(of).collect();
+    // Without a peer a rule would be for everybody.
+    (!peers.is_empty()).then(|| from(peers, ports))
 }
 
 fn peers(environment: &Environment, components: &[Component]) -> Vec<NetworkPolicyPeer> {

@@ -19,6 +19,8 @@ use crate::plan::{Environment, Metadata, Resources, Scheduling};
 pub const API_USER: i64 = 65532;
 /// The user that the PostgreSQL images run as.
 pub const POSTGRES_USER: i64 = 999;
+/// The user that the exporter runs as: another than the server's, who may be the superuser.
+pub const EXPORTER_USER: i64 = 65532;
 /// Where the application's login is mounted.
 pub const APP_SECRET_PATH: &str = "/etc/rates/app";
 /// Where the digest of the token that batches come with is mounted.
@@ -97,6 +99,16 @@ pub fn container(name: &str, image: &str, resources: &Resources) -> Container {
         }),
         ..Container::default()
     }
+}
+
+/// The same, of another user than the rest of the pod.
+pub fn container_of_user(name: &str, image: &str, resources: &Resources, user: i64) -> Container {
+    let mut container = container(name, image, resources);
+    if let Some(context) = &mut container.security_context {
+        context.run_as_user = Some(user);
+        context.run_as_group = Some(user);
+    }
+    container
 }
 
 impl From<&Resources> for ResourceRequirements {

@@ -12,12 +12,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use super::{claims, pod};
 use crate::annotations::RESTARTED_FOR;
 use crate::identity::{CLUSTER_LABEL, Component, ROLE_LABEL};
-use crate::plan::{Activity, Environment, VolumeIdentity};
+use crate::plan::{Activity, EXPORTER as EXPORTER_NAME, Environment, Exporter, VolumeIdentity};
 
 /// A fast shutdown of a busy server may take this long. Before it, the batches under way are waited for.
 const STOP_SECONDS: i64 = 120;
 const SCRATCH: &str = "scratch";
 const DATA: &str = "data";
+/// The names of the ports of metrics.
+pub const PATRONI_PORT: &str = "patroni";
+pub const EXPORTER_PORT: &str = "metrics";
+/// At which the exporter listens.
+pub const EXPORTER: i32 = 9187;
 
 pub fn build(environment: &Environment) -> StatefulSet {
     let identity = &environment.identity;
@@ -96,7 +101,10 @@ fn pod_spec(environment: &Environment) -> PodSpec {
         service_account_name: Some(identity.postgres()),
         automount_service_account_token: Some(true),
         termination_grace_period_seconds: Some(i64::from(environment.database.drain_seconds) + STOP_SECONDS),
-        containers: vec![postgres(environment), roles(environment)],
+        containers: [postgres(environment), roles(environment)]
+            .into_iter()
+            .chain(exporter(environment))
+            .collect(),
         volumes: Some(vec![
             pod::secret("app", identity.postgres()),
             pod::secret("admin", identity.postgres_admin()),
@@ -128,12 +136,6 @@ fn postgres(environment: &Environment) -> Container {
         .iter()
         .map(|(key, value)| format!("{key}: {value}"))
         .collect();
-    let port = |name: &str, number| ContainerPort {
-        name: Some(name.to_owned()),
-        container_port: number,
-        protocol: Some("TCP".to_owned()),
-        ..ContainerPort::default()
-    };
     Container {
         env: Some(vec![
             pod::field("PATRONI_NAME", "metadata.name"),
@@ -146,7 +148,7 @@ fn postgres(environment: &Environment) -> Container {
             pod::variable("PATRONI_KUBERNETES_LEADER_LABEL_VALUE", "primary"),
             drain_bound(environment),
         ]),
-        ports: Some(vec![port("postgres", 5432), port("patroni", 8008)]),
+        ports: Some(vec![port("postgres", 5432), port(PATRONI_PORT, 8008)]),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
                 exec: Some(ExecAction {
@@ -173,6 +175,15 @@ fn postgres(environment: &Environment) -> Container {
             &environment.database.image,
             &environment.database.resources,
         )
+    }
+}
+
+fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
     }
 }
 
@@ -215,4 +226,47 @@ fn roles(environment: &Environment) -> Container {
             &environment.database.roles_resources,
         )
     }
+}
+
+/// What of the server an exporter asks. It finds the server by the socket, and needs no password: who it is to the kernel is
+/// who it is to the server (`images/postgres/patroni.yml`). `rates` may not exist yet, and what is asked is the same in
+/// every database.
+const DATA_SOURCE: &str = "host=/var/run/postgresql user=rates_monitor dbname=postgres sslmode=disable application_name=rates-exporter \
+     connect_timeout=3 statement_timeout=4000";
+
+/// The collectors that differ from the exporter's defaults: nothing a table, which would be a series each, and no counts of
+/// locks, which do not say who waits.
+const COLLECTORS: [&str; 6] = [
+    "--collector.long_running_transactions",
+    "--collector.stat_checkpointer",
+    "--no-collector.locks",
+    "--no-collector.roles",
+    "--no-collector.stat_user_tables",
+    "--no-collector.statio_user_tables",
+];
+
+/// It has no probe: the pod of a server that serves would not be ready while it fails.
+fn exporter(environment: &Environment) -> Option<Container> {
+    let Exporter::Container { image, resources } = &environment.monitoring.as_ref()?.exporter else {
+        return None;
+    };
+    let listen = format!("--web.listen-address=:{EXPORTER}");
+    // It warns of what this version of PostgreSQL has not, at every scrape.
+    let args = ["--log.level=error", &listen].into_iter().chain(COLLECTORS);
+    let run = pod::sub_path(pod::mount(SCRATCH, "/var/run/postgresql"), "run");
+    // In place of the account's token, which is Patroni's alone.
+    let no_token = pod::sub_path(
+        pod::mount(SCRATCH, "/var/run/secrets/kubernetes.io/serviceaccount"),
+        "no-token",
+    );
+    Some(Container {
+        args: Some(args.map(str::to_owned).collect()),
+        env: Some(vec![
+            pod::variable("DATA_SOURCE_NAME", DATA_SOURCE),
+            pod::variable("PG_EXPORTER_DISABLE_SETTINGS_METRICS", "true"),
+        ]),
+        ports: Some(vec![port(EXPORTER_PORT, EXPORTER)]),
+        volume_mounts: Some(vec![pod::read_only(run), pod::read_only(no_token)]),
+        ..pod::container_of_user(EXPORTER_NAME, image, resources, pod::EXPORTER_USER)
+    })
 }

@@ -32,8 +32,10 @@ pub struct Workload<'a> {
     /// What people give to its pods and its Service.
     pub pod_metadata: &'a Metadata,
     pub service_metadata: &'a Metadata,
-    /// At which its pods may be reached.
+    /// At which anybody may reach its pods.
     pub ports: &'a [i32],
+    /// At which its pods give their metrics.
+    pub metrics: i32,
     /// Once there is something to run.
     pub pods: Option<Pods>,
 }
@@ -53,8 +55,13 @@ impl Workload<'_> {
         let account = access::account(self.environment, self.name.clone(), self.component);
         children.service_accounts.push(account);
         children.services.push(self.service());
-        let policy =
-            network_policies::of_clients(self.environment, self.name.clone(), self.component, self.ports);
+        let policy = network_policies::of_clients(
+            self.environment,
+            self.name.clone(),
+            self.component,
+            self.ports,
+            self.metrics,
+        );
         children.network_policies.push(policy);
         children.disruption_budgets.push(self.disruption_budget());
         let Some(pods) = self.pods.take() else {

@@ -112,6 +112,8 @@ impl<K: Cached + Debug> Follower<'_, K> {
                         tracing::info!(kind = %K::kind(&()), "the cluster has no such kind; looked for again and again");
                     }
                     kind.missed();
+                    // Also where it could not be listed before.
+                    self.cache.follows::<K>();
                     self.tell(Changed::new());
                     sleep(MISSING_PAUSE).await;
                     continue;

@@ -139,6 +139,7 @@ impl<K: Watched> Kind<K> {
         let mut objects = self.lock();
         objects.complete = true;
         objects.missing = true;
+        objects.forbidden = false;
         objects.by_name.clear();
         objects.of.clear();
     }
@@ -148,6 +149,7 @@ impl<K: Watched> Kind<K> {
         let mut objects = self.lock();
         objects.complete = true;
         objects.forbidden = true;
+        objects.missing = false;
     }
 
     /// Whether the operator may not list the kind.

@@ -20,6 +20,7 @@ use super::watched::Watched;
 use crate::crd::RatesEnvironment;
 use crate::http_route::HTTPRoute;
 use crate::metrics::Metrics;
+use crate::pod_monitor::PodMonitor;
 
 /// How many kinds are listed at once.
 const LISTS: usize = 2;
@@ -120,6 +121,7 @@ kinds! {
     network_policies: NetworkPolicy,
     ingresses: Ingress,
     routes: HTTPRoute,
+    pod_monitors: PodMonitor,
     pods: Pod,
 }
 

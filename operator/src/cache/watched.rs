@@ -27,6 +27,7 @@ use crate::http_route::HTTPRoute;
 use crate::identity::INSTANCE_LABEL;
 use crate::managed_fields::only_what_we_apply;
 use crate::patroni;
+use crate::pod_monitor::PodMonitor;
 
 /// A kind of which objects are held.
 pub trait Watched:
@@ -132,6 +133,16 @@ impl Watched for HTTPRoute {
 
     fn digest(&self) -> u64 {
         hash(&(&self.metadata.uid, &self.metadata.resource_version))
+    }
+}
+
+/// Of the Prometheus operator, which may write into its status.
+impl Watched for PodMonitor {
+    const OPTIONAL: bool = true;
+    const ESSENTIAL: bool = false;
+
+    fn digest(&self) -> u64 {
+        specification(&self.metadata)
     }
 }
 

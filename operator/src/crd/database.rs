@@ -113,6 +113,11 @@ pub struct Sidecars {
     /// The role manager: the container that sets the database's roles as the Secrets say.
     #[serde(default)]
     pub roles: RolesSidecar,
+
+    /// The exporter: the container that gives a Prometheus the metrics of PostgreSQL. It is there where
+    /// spec.monitoring is set and the profile is not Preview.
+    #[serde(default)]
+    pub exporter: ExporterSidecar,
 }
 
 /// The role manager.
@@ -120,6 +125,16 @@ pub struct Sidecars {
 #[serde(rename_all = "camelCase")]
 pub struct RolesSidecar {
     /// What the container asks for and may use. Default: 1m and 16Mi, at most 128Mi. Where
+    /// database.resources is set: 50m and 64Mi, or as much as PostgreSQL asks for if that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+/// The exporter.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExporterSidecar {
+    /// What the container asks for and may use. Default: 5m and 24Mi, at most 128Mi. Where
     /// database.resources is set: 50m and 64Mi, or as much as PostgreSQL asks for if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,

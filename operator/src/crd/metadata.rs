@@ -6,6 +6,14 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// That labels leave alone what the operator and Kubernetes select by.
+pub(super) const OWN_LABELS: &str = "self.all(key, !key.startsWith('rates.internal/') && !(key in ['app.kubernetes.io/name', \
+    'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by', 'pod-template-hash', \
+    'controller-revision-hash']))";
+pub(super) const OWN_LABELS_MESSAGE: &str = "labels must not set what the operator and Kubernetes select by \
+    (app.kubernetes.io/name, /instance, /component and /managed-by, pod-template-hash, controller-revision-hash, \
+    rates.internal/…): choose another key, such as team";
+
 /// Labels and annotations beside the operator's own.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,8 +25,7 @@ pub struct EmbeddedMetadata {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     #[schemars(extend("maxProperties" = 16))]
-    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('rates.internal/') && !(key in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by', 'pod-template-hash', 'controller-revision-hash']))")
-        .message("labels must not set what the operator and Kubernetes select by (app.kubernetes.io/name, /instance, /component and /managed-by, pod-template-hash, controller-revision-hash, rates.internal/…): choose another key, such as team"))]
+    #[x_kube(validation = Rule::new(OWN_LABELS).message(OWN_LABELS_MESSAGE))]
     pub labels: BTreeMap<String, LabelValue>,
 
     /// Annotations, at most 16, each of at most 4096 characters. Example:

@@ -10,6 +10,7 @@ mod database;
 mod expose;
 mod jobs;
 mod metadata;
+mod monitoring;
 mod parameters;
 mod profile;
 mod resources;
@@ -30,10 +31,11 @@ pub use autoscaling::{
     ScalingRules, SelectPolicy, Selector, Target, TargetKind,
 };
 pub use config::{Config, EnvVar, EnvVarSource, KeyRef};
-pub use database::{Database, Durability, RolesSidecar, Sidecars, Storage};
+pub use database::{Database, Durability, ExporterSidecar, RolesSidecar, Sidecars, Storage};
 pub use expose::{Expose, Gateway, Ingress};
 pub use jobs::Jobs;
 pub use metadata::{AnnotationValue, EmbeddedMetadata, LabelValue};
+pub use monitoring::Monitoring;
 pub use parameters::{DENIED, Denied, Parameter, Parameters};
 pub use profile::Profile;
 pub use resources::{Amounts, Resources};
@@ -131,6 +133,14 @@ pub struct RatesEnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expose: Option<Expose>,
 
+    /// How a Prometheus collects the metrics of this environment. With it, in the profiles Production
+    /// and Staging, each database pod has a container exporter with PostgreSQL's own metrics, and the
+    /// ports of metrics are open to the operator's monitoring namespaces. To add it or to take it away
+    /// restarts the database of these profiles. Default: none. For PodMonitors without labels of their
+    /// own: "monitoring: {}". Example: {labels: {release: prometheus}}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
+
     /// The Jobs that seed the database and migrate its tables. Example: {resources: {limits: {memory: 1Gi}}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<Jobs>,
@@ -173,6 +183,7 @@ impl Default for RatesEnvironmentSpec {
             database: Database::default(),
             api: Api::default(),
             expose: None,
+            monitoring: None,
             jobs: None,
             scheduling: None,
             image_pull_secrets: Vec::new(),

@@ -11,6 +11,7 @@ mod exposure;
 mod instances;
 mod invalid;
 mod jobs;
+mod monitoring;
 mod parameters;
 mod patroni_modes;
 mod pods;
@@ -34,7 +35,7 @@ use crate::credentials::GeneratedSecrets;
 use crate::identity::{Component, Identity, Ownership};
 use crate::ingest_token::Malformed;
 use crate::observed::Observed;
-use crate::settings::Images;
+use crate::settings::{self, Images};
 use crate::token_rotation::{RotationInput, Tokens};
 
 pub use activity::Activity;
@@ -46,6 +47,7 @@ pub use exposure::Exposure;
 pub use instances::Instances;
 pub use invalid::Invalid;
 pub use jobs::{Migration, Seeding};
+pub use monitoring::{EXPORTER, Exporter, Monitoring};
 pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
 use replication::Replication;
@@ -68,6 +70,7 @@ pub struct Environment {
     pub api: ApiPlan,
     pub exposure: Exposure,
     pub network_policies: bool,
+    pub monitoring: Option<Monitoring>,
     pub scheduling: Scheduling,
     pub jobs: JobPods,
     pub seeding: Seeding,
@@ -84,6 +87,7 @@ pub struct Environment {
 pub fn plan(
     observed: &Observed,
     images: &Images,
+    monitoring: &settings::Monitoring,
     fresh: GeneratedSecrets,
     now: Timestamp,
 ) -> Result<Environment, Invalid> {
@@ -118,11 +122,9 @@ pub fn plan(
     let (image, default_image) = api::images(observed, pinned_api, images);
     let spec = &observed.environment.spec;
     let scheduling = Scheduling::of(spec)?;
-    let jobs = JobPods::of(
-        spec,
-        api::own_resources(spec)?.as_ref(),
-        spec.database.resources.is_some().then_some(&database.resources),
-    )?;
+    let sized = spec.database.resources.is_some().then_some(&database.resources);
+    let jobs = JobPods::of(spec, api::own_resources(spec)?.as_ref(), sized)?;
+    let monitoring = Monitoring::of(observed, monitoring, sized)?;
     let progress = jobs::Progress {
         observed,
         database: &database,
@@ -158,6 +160,7 @@ pub fn plan(
         api,
         exposure: Exposure::of(observed.environment.spec.expose.as_ref()),
         network_policies: observed.environment.spec.network_policies,
+        monitoring,
         scheduling,
         jobs,
         seeding,

@@ -104,7 +104,7 @@ impl JobPods {
     }
 }
 
-fn labels(
+pub(super) fn labels(
     spec: Option<&BTreeMap<String, LabelValue>>,
     field: &'static str,
 ) -> Result<BTreeMap<String, String>, Invalid> {

@@ -90,6 +90,7 @@ async fn stand_and_lead(
         cache: cache.clone(),
         metrics,
         images: settings.images,
+        monitoring: settings.monitoring,
         recorder: Recorder::new(client, reporter),
         corrections: Corrections::default(),
         pacing: Pacing::new(env!("CARGO_PKG_VERSION"), settings.rollouts_at_once),

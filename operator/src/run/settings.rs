@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use crate::controller::Scope;
-use crate::settings::Images;
+use crate::settings::{Images, Monitoring};
 
 /// Everything the process was started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub images: Images,
+    pub monitoring: Monitoring,
     pub scope: Scope,
     /// How many databases and APIs are replaced at once after an upgrade of the operator.
     pub rollouts_at_once: u16,

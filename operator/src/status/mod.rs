@@ -4,6 +4,7 @@ mod availability;
 mod conditions;
 mod database;
 mod exposed;
+mod monitored;
 mod problem;
 mod progress;
 mod rollout;
@@ -148,6 +149,7 @@ pub fn status(
         seeded,
         migrated,
         exposed: exposed::said(environment, applied),
+        monitored: monitored::said(environment, applied),
         api: suspension::api(environment, observed).unwrap_or_else(|| {
             progress::api_available(
                 environment,
@@ -192,6 +194,7 @@ pub fn status(
         said("Reconciled", reconciled),
     ];
     conditions.extend(parts.exposed.map(|exposed| said("Exposed", exposed)));
+    conditions.extend(parts.monitored.map(|monitored| said("Monitored", monitored)));
     conditions.extend(summary::contested(applied).map(|contested| said(CONTESTED, contested)));
     RatesEnvironmentStatus {
         phase: Some(phase),
@@ -234,6 +237,7 @@ fn order(kind: &str) -> usize {
         "Progressing",
         "Reconciled",
         "Exposed",
+        "Monitored",
         CONTESTED,
     ]
     .iter()

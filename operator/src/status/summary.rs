@@ -19,6 +19,8 @@ pub struct Parts {
     /// The first pod that will hardly run by itself.
     pub failure: Option<Said>,
     pub exposed: Option<Said>,
+    /// Whether it is monitored as asked for; it serves all the same.
+    pub monitored: Option<Said>,
     /// While the environment does not run.
     pub suspension: Option<Said>,
     /// That a pod waits for a node.
@@ -202,6 +204,8 @@ impl Parts {
             format!("database: {}", self.available.message)
         } else if let Some(notice) = &applied.notice {
             format!("database: {notice}")
+        } else if let Some(monitored) = self.monitored.as_ref().filter(|monitored| !monitored.holds) {
+            format!("monitoring: {}", monitored.message)
         } else if let Some(waits) = &self.waits {
             waits.clone()
         } else if let Some(contested) = contested(applied) {

@@ -691,3 +691,40 @@ fn kubectl_scale_sets_the_replicas_of_the_api_unless_an_autoscaler_does() {
         refused.text
     );
 }
+
+#[test]
+fn pod_monitors_have_labels_of_their_own_and_none_where_there_are_none() {
+    let server = server::shared();
+    let monitoring = |value: Value| json!({"monitoring": value});
+    for good in [
+        json!({}),
+        json!({"podMonitor": true, "labels": {"release": "prometheus"}}),
+        json!({"podMonitor": false}),
+        json!({"podMonitor": false, "labels": {}}),
+    ] {
+        accepts(server, &monitoring(good));
+    }
+    refuses(
+        server,
+        &monitoring(json!({"podMonitor": false, "labels": {"release": "prometheus"}})),
+        "monitoring.podMonitor: false makes none: leave one of the two out",
+    );
+    for own in ["app.kubernetes.io/instance", "rates.internal/cluster"] {
+        refuses(
+            server,
+            &monitoring(json!({"labels": {own: "other"}})),
+            "labels must not set what the operator and Kubernetes select by",
+        );
+    }
+    refuses(
+        server,
+        &monitoring(json!({"labels": {"release": "of prometheus"}})),
+        "should match",
+    );
+    let many: serde_json::Map<String, Value> = (0..17).map(|n| (format!("l{n}"), "x".into())).collect();
+    refuses(
+        server,
+        &monitoring(json!({"labels": many})),
+        "must have at most 16 items",
+    );
+}

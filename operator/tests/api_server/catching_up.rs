@@ -16,6 +16,7 @@ use kube::{Api, Client, ResourceExt};
 use rates_operator::cache::{Cache, Cached};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::http_route::HTTPRoute;
+use rates_operator::pod_monitor::PodMonitor;
 
 /// Returns when the cache holds every environment and child of the namespace at its current version.
 pub async fn caught_up(client: &Client, namespace: &str, cache: &Cache) {
@@ -40,6 +41,9 @@ pub async fn caught_up(client: &Client, namespace: &str, cache: &Cache) {
         kind::<Ingress>(client, namespace, cache, &ours).await;
         if cache.has::<HTTPRoute>() {
             kind::<HTTPRoute>(client, namespace, cache, &ours).await;
+        }
+        if cache.has::<PodMonitor>() {
+            kind::<PodMonitor>(client, namespace, cache, &ours).await;
         }
         kind::<Pod>(client, namespace, cache, &ours).await;
     };

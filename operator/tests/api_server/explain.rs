@@ -37,6 +37,10 @@ fn kubectl_explain_tells_units_defaults_and_an_example_of_every_field() {
         ("renv.spec.api.config.idempotencyHours", "Default: 24"),
         ("renv.spec.api.env.valueFrom", "replaces no pod"),
         ("renv.spec.expose", "exactly one of gateway and ingress"),
+        ("renv.spec.monitoring", "restarts the database"),
+        ("renv.spec.monitoring.podMonitor", "Default: true"),
+        ("renv.spec.monitoring.labels", "release: prometheus"),
+        ("renv.spec.database.sidecars.exporter.resources", "at most 128Mi"),
         ("renv.spec.scheduling.tolerations", "at most 16"),
         (
             "renv.spec.scheduling.affinity",

@@ -218,7 +218,7 @@ async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest
     let environments: Api<RatesEnvironment> = Api::namespaced(server.client().await, &namespace);
     let environment = json!({
         "apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment", "metadata": {"name": "harbour"},
-        "spec": {"expose": {"host": "harbour.example", "ingress": {}}},
+        "spec": {"expose": {"host": "harbour.example", "ingress": {}}, "monitoring": {}},
     });
     let environment = serde_json::from_value(environment).unwrap();
     environments
@@ -228,6 +228,7 @@ async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest
 
     // Ingresses at no time: a watch that began while it was permitted would go on.
     server.forbid("ingresses", &["list", "watch"]);
+    server.forbid("podmonitors", &["list", "watch"]);
     server.forbid("pods", &["list", "watch"]);
     let operator = Program::start(&server.operator_kubeconfig(), []);
     operator
@@ -251,6 +252,9 @@ async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest
         says("{.status.message}").starts_with("the operator may not list ingresses")
     })
     .await;
+    let monitored = "{.status.conditions[?(@.type==\"Monitored\")]['reason', 'message']}";
+    let not_permitted = "NotPermitted the operator may not list podmonitors, and goes on without them";
+    assert!(says(monitored).starts_with(not_permitted), "{}", says(monitored));
     server.permit_all();
     until("it heals", async || {
         let answer = operator.get("/readyz").unwrap();
@@ -259,6 +263,10 @@ async fn who_may_not_list_what_is_needed_does_not_lead_and_goes_without_the_rest
     .await;
     until("the status says so", async || {
         !says("{.status.message}").contains("may not list")
+    })
+    .await;
+    until("there still is no such kind", async || {
+        says(monitored).starts_with("PodMonitorMissing")
     })
     .await;
 }

@@ -104,6 +104,8 @@ fn charts_are_linted_and_taken_with_every_kind_of_values() {
         "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "imagePullSecrets[0].name=registry",
         "excludeNamespaces={team-a,team-b}",
+        "environmentImages.exporter=",
+        "monitoringNamespaces={lookout,lighthouse}",
         "replicas=2",
         "concurrency=16",
         "log=info\\,kube=debug",
@@ -217,6 +219,10 @@ fn a_wrong_value_is_refused_with_its_name_and_what_would_be_accepted() {
         (
             "environmentImages.postgres.latest=x",
             "invalid propertyName 'latest'",
+        ),
+        (
+            "monitoringNamespaces={Look_out}",
+            "at '/monitoringNamespaces/0': 'Look_out' does not match pattern",
         ),
         (
             "watchNamespace=Team_A",

@@ -21,6 +21,7 @@ mod killed_later;
 mod leading;
 mod leaving;
 mod line;
+mod monitoring;
 mod mortal;
 mod namespaced;
 mod nulls;

@@ -22,7 +22,7 @@ fn specifications() -> [Value; 4] {
             "database": {
                 "version": "17", "instances": 3, "durability": "Preferred",
                 "storage": {"size": "5Gi", "storageClassName": "fast", "retain": true},
-                "resources": resources, "sidecars": {"roles": {"resources": resources}},
+                "resources": resources, "sidecars": {"roles": {"resources": resources}, "exporter": {"resources": resources}},
                 "podMetadata": metadata, "serviceMetadata": metadata, "parameters": {"work_mem": "8MB"},
                 "seed": {"bundled": {}},
             },
@@ -45,6 +45,7 @@ fn specifications() -> [Value; 4] {
                 "env": [], "resources": resources, "podMetadata": metadata, "serviceMetadata": metadata,
             },
             "expose": {"host": "a.example", "gateway": {"name": "a", "namespace": "b", "sectionName": "c"}},
+            "monitoring": {"podMonitor": true, "labels": {"release": "a"}},
             "jobs": {"resources": resources, "podMetadata": metadata},
             "scheduling": {"nodeSelector": {"a": "b"}, "tolerations": [], "affinity": {}, "priorityClassName": "high"},
             "imagePullSecrets": [], "networkPolicies": true, "suspend": false,

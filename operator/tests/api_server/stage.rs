@@ -20,7 +20,7 @@ use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
 use rates_operator::plan::replication::PrimaryHistory;
 use rates_operator::reconcile::{Context, reconcile};
-use rates_operator::settings::{Images, Namespaces};
+use rates_operator::settings::{Images, Monitoring, Namespaces};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -94,6 +94,7 @@ async fn operator(
         cache,
         metrics,
         images: Images::new("api:first".to_owned(), &postgres).unwrap(),
+        monitoring: Monitoring::new(Some("exporter:first".to_owned()), vec!["lookout".to_owned()]),
         recorder: Recorder::new(client, reporter),
         corrections: Corrections::default(),
         pacing: Pacing::new("0.0.0", 1),

@@ -1,6 +1,8 @@
 //! Whole objects, as they are applied.
 
 use rates_operator::build::build;
+use rates_operator::crd::Profile;
+use rates_operator::observed::Observed;
 
 use crate::fixture;
 
@@ -94,4 +96,77 @@ fn one_that_is_exposed_by_an_ingress() {
     let children = serde_yaml::to_value(build(&fixture::environment(&observed))).unwrap();
     assert!(children["route"].is_null());
     insta::assert_yaml_snapshot!(children["ingress"]);
+}
+
+/// The environment that leaves nothing out, with `spec.monitoring`.
+fn monitored(monitoring: &str) -> Observed {
+    let mut observed = fixture::observed(include_str!("fixtures/everything.yaml"));
+    observed.environment.spec.monitoring = Some(serde_yaml::from_str(monitoring).unwrap());
+    observed
+}
+
+fn built(observed: &Observed) -> serde_yaml::Value {
+    serde_yaml::to_value(build(&fixture::environment(observed))).unwrap()
+}
+
+#[test]
+fn one_that_is_monitored() {
+    let children = built(&monitored("{labels: {release: semaphore}}"));
+    insta::assert_yaml_snapshot!("pod_monitors", children["podMonitors"]);
+    insta::assert_yaml_snapshot!(
+        "network_policies_of_one_that_is_monitored",
+        children["networkPolicies"]
+    );
+    let containers = &children["statefulSet"]["spec"]["template"]["spec"]["containers"];
+    insta::assert_yaml_snapshot!("exporter", containers[2]);
+}
+
+#[test]
+fn a_preview_is_monitored_without_an_exporter() {
+    let mut observed = monitored("{}");
+    observed.environment.spec.profile = Profile::Preview;
+    let children = built(&observed);
+    let containers = &children["statefulSet"]["spec"]["template"]["spec"]["containers"];
+    assert_eq!(containers.as_sequence().unwrap().len(), 2);
+    let endpoints = &children["podMonitors"][1]["spec"]["podMetricsEndpoints"];
+    assert_eq!(endpoints.as_sequence().unwrap().len(), 1, "{endpoints:?}");
+    assert_eq!(endpoints[0]["port"], "patroni");
+}
+
+#[test]
+fn one_that_is_found_without_pod_monitors_has_the_exporter_and_its_ports_open() {
+    let children = built(&monitored("{podMonitor: false}"));
+    assert_eq!(children["podMonitors"].as_sequence().unwrap().len(), 0);
+    let with = built(&monitored("{}"));
+    assert_eq!(children["statefulSet"], with["statefulSet"]);
+    assert_eq!(children["networkPolicies"], with["networkPolicies"]);
+}
+
+#[test]
+fn the_exporter_stays_as_it_is_when_the_operator_brings_another_image_and_follows_it_where_that_is_asked_for()
+{
+    let mut observed = monitored("{}");
+    let mut running = build(&fixture::environment(&observed)).stateful_set;
+    let template = running.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
+    template.containers[2].image = Some("registry.example/exporter:older".to_owned());
+    observed.stateful_sets.push(running);
+    let image = |observed: &Observed| {
+        let children = build(&fixture::environment(observed));
+        let containers = children
+            .stateful_set
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap()
+            .containers;
+        containers[2].image.clone().unwrap()
+    };
+    assert_eq!(image(&observed), "registry.example/exporter:older");
+    let follow = [(
+        "rates.internal/follow-operator-images".to_owned(),
+        "true".to_owned(),
+    )];
+    observed.environment.metadata.annotations = Some(follow.into());
+    assert_eq!(image(&observed), "registry.example/exporter:newest");
 }

@@ -10,7 +10,7 @@ use rates_operator::ingest_token::IngestToken;
 use rates_operator::observed::{Dump, Observed};
 use rates_operator::password::Password;
 use rates_operator::plan::{Environment, Invalid, plan};
-use rates_operator::settings::Images;
+use rates_operator::settings::{Images, Monitoring};
 use serde::Deserialize;
 use serde_yaml::Value;
 
@@ -75,6 +75,15 @@ pub fn images() -> Images {
     Images::new("registry.example/api:newest".to_owned(), &postgres).unwrap()
 }
 
+/// What the operator of the fixtures was told of monitoring.
+pub fn monitoring() -> Monitoring {
+    let namespaces = ["lookout", "lighthouse"].map(str::to_owned);
+    Monitoring::new(
+        Some("registry.example/exporter:newest".to_owned()),
+        namespaces.into(),
+    )
+}
+
 pub fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
@@ -84,6 +93,7 @@ pub fn validated(observed: &Observed) -> Result<Environment, Invalid> {
     plan(
         observed,
         &images(),
+        &monitoring(),
         GeneratedSecrets {
             password: password("p"),
             next_password: password("n"),

@@ -24,12 +24,14 @@ pub struct Lookup {
 }
 
 /// What is still to be done with batches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Backlog {
     /// Batches that processes of the release before have stored and did not decide yet.
     pub queued: i64,
     /// Applied batches whose sums are not all folded yet.
     pub unfolded: i64,
+    /// The seconds since the first of those was applied; 0 where there is none.
+    pub oldest_unfolded: f64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +108,8 @@ impl Lookup {
     pub async fn backlog(&self, within: Duration) -> Result<Backlog, ExclusiveError> {
         let statement = "SELECT
              (SELECT count(*) FROM rates_internal.batches WHERE status IN ('queued', 'running')),
-             (SELECT count(*) FROM rates_internal.batches WHERE status = 'applied' AND folded_at IS NULL)";
+             count(*), coalesce(extract(epoch FROM clock_timestamp() - min(finished_at)), 0)::float8
+             FROM rates_internal.batches WHERE status = 'applied' AND folded_at IS NULL";
         let (rows, _) = self
             .queries
             .query(statement, &[], Instant::now() + within)
@@ -114,6 +117,7 @@ impl Lookup {
         Ok(rows.first().map_or_else(Backlog::default, |row| Backlog {
             queued: row.get(0),
             unfolded: row.get(1),
+            oldest_unfolded: row.get::<_, f64>(2).max(0.0),
         }))
     }
 

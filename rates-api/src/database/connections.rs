@@ -88,6 +88,12 @@ impl Connections {
         (status.size.saturating_sub(status.available), status.size)
     }
 
+    /// How many wait for a connection because all are in use.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.status().waiting
+    }
+
     /// How many connections there may be.
     #[must_use]
     pub fn limit(&self) -> usize {

@@ -1,12 +1,13 @@
 //! What has a state: connections, batches, the drain. It is looked at when metrics are asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::batches::{Backlog, Ingest, Lookup};
 use crate::database;
@@ -46,10 +47,13 @@ type Alone = [(&'static str, &'static str); 0];
 pub struct State {
     connections: Family<Connections, Gauge>,
     connections_limit: Family<PoolName, Gauge>,
+    connections_waiting: Family<PoolName, Gauge>,
     in_flight: Gauge,
+    limit: Gauge,
     waiting: Gauge,
     queued: Family<Alone, Gauge>,
     unfolded: Family<Alone, Gauge>,
+    oldest_unfolded: Family<Alone, Gauge<f64, AtomicU64>>,
     ready: Gauge,
     drain: Gauge,
 }
@@ -67,9 +71,19 @@ impl State {
             self.connections_limit.clone(),
         );
         registry.register(
+            "database_connections_waiting",
+            "Requests and tasks that wait for a connection because all of the pool are in use",
+            self.connections_waiting.clone(),
+        );
+        registry.register(
             "batches_in_flight",
             "Batches that this process is taking in",
             self.in_flight.clone(),
+        );
+        registry.register(
+            "batches_limit",
+            "Batches that this process takes in at once",
+            self.limit.clone(),
         );
         registry.register(
             "batches_waiting",
@@ -85,6 +99,12 @@ impl State {
             "batches_unfolded",
             "Applied batches in the database whose sums reads still add; the same in every process",
             self.unfolded.clone(),
+        );
+        registry.register_with_unit(
+            "batches_unfolded_oldest",
+            "Time since the first of the batches that are not folded was applied; the same in every process",
+            Unit::Seconds,
+            self.oldest_unfolded.clone(),
         );
         registry.register(
             "ready",
@@ -110,6 +130,7 @@ impl State {
         let (in_flight, waiting) = sources.batches.under_way_and_waiting();
         self.in_flight.set(gauge(in_flight));
         self.waiting.set(gauge(waiting));
+        self.limit.set(gauge(sources.batches.limit()));
         let ready = matches!(sources.readiness.state(), readiness::State::Ready(_));
         self.ready.set(i64::from(ready));
         self.drain.set(match sources.drain.now() {
@@ -117,13 +138,20 @@ impl State {
             Phase::Draining => 1,
             Phase::Closing => 2,
         });
-        if let Some(Backlog { queued, unfolded }) = backlog(&sources.lookup).await {
+        if let Some(backlog) = backlog(&sources.lookup).await {
+            let Backlog {
+                queued,
+                unfolded,
+                oldest_unfolded,
+            } = backlog;
+            self.oldest_unfolded.get_or_create(&[]).set(oldest_unfolded);
             self.queued.get_or_create(&[]).set(queued);
             self.unfolded.get_or_create(&[]).set(unfolded);
         } else {
             // No number is better than an old one.
             self.queued.clear();
             self.unfolded.clear();
+            self.oldest_unfolded.clear();
         }
     }
 
@@ -132,6 +160,10 @@ impl State {
         self.set_connections(pool, "used", used);
         self.set_connections(pool, "idle", open - used);
         self.set_limit(pool, connections.limit());
+        let waiting = gauge(connections.waiting());
+        self.connections_waiting
+            .get_or_create(&PoolName { pool })
+            .set(waiting);
     }
 
     fn set_connections(&self, pool: &'static str, state: &'static str, number: usize) {

@@ -8,6 +8,7 @@ pub enum Image {
     Pause,
     Postgres13,
     Postgres17,
+    Exporter,
     /// Releases of the API that do not exist, for tests.
     #[value(skip)]
     StandIn(StandIn),
@@ -52,12 +53,13 @@ impl StandIn {
 }
 
 impl Image {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Pause,
         Self::Operator,
         Self::Api,
         Self::Postgres13,
         Self::Postgres17,
+        Self::Exporter,
     ];
 
     /// The image's name without its tag.
@@ -69,6 +71,7 @@ impl Image {
             Self::Pause => "localhost/rates-pause",
             Self::Postgres13 => "localhost/rates-postgres-13.5",
             Self::Postgres17 => "localhost/rates-postgres-17",
+            Self::Exporter => "localhost/rates-exporter",
             Self::StandIn(StandIn::Plain) => "localhost/rates-api-plain",
             Self::StandIn(StandIn::Next) => "localhost/rates-api-next",
             Self::StandIn(StandIn::Slow) => "localhost/rates-api-slow",
@@ -84,7 +87,7 @@ impl Image {
         match self {
             Self::Postgres13 => Some("13.5"),
             Self::Postgres17 => Some("17"),
-            Self::Operator | Self::Api | Self::Pause | Self::StandIn(_) => None,
+            Self::Operator | Self::Api | Self::Pause | Self::Exporter | Self::StandIn(_) => None,
         }
     }
 

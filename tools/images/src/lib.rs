@@ -9,6 +9,7 @@ mod cache;
 mod debian;
 mod digest;
 mod image;
+mod package;
 mod recipe;
 mod reproducible;
 mod server;
@@ -102,7 +103,13 @@ const POD_TEST_PARTS: usize = 2;
 
 /// The tests of the database pod: its image's entry points beside a real kube-apiserver, without a kubelet.
 pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Vec<(String, Command)>> {
-    let versions: Vec<_> = build(&[Image::Postgres13, Image::Postgres17])?
+    let built = build(&[Image::Postgres13, Image::Postgres17, Image::Exporter])?;
+    let exporter = built.iter().find(|built| built.image == Image::Exporter);
+    let exporter = exporter
+        .context("the exporter's image was not built")?
+        .archive
+        .clone();
+    let versions: Vec<_> = built
         .iter()
         .filter_map(|built| Some((built.image.postgres_version()?, built.archive.clone())))
         .collect();
@@ -124,6 +131,7 @@ pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Vec<(String, Command)>> 
                 .arg(format!("{class}{major}"))
                 .env("RATES_TEST_PART", &part)
                 .env("RATES_TEST_POSTGRES_IMAGES", images.join(","))
+                .env("RATES_TEST_EXPORTER_IMAGE", &exporter)
                 .env("RATES_TEST_KUBE", kube)
                 .env("RATES_TEST_KUBECTL", kubectl);
             all.push((format!("PostgreSQL {version} {class} {part}"), tests));

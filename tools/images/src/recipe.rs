@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use super::base::Base;
 use super::digest::Inputs;
 use super::image::Image;
+use super::package::{self, Program};
 use super::server;
 use super::wheel::{self, Wheel};
 use host::{command, workspace};
@@ -29,6 +30,8 @@ enum Content {
     Go(PathBuf),
     /// The server of an exact version; its artifact is known by its hash.
     Server(&'static server::Exact),
+    /// A program of Debian's.
+    Program(&'static Program),
     /// A Python program; its wheel is known by its hash.
     Wheel(&'static Wheel),
     /// A tar archive with nothing in it.
@@ -61,6 +64,11 @@ impl Recipe {
                         .collect(),
                 )
             },
+            Image::Exporter => {
+                let program = Content::Program(&package::POSTGRES_EXPORTER);
+                let parts = vec![part(package::POSTGRES_EXPORTER.package, program, true)];
+                Self::new("exporter", Some(distroless()), parts)
+            }
             Image::Pause => {
                 let source = workspace::root().join("tools/local-cluster/programs/pause/main.go");
                 Self::new("pause", None, vec![part("pause", Content::Go(source), true)])
@@ -155,6 +163,7 @@ impl Recipe {
                 Content::File(path) | Content::Go(path) => inputs.file(part.name, path)?,
                 Content::Server(exact) => inputs.text(part.name, exact.sha256),
                 Content::Wheel(wheel) => inputs.text(part.name, wheel.sha256),
+                Content::Program(program) => inputs.file(part.name, &program.file()?)?,
                 Content::EmptyArchive => inputs.text(part.name, "empty"),
             }
         }
@@ -171,6 +180,7 @@ impl Recipe {
                 Content::Go(path) => build_go(path, &target)?,
                 Content::Server(exact) => copy(&exact.archive()?, &target)?,
                 Content::Wheel(wheel) => copy(&wheel.archive()?, &target)?,
+                Content::Program(program) => copy(&program.file()?, &target)?,
                 Content::EmptyArchive => fs::write(&target, [0; 1024])
                     .with_context(|| format!("cannot write {}", target.display()))?,
             }

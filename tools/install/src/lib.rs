@@ -41,7 +41,14 @@ pub fn pause_image() -> Result<String> {
 pub fn with_operator(spec: &ClusterSpec) -> Result<(Running, KubeBinaries)> {
     let (running, binaries) = thread::scope(|scope| -> Result<_> {
         // The processors are the bottleneck of a first run; packages are fetched and unpacked beside them.
-        let postgres = scope.spawn(|| images::build(&[Image::Pause, Image::Postgres13, Image::Postgres17]));
+        let postgres = scope.spawn(|| {
+            images::build(&[
+                Image::Pause,
+                Image::Postgres13,
+                Image::Postgres17,
+                Image::Exporter,
+            ])
+        });
         let programs = scope.spawn(compile);
         let binaries = local_cluster::binaries()?;
         let running = local_cluster::up(spec, &binaries)?;

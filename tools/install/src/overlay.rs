@@ -109,6 +109,7 @@ fn kustomization(built: &[Built]) -> Result<Kustomization> {
             literals: vec![
                 format!("RATES_API_IMAGE={}", reference(Image::Api)?),
                 format!("RATES_POSTGRES_IMAGES={}", postgres.join(",")),
+                format!("RATES_EXPORTER_IMAGE={}", reference(Image::Exporter)?),
             ],
         }],
     })
@@ -136,6 +137,7 @@ mod tests {
             built(Image::Api, "registry:5000/rates-api:bb"),
             built(Image::Postgres13, "registry:5000/p13:cc"),
             built(Image::Postgres17, "registry:5000/p17:dd"),
+            built(Image::Exporter, "registry:5000/rates-exporter:ee"),
         ];
         let found = kustomization(&all).unwrap();
         assert_eq!(found.images[0].new_name, "registry:5000/rates-operator");
@@ -144,7 +146,8 @@ mod tests {
             found.config_map_generator[0].literals,
             [
                 "RATES_API_IMAGE=registry:5000/rates-api:bb",
-                "RATES_POSTGRES_IMAGES=13.5=registry:5000/p13:cc,17=registry:5000/p17:dd"
+                "RATES_POSTGRES_IMAGES=13.5=registry:5000/p13:cc,17=registry:5000/p17:dd",
+                "RATES_EXPORTER_IMAGE=registry:5000/rates-exporter:ee"
             ]
         );
         assert!(kustomization(&all[1..]).is_err(), "without the operator's image");

@@ -24,7 +24,13 @@ pub fn run(context: &str, registry: &str, port: u16) -> Result<()> {
         command.args(["--context", context]);
         command
     };
-    let wanted = [Image::Operator, Image::Api, Image::Postgres13, Image::Postgres17];
+    let wanted = [
+        Image::Operator,
+        Image::Api,
+        Image::Postgres13,
+        Image::Postgres17,
+        Image::Exporter,
+    ];
     let built = images::build(&wanted)?
         .into_iter()
         .map(|built| push(built, registry))

@@ -104,11 +104,16 @@ impl Ingest {
     /// Batches that are being taken in, and batches that wait for their turn.
     #[must_use]
     pub fn under_way_and_waiting(&self) -> (usize, usize) {
-        let permits = usize::from(self.0.lifecycle.settings.max_batches);
         (
-            permits - self.0.permits.available_permits(),
+            self.limit() - self.0.permits.available_permits(),
             self.0.waiting.load(Ordering::Relaxed),
         )
+    }
+
+    /// How many batches are taken in at once.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        usize::from(self.0.lifecycle.settings.max_batches)
     }
 
     /// Waits until all batches that were begun are answered.
