@@ -21,7 +21,7 @@ tests![
 const SLOW_PORT: &str = "CNGGZ";
 
 /// Who reads prices from that port waits until the session that this gives ends.
-async fn gate(postgres: &Postgres, database: &str) -> Open {
+pub async fn gate(postgres: &Postgres, database: &str) -> Open {
     let admin = postgres.admin(database).await;
     let statements = format!(
         "CREATE FUNCTION public.pass(origin text) RETURNS boolean LANGUAGE plpgsql AS
@@ -35,7 +35,7 @@ async fn gate(postgres: &Postgres, database: &str) -> Open {
 }
 
 /// All pairs of two regions over ten years.
-fn large() -> String {
+pub fn large() -> String {
     rates("2012-01-01", "2021-12-31", "asia", "europe")
 }
 

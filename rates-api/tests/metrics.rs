@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batches::{CSV, Ingest, TOKEN, csv};
-use crate::support::http::{EXAMPLE, rates};
+use crate::expensive::{gate, large};
+use crate::support::http::EXAMPLE;
 use crate::support::postgres::Postgres;
 use crate::support::program::{Service, command, run};
 use crate::support::{SOON, eventually, tests};
@@ -201,12 +202,11 @@ async fn connections_and_the_backlog_are_told_and_without_a_database_the_rest_is
 async fn what_waits_for_a_connection_or_to_be_folded_is_told_while_it_waits(postgres: Arc<Postgres>) {
     let database = postgres.seeded().await;
     let ingest = Ingest::of(&postgres, database.clone(), &["--region-read-connections", "1"]).await;
-    let locker = postgres.admin(&database).await;
-    let lock = "BEGIN; LOCK TABLE rates_internal.sums IN ACCESS EXCLUSIVE MODE";
-    locker.batch_execute(lock).await.unwrap();
-    // Batches are taken in beside the sums, and folded into them.
-    assert_eq!(ingest.post(&[CSV], csv([("2022-05-01", 100)])).await.status, 201);
-    let regions = rates("2012-01-01", "2021-12-31", "asia", "europe");
+    let gate = gate(&postgres, &database).await;
+    // A batch is taken in beside the sums, and what is folded into them has to pass the gate, too.
+    let batch = csv([("2022-05-01", 100)]);
+    assert_eq!(ingest.post(&[CSV], batch).await.status, 201);
+    let regions = large();
     let reading = futures::future::join_all((0..3).map(|_| ingest.service.get(&regions)));
     let waiting = r#"rates_database_connections_waiting{pool="regions"}"#;
     let oldest = "rates_batches_unfolded_oldest_seconds{}";
@@ -223,7 +223,7 @@ async fn what_waits_for_a_connection_or_to_be_folded_is_told_while_it_waits(post
         );
         assert_value(&text, "rates_batches_unfolded{}", 1.0);
         assert!(value(&text, oldest).is_some_and(|age| age > 0.0), "{text}");
-        locker.batch_execute("ROLLBACK").await.unwrap();
+        drop(gate);
     };
     let (answers, ()) = tokio::join!(reading, looking);
     assert!(answers.iter().all(|answer| answer.status == 200));
