@@ -23,6 +23,7 @@ const HEALTH: &str = "manifests/argocd";
 pub fn check(tally: &mut Tally) {
     tally.check("Prometheus rules: promtool", promtool);
     tally.check("alerts: a case that fires, one that does not, a runbook", alerts);
+    tally.check("rungs: a case with a value", rungs);
     tally.check("rules and dashboards: expressions and metrics", expressions);
     tally.check("Argo CD: health of an environment", health);
 }
@@ -83,6 +84,14 @@ struct Cases {
 struct Case {
     #[serde(default)]
     alert_rule_test: Vec<AlertCase>,
+    #[serde(default)]
+    promql_expr_test: Vec<ValueCase>,
+}
+
+#[derive(Deserialize)]
+struct ValueCase {
+    expr: String,
+    exp_samples: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +143,36 @@ fn alerts() -> Result<Outcome> {
         })
         .collect();
     ensure!(lacking.is_empty(), "{}", lacking.join("; "));
+    Ok(Outcome::Passed)
+}
+
+fn rungs() -> Result<Outcome> {
+    let root = workspace::root();
+    let file = root.join(CASES).join("ladder.yaml");
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let cases: Cases = serde_yaml::from_str(&text).with_context(|| format!("{}", file.display()))?;
+    let valued: Vec<String> = cases
+        .tests
+        .into_iter()
+        .flat_map(|case| case.promql_expr_test)
+        .filter(|case| !case.exp_samples.is_empty())
+        .map(|case| case.expr)
+        .collect();
+    let rungs: BTreeSet<String> = rules::all(&root)?
+        .into_iter()
+        .filter_map(|rule| rule.record)
+        .filter(|name| name.starts_with("rates:saturation:"))
+        .collect();
+    ensure!(rungs.len() == 9, "the ladder has nine rungs: {rungs:?}");
+    let lacking: Vec<&String> = rungs
+        .iter()
+        .filter(|rung| {
+            !valued
+                .iter()
+                .any(|expression| metric_names::of(expression).contains(*rung))
+        })
+        .collect();
+    ensure!(lacking.is_empty(), "no case has a value of {lacking:?}");
     Ok(Outcome::Passed)
 }
 

@@ -11,7 +11,7 @@ const COLUMNS: u32 = 24;
 const HEIGHT: u32 = 7;
 
 /// Grafana's names of units.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unit {
     /// 0 to 1, shown as 0 to 100 %.
     Share,
@@ -228,6 +228,18 @@ impl Dashboard {
             "annotations": {"list": []},
             "panels": panels,
         })
+    }
+
+    /// The queries of its panels, with the panels' titles and units.
+    #[cfg(test)]
+    pub fn units(&self) -> Vec<(&'static str, Unit, String)> {
+        let panels = self.rows.iter().flat_map(|row| &row.panels);
+        panels
+            .flat_map(|panel| {
+                let unit_of = |query: &Query| (panel.title, panel.unit, query.expression.clone());
+                panel.queries.iter().map(unit_of).collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     /// What it asks, with these values for the variables.
