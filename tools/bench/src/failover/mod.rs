@@ -56,6 +56,7 @@ pub struct Arguments {
 pub fn all() -> Vec<Box<dyn Fault>> {
     let simple = [
         Simple::PostmasterKilled,
+        Simple::ContainerCrash,
         Simple::PodDeleted,
         Simple::Switchover,
         Simple::Evicted,
