@@ -1,6 +1,7 @@
 //! An environment as its users know it: kubectl, Helm, HTTP, waiting for conditions, and reading a dump's text. Knows
 //! nothing of the operator's or the API's code.
 
+pub mod browser;
 pub mod dump;
 pub mod environment;
 pub mod helm;

@@ -36,6 +36,19 @@ rates:saturation:connections{namespace="team-b",environment="quiet"} 0.01
 rates:signal:ratio{rung="connections",signal="batches",namespace="team-b",environment="quiet"} 0.01
 "#;
 
+/// From the bottom of the ladder to its top.
+const RUNGS: [&str; 9] = [
+    "api_processors",
+    "connections",
+    "database_processors",
+    "log",
+    "replication",
+    "locks",
+    "fold",
+    "disk_reads",
+    "volume",
+];
+
 struct Prometheus {
     address: String,
     process: Child,
@@ -177,4 +190,29 @@ fn pages_show_every_environment_and_the_ladder_of_one_and_load_nothing() {
             assert!(!page.contains(loads), "{loads}");
         }
     }
+}
+
+/// What a browser makes of the markup: a bar that is not closed would swallow the rungs behind it.
+#[test]
+fn a_real_browser_shows_nine_rungs_and_a_bar_for_each_that_is_watched() {
+    let prometheus = Prometheus::start();
+    let page = "?namespace=team-a&environment=shop";
+    prometheus.page(page, "<b>locks</b>");
+    let page = format!("{}/consoles/ladder.html{page}", prometheus.address);
+
+    let document = client::browser::document(&page).unwrap();
+    let rungs: Vec<&str> = document
+        .split("<tr id=\"")
+        .skip(1)
+        .map(|row| row.split_once('"').unwrap().0)
+        .collect();
+    assert_eq!(rungs, RUNGS, "{document}");
+    for rung in RUNGS {
+        let watched = ["connections", "locks", "fold"].contains(&rung);
+        let row = row(&document, rung);
+        assert_eq!(row.matches("<svg").count(), usize::from(watched), "{row}");
+        assert_eq!(row.matches("not watched").count(), usize::from(!watched), "{row}");
+    }
+    assert!(!document.to_lowercase().contains("error"), "{document}");
+    client::browser::picture(&page).unwrap();
 }

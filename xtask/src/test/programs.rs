@@ -1,13 +1,15 @@
 //! The programs that cargo makes of tests. They are started here and not by cargo, which would run one after
 //! another, and wait for whatever else it compiles meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use serde::Deserialize;
 
-use host::command;
+use host::{command, packages};
 
 /// A program of tests.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,8 +33,23 @@ impl TestProgram {
     }
 }
 
-/// Compiles the tests of the workspace, all that cargo would run or what the arguments name.
+/// The browser in which tests look at pages, as Debian's package.
+const BROWSER: &str = "chromium";
+
+/// Compiles the tests of the workspace, all that cargo would run or what the arguments name. Meanwhile it installs their
+/// browser, which takes a minute where it is missing.
 pub fn compile(arguments: &[&str]) -> Result<Vec<TestProgram>> {
+    thread::scope(|scope| {
+        let browser = scope.spawn(|| packages::install(&BTreeSet::from([BROWSER])));
+        let programs = compiled(arguments)?;
+        browser
+            .join()
+            .map_err(|_| anyhow!("installing the browser panicked"))??;
+        Ok(programs)
+    })
+}
+
+fn compiled(arguments: &[&str]) -> Result<Vec<TestProgram>> {
     let messages = command::output(
         command::cargo()
             .args([
