@@ -34,6 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.cluster == local_cluster::DEV {
         // What `up --context` started instead of a cluster.
         local_cluster::down_if_there(local_cluster::FORWARD_ONLY)?;
+        local_cluster::down_if_there(local_cluster::MONITORING)?;
         forget()?;
     }
     Ok(())

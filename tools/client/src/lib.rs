@@ -1,5 +1,5 @@
-//! An environment as its users know it: kubectl, Helm, HTTP, waiting for conditions, and reading a dump's text. Knows
-//! nothing of the operator's or the API's code.
+//! An environment as its users know it: kubectl, Helm, HTTP, Prometheus, a browser, waiting for conditions, and reading a
+//! dump's text. Knows nothing of the operator's or the API's code.
 
 pub mod browser;
 pub mod dump;
@@ -8,6 +8,7 @@ pub mod helm;
 pub mod http;
 pub mod kubectl;
 mod program;
+pub mod prometheus;
 pub mod proxy;
 pub mod service;
 pub mod wait;

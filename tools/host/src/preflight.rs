@@ -113,8 +113,8 @@ fn disk(folder: &Path, free: u64) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the port is free, or held by this forwarder.
-pub fn port(address: SocketAddr, forwarder: Option<i32>) -> Result<()> {
+/// Checks that the port is free, or held by this forwarder; the flag chooses another one.
+pub fn port(address: SocketAddr, forwarder: Option<i32>, flag: &str) -> Result<()> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
@@ -124,7 +124,7 @@ pub fn port(address: SocketAddr, forwarder: Option<i32>) -> Result<()> {
             }
             let who = holder.map_or_else(|| "a process that cannot be seen".to_owned(), describe);
             bail!(
-                "port {} is taken by {who}: end it, or choose another port with `--port`",
+                "port {} is taken by {who}: end it, or choose another port with `{flag}`",
                 address.port()
             );
         }
@@ -217,7 +217,7 @@ mod tests {
     fn a_taken_port_is_named_with_its_holder() {
         let listener = TcpListener::bind(local(0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let message = port(address, None).unwrap_err().to_string();
+        let message = port(address, None, "--port").unwrap_err().to_string();
         assert!(
             message.contains(&format!("process {}", std::process::id())),
             "{message}"

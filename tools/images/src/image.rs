@@ -9,6 +9,8 @@ pub enum Image {
     Postgres13,
     Postgres17,
     Exporter,
+    /// Prometheus and Alertmanager, for `up --monitoring`.
+    Monitoring,
     /// Releases of the API that do not exist, for tests.
     #[value(skip)]
     StandIn(StandIn),
@@ -53,6 +55,7 @@ impl StandIn {
 }
 
 impl Image {
+    /// What a cluster runs in any case.
     pub const ALL: [Self; 6] = [
         Self::Pause,
         Self::Operator,
@@ -72,6 +75,7 @@ impl Image {
             Self::Postgres13 => "localhost/rates-postgres-13.5",
             Self::Postgres17 => "localhost/rates-postgres-17",
             Self::Exporter => "localhost/rates-exporter",
+            Self::Monitoring => "localhost/rates-monitoring",
             Self::StandIn(StandIn::Plain) => "localhost/rates-api-plain",
             Self::StandIn(StandIn::Next) => "localhost/rates-api-next",
             Self::StandIn(StandIn::Slow) => "localhost/rates-api-slow",
@@ -87,7 +91,12 @@ impl Image {
         match self {
             Self::Postgres13 => Some("13.5"),
             Self::Postgres17 => Some("17"),
-            Self::Operator | Self::Api | Self::Pause | Self::Exporter | Self::StandIn(_) => None,
+            Self::Operator
+            | Self::Api
+            | Self::Pause
+            | Self::Exporter
+            | Self::Monitoring
+            | Self::StandIn(_) => None,
         }
     }
 

@@ -73,6 +73,7 @@ impl Recipe {
                 let source = workspace::root().join("tools/local-cluster/programs/pause/main.go");
                 Self::new("pause", None, vec![part("pause", Content::Go(source), true)])
             }
+            Image::Monitoring => Self::new("monitoring", Some(monitoring()), binary("prometheus-discovery")),
             Image::Postgres13 => Self::postgres("13", "bullseye", Content::Server(&server::POSTGRES_13_5)),
             Image::Postgres17 => Self::postgres("17", "trixie", Content::EmptyArchive),
         }
@@ -211,6 +212,26 @@ fn distroless() -> Base {
         packages: &["base-files", "ca-certificates", "libc6", "libgcc-s1", "tzdata"],
         inside: None,
         finish: workspace::root().join("images/base/distroless.sh"),
+    }
+}
+
+/// Prometheus and Alertmanager of the release that also checks the rules, with the files of their pages.
+fn monitoring() -> Base {
+    Base {
+        name: "monitoring".to_owned(),
+        reference: "localhost/rates-base-monitoring".to_owned(),
+        suite: "bookworm",
+        variant: "extract",
+        packages: &[
+            "ca-certificates",
+            "libc6",
+            "libgcc-s1",
+            "prometheus",
+            "prometheus-alertmanager",
+            "tzdata",
+        ],
+        inside: None,
+        finish: workspace::root().join("images/base/monitoring.sh"),
     }
 }
 

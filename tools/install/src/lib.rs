@@ -1,6 +1,7 @@
 //! Installs the operator: on a local cluster that it starts, or on any other through kubectl. It builds what the cluster
 //! runs. It applies no environment.
 
+pub mod monitoring;
 mod overlay;
 
 use std::process::Command;

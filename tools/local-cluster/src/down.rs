@@ -12,7 +12,7 @@ use super::cgroup::Hierarchies;
 use super::mounts;
 use super::network::link_prefix;
 use super::process::Identity;
-use super::state::{self, CLUSTERS, FORWARD_ONLY, State};
+use super::state::{self, CLUSTERS, FORWARDERS, State};
 use host::command;
 use host::terminal::{Step, note};
 
@@ -33,7 +33,7 @@ pub fn supervisor_of(name: &str) -> Option<Identity> {
 
 /// Ends the cluster and removes all of it; false when there is none.
 pub fn down_if_there(name: &str) -> Result<bool> {
-    if name != FORWARD_ONLY {
+    if !FORWARDERS.contains(&name) {
         super::network::Network::of(name)?;
     }
     let state = State::of(name);
@@ -50,7 +50,7 @@ pub fn down_if_there(name: &str) -> Result<bool> {
 
 /// Ends every cluster, and removes what was built and all else that outlives a clone.
 pub fn purge() -> Result<()> {
-    for name in CLUSTERS.into_iter().chain([FORWARD_ONLY]) {
+    for name in CLUSTERS.into_iter().chain(FORWARDERS) {
         down(name)?;
     }
     // Whoever builds, in this clone or another, is not to lose what it is building.

@@ -2,7 +2,7 @@
 //! address, so the cluster chooses the pod, and goes on choosing while pods come and go.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::plan::Forwarder;
 
 /// Connections at one time; more wait in the listener's queue.
 const CONNECTIONS: usize = 1024;
@@ -35,6 +37,20 @@ pub struct Arguments {
     kubectl: PathBuf,
     #[arg(long)]
     kubeconfig: PathBuf,
+}
+
+/// What `forward` is started with.
+#[must_use]
+pub fn arguments(forwarder: &Forwarder, kubectl: &Path, kubeconfig: &Path) -> Vec<String> {
+    vec![
+        "forward".to_owned(),
+        format!("--listen={}", forwarder.listen),
+        format!("--namespace={}", forwarder.namespace),
+        format!("--service={}", forwarder.service),
+        format!("--port={}", forwarder.port),
+        format!("--kubectl={}", kubectl.display()),
+        format!("--kubeconfig={}", kubeconfig.display()),
+    ]
 }
 
 /// Runs until it is killed.

@@ -45,5 +45,5 @@ pub use leaks::Snapshot;
 pub use network::MAX_NODES;
 pub use plan::{ClusterSpec, Forwarder, Leftovers};
 pub use running::Running;
-pub use state::{DEV, FORWARD_ONLY, TEST};
-pub use up::{forward_only, forwarder, up};
+pub use state::{DEV, FORWARD_ONLY, MONITORING, TEST};
+pub use up::{forward_only, forwarder, lead_port, up};

@@ -23,6 +23,11 @@ pub const TEST: &str = "test";
 pub const CLUSTERS: [&str; 2] = [DEV, TEST];
 /// The name under which a forwarder to somebody else's cluster is supervised.
 pub const FORWARD_ONLY: &str = "forward";
+/// The same of the forwarder to Prometheus of `up --monitoring`: a part of the cluster's plan would make a cluster
+/// without it another one, that could not be gone on with.
+pub const MONITORING: &str = "monitoring";
+/// What is supervised and is no cluster.
+pub const FORWARDERS: [&str; 2] = [FORWARD_ONLY, MONITORING];
 /// The file with the supervisor's [`OpenNamespaces`].
 pub const NAMESPACES: &str = "namespaces.json";
 

@@ -14,9 +14,11 @@ use super::binaries::KubeBinaries;
 use super::cgroup::Hierarchies;
 use super::components;
 use super::down;
+use super::forward;
 use super::network::{MAX_NODES, Network};
 use super::plan::{
-    Check, ClusterSpec, FORWARDER, Leftovers, Plan, Planned, Program, Step as PlannedStep, node_name,
+    Check, ClusterSpec, FORWARDER, Forwarder, Leftovers, Plan, Planned, Program, Step as PlannedStep,
+    node_name,
 };
 use super::process::Identity;
 use super::running::{Node, Running};
@@ -254,31 +256,49 @@ pub fn forwarder(name: &str) -> Option<i32> {
 
 /// Keeps kubectl running with these arguments, which make it listen on the address.
 pub fn forward_only(kubectl: &Path, arguments: &[String], listen: SocketAddr) -> Result<()> {
+    keep_forwarding(FORWARD_ONLY, kubectl, arguments, listen, Environment::Inherited)
+}
+
+/// Leads a port of this machine to a Service of a local cluster that runs, beside the one of its own.
+pub fn lead_port(name: &str, running: &Running, forwarder: &Forwarder) -> Result<()> {
+    let program = State::of(name).path("xtask");
+    let arguments = forward::arguments(forwarder, &running.kubectl, &running.kubeconfig);
+    keep_forwarding(name, &program, &arguments, forwarder.listen, Environment::Clean)
+}
+
+/// Supervises one program, which listens on the address. It holds nothing that could be lost: one that leads elsewhere is
+/// replaced.
+fn keep_forwarding(
+    name: &str,
+    program: &Path,
+    arguments: &[String],
+    listen: SocketAddr,
+    environment: Environment,
+) -> Result<()> {
     let step = PlannedStep {
         name: FORWARDER.to_owned(),
         node: None,
-        process: Some(Program::new(kubectl, arguments.iter().cloned())),
+        process: Some(Program::new(program, arguments.iter().cloned())),
         after: Vec::new(),
         ready: Check::Listens(listen),
     };
     let planned = Planned {
         plan: Plan {
-            cluster: FORWARD_ONLY.to_owned(),
+            cluster: name.to_owned(),
             nodes: Vec::new(),
             steps: vec![step],
         },
         files: Vec::new(),
     };
     let version = planned.version()?;
-    let state = State::of(FORWARD_ONLY);
+    let state = State::of(name);
     let _lock = state.lock()?;
-    // It holds nothing that could be lost: one that leads elsewhere is replaced.
     let supervisor = if let Ok(Some(supervisor)) = running(&state, &version, 0) {
         supervisor
     } else {
         down::clear(&state)?;
-        write(&state, &planned, &version, kubectl)?;
-        supervise(&state, Environment::Inherited)?
+        write(&state, &planned, &version, program)?;
+        supervise(&state, environment)?
     };
     follow(&state, &supervisor)
 }

@@ -36,7 +36,7 @@ pub fn run(context: &str, registry: &str, port: u16) -> Result<()> {
         .map(|built| push(built, registry))
         .collect::<Result<Vec<_>>>()?;
     install::operator(&kubectl, &built)?;
-    environment::apply_and_wait(&kubectl, ENVIRONMENT)?;
+    environment::apply_and_wait(&kubectl, ENVIRONMENT, false)?;
     let arguments = [
         format!("--context={context}"),
         format!("--namespace={NAMESPACE}"),

@@ -1,5 +1,6 @@
 //! Applying the sample environment, and watching it become ready.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use host::terminal::{Step, note};
 use host::{command, workspace};
@@ -81,13 +83,19 @@ impl Environment {
     }
 }
 
-/// Applies the sample of this name and waits until it is Ready; shows what is going on meanwhile.
-pub fn apply_and_wait(kubectl: &dyn Fn() -> Command, name: &str) -> Result<()> {
+/// Applies the sample of this name, with or without spec.monitoring, and waits until it is Ready; shows what is going on
+/// meanwhile.
+pub fn apply_and_wait(kubectl: &dyn Fn() -> Command, name: &str, monitoring: bool) -> Result<()> {
     let step = Step::begin(format_args!("environment {name}"));
+    let manifest = if monitoring {
+        monitored(name)?
+    } else {
+        sample(name)
+    };
     command::output(
         kubectl()
             .args(["apply", "--server-side", "--namespace", NAMESPACE, "--filename"])
-            .arg(sample(name)),
+            .arg(manifest),
     )?;
     let started = Instant::now();
     let mut shown = String::new();
@@ -159,9 +167,41 @@ fn sample(name: &str) -> PathBuf {
     workspace::root().join(format!("manifests/samples/{name}.yaml"))
 }
 
+/// The sample with spec.monitoring, as a file.
+fn monitored(name: &str) -> Result<PathBuf> {
+    let sample = sample(name);
+    let text = fs::read_to_string(&sample).with_context(|| format!("cannot read {}", sample.display()))?;
+    let folder = install::access_folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join(format!("{name}.json"));
+    fs::write(&path, with_monitoring(&text)?.to_string())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+fn with_monitoring(text: &str) -> Result<Value> {
+    let mut manifest: Value = serde_yaml::from_str(text).context("the sample is no YAML of one object")?;
+    // A Preview goes without the exporter beside PostgreSQL.
+    manifest["spec"]["profile"] = json!("Staging");
+    // Without the Prometheus operator there is no kind PodMonitor: Prometheus finds the pods by itself.
+    manifest["spec"]["monitoring"] = json!({"podMonitor": false});
+    Ok(manifest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_monitored_sample_differs_in_its_profile_and_one_field() {
+        let text = fs::read_to_string(sample(ENVIRONMENT)).unwrap();
+        let mut found = with_monitoring(&text).unwrap();
+        let monitoring = found["spec"].as_object_mut().unwrap().remove("monitoring");
+        assert_eq!(monitoring, Some(json!({"podMonitor": false})));
+        let mut sample: Value = serde_yaml::from_str(&text).unwrap();
+        sample["spec"]["profile"] = json!("Staging");
+        assert_eq!(found, sample);
+    }
 
     fn environment(text: &str) -> Environment {
         serde_json::from_str(text).unwrap()

@@ -2,8 +2,10 @@
 
 mod context;
 mod environment;
+mod monitoring;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -25,6 +27,13 @@ pub struct Arguments {
     /// The port of 127.0.0.1 that leads to the environment
     #[arg(long, default_value_t = 3000)]
     port: u16,
+    /// Prometheus and Alertmanager on the local cluster, and what they measure of the environment (spec.monitoring). It
+    /// stays on in every later `up` until `down`
+    #[arg(long, conflicts_with = "context")]
+    monitoring: bool,
+    /// The port of 127.0.0.1 that leads to Prometheus
+    #[arg(long, default_value_t = 9090, conflicts_with = "context")]
+    monitoring_port: u16,
     /// End and remove what there is of the local cluster first, with its volumes. Without it, a cluster that a crash or a
     /// reboot ended is gone on with
     #[arg(long, conflicts_with = "context")]
@@ -42,7 +51,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     preflight::port(
         preflight::local(arguments.port),
         local_cluster::forwarder(cluster_name(arguments)),
+        "--port",
     )?;
+    if arguments.monitoring {
+        preflight::port(
+            preflight::local(arguments.monitoring_port),
+            local_cluster::forwarder(local_cluster::MONITORING),
+            "--monitoring-port",
+        )?;
+    }
     match (&arguments.context, &arguments.registry) {
         (Some(context), Some(registry)) => context::run(context, registry, arguments.port),
         _ => local(arguments),
@@ -78,9 +95,15 @@ fn local(arguments: &Arguments) -> Result<()> {
     };
     let (running, binaries) = install::with_operator(&spec)?;
     write_access(&running, &binaries)?;
-    environment::apply_and_wait(&|| running.kubectl(), ENVIRONMENT)?;
+    let kubectl = || running.kubectl();
+    let prometheus = (arguments.monitoring || monitoring::is_installed(&kubectl)?)
+        .then_some(preflight::local(arguments.monitoring_port));
+    if let Some(listen) = prometheus {
+        monitoring::start(&running, listen)?;
+    }
+    environment::apply_and_wait(&kubectl, ENVIRONMENT, prometheus.is_some())?;
     environment::answers(preflight::local(arguments.port))?;
-    print_access();
+    print_access(prometheus);
     Ok(())
 }
 
@@ -104,8 +127,11 @@ fn link(target: &Path, at: &Path) -> Result<()> {
 }
 
 /// The only lines on standard output: what a shell needs to reach the cluster.
-fn print_access() {
+fn print_access(prometheus: Option<SocketAddr>) {
     let folder = access_folder();
     println!("export KUBECONFIG={}", folder.join("kubeconfig").display());
     println!("export PATH={}:$PATH", folder.join("bin").display());
+    if let Some(prometheus) = prometheus {
+        println!("export RATES_PROMETHEUS=http://{prometheus}");
+    }
 }

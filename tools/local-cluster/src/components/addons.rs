@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::builder::{Builder, agent, flag, local};
 use crate::configuration::{Corefile, base, json};
+use crate::forward;
 use crate::plan::{Check, FORWARDER, Planned, Program, Step, node_name};
 use crate::secrets;
 
@@ -119,15 +120,7 @@ impl Builder<'_> {
 
     pub fn forwarder(&self) -> Option<Step> {
         let forwarder = self.spec.forwarder.as_ref()?;
-        let arguments = [
-            "forward".to_owned(),
-            flag("listen", forwarder.listen),
-            flag("namespace", &forwarder.namespace),
-            flag("service", &forwarder.service),
-            flag("port", forwarder.port),
-            flag("kubectl", self.binaries.kubectl.display()),
-            flag("kubeconfig", self.state.kubeconfig().display()),
-        ];
+        let arguments = forward::arguments(forwarder, &self.binaries.kubectl, &self.state.kubeconfig());
         Some(Step {
             name: FORWARDER.to_owned(),
             node: None,
