@@ -138,7 +138,7 @@ class CreationTests:
                 slowest = max(slowest, self.wait_ready(pod))
                 if complete:
                     self.assertEqual(self.identity(pod), identity, "a complete cluster was replaced")
-                self.assertEqual(self.superuser(pod, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^(rates|repl)'"), "7")
+                self.assertEqual(self.superuser(pod, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^(rates|repl)'"), "8")
                 self.assertEqual(pod.query("SELECT 'alive'"), "alive")
                 self.assertFalse((pod.data / "pgdata.new").exists())
                 pod.kill()

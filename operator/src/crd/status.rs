@@ -49,8 +49,8 @@ pub struct RatesEnvironmentStatus {
     /// every object is as specified; false says what is wrong, also while Ready is true.
     /// `HighlyAvailable`: if the primary of the database were lost, nothing that was acknowledged would
     /// be, and another instance could take over at once; the message says what is missing. The others
-    /// are about the database, its data, its tables, the API, and, with spec.expose, the way in
-    /// from outside. To wait for one: kubectl wait --for=condition=Ready renv/NAME.
+    /// are about the database, its data, its tables, the API, with spec.expose the way in from
+    /// outside, and with spec.monitoring whether its metrics can be collected. To wait for one: kubectl wait --for=condition=Ready renv/NAME.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -6,6 +6,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use rates_operator::pod_monitor::PodMonitor;
 use serde_json::{Value, json};
 
+use crate::restricted;
 use crate::server::{self, Server};
 use crate::stage::Stage;
 
@@ -182,6 +183,22 @@ async fn the_exporter_and_the_open_ports_come_and_go_with_the_specification() {
         format!(" 5432; 5432 8008;{lookout} 8008 9187;")
     );
     assert_eq!(open("harbour-api"), format!(" 8080;{lookout} 9090;"));
+
+    let template = stage.api::<StatefulSet>().get("harbour-postgres").await.unwrap();
+    let mut pod = serde_json::to_value(template.spec.unwrap().template.spec.unwrap()).unwrap();
+    pod["volumes"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "data", "emptyDir": {}}));
+    let namespace = server.namespace("exported-restricted").await;
+    let enforced = "pod-security.kubernetes.io/enforce=restricted";
+    assert!(
+        server
+            .kubectl(&["label", "namespace", &namespace, enforced], "")
+            .ok
+    );
+    let created = restricted::create(server, &namespace, "postgres", &pod);
+    assert!(created.ok, "{}", created.text);
 
     stage.specify(&monitored("Preview", &monitoring));
     stage.settle().await;
