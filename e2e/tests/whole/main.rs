@@ -16,6 +16,7 @@ mod faults;
 mod first_environment;
 mod healing;
 mod install;
+mod nodes;
 mod placing;
 mod reference_dump;
 mod rollouts;
@@ -78,6 +79,7 @@ fn side_by_side() -> Vec<Trial> {
         healing::trials(),
         reference_dump::trials(),
         autoscaling::trials(),
+        nodes::trials(),
         placing::trials(),
         api::trials(),
         admission::trials(),

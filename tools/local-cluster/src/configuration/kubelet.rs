@@ -30,7 +30,9 @@ pub struct Kubelet {
     fail_cgroup_v1: bool,
     fail_swap_on: bool,
     /// 100 switches the removal of unused images off: there is no registry to get them back from.
+    #[serde(rename = "imageGCHighThresholdPercent")]
     image_gc_high_threshold_percent: u8,
+    #[serde(rename = "imageMaximumGCAge")]
     image_maximum_gc_age: &'static str,
     max_pods: u16,
     oom_score_adj: i32,
