@@ -10,15 +10,11 @@ timelines: whoever is on a later one has more, and what another one has written 
 over, counts for nothing.
 """
 
-import sys
-import time
 
 from timelines import newest
+from words import speaker
 
-
-def say(text):
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    print("{} election: {}".format(moment, text), file=sys.stderr, flush=True)
+say = speaker("election")
 
 
 def number(lsn):

@@ -5,20 +5,16 @@ Part of Patroni's own process, as another Python takes seconds to start on a bus
 second; it goes on beside it then, and the operator repeats it.
 """
 
-import sys
 import threading
-import time
 
 from kubernetes_api import call
 from patroni_state import ROLE_LABEL, cluster_of, pods
+from words import speaker
+
+say = speaker("fencing")
 
 WAIT_SECONDS = 1
 REQUEST_SECONDS = 3
-
-
-def say(text):
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    print("{} fencing: {}".format(moment, text), file=sys.stderr, flush=True)
 
 
 def take_labels(own):

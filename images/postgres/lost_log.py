@@ -5,10 +5,12 @@ The primary keeps a bounded amount for it (`max_slot_wal_keep_size`), and Postgr
 """
 
 import re
-import sys
 import time
 
 from cycle import login_at, other_leader, stop_and_set_aside
+from words import speaker
+
+say = speaker("lost_log")
 
 # A server that has just started reads its own log first, and moves meanwhile.
 STILL_SECONDS = 10
@@ -19,11 +21,6 @@ POSITION = """SELECT setting::bigint,
     greatest(pg_last_wal_replay_lsn(), pg_last_wal_receive_lsn())::text,
     EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')
 FROM pg_settings WHERE name = 'wal_segment_size'"""
-
-
-def say(text):
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    print("{} lost_log: {}".format(moment, text), file=sys.stderr, flush=True)
 
 
 def oldest(names, segment_size):

@@ -11,17 +11,15 @@ followed another, such as the only instance at its start, has none of the defect
 """
 
 import subprocess
-import sys
 import time
+
+from words import speaker
+
+say = speaker("renewal")
 
 # The first version of a major one with the defect, and the first without it.
 DEFECTIVE = [(120009, 120013), (130005, 130009), (140001, 140006)]
 RESTART_SECONDS = 60
-
-
-def say(text):
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    print("{} renewal: {}".format(moment, text), file=sys.stderr, flush=True)
 
 
 def is_defective(version):

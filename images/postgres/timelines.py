@@ -8,17 +8,13 @@ is set aside, and gets a copy.
 
 import os
 import re
-import sys
-import time
 
 from cycle import login_at, other_leader, stop_and_set_aside
+from words import speaker
+
+say = speaker("timelines")
 
 HISTORY = re.compile(r"[0-9A-F]{8}\.history")
-
-
-def say(text):
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    print("{} timelines: {}".format(moment, text), file=sys.stderr, flush=True)
 
 
 def forks(text):

@@ -143,6 +143,7 @@ impl Recipe {
                     file("sessions.sql"),
                     file("start-failure.awk"),
                     file("timelines.py"),
+                    file("words.py"),
                     part("patroni.whl", Content::Wheel(&wheel::PATRONI), false),
                     part("server.tar", server, false),
                 ],
