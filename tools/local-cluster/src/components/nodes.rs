@@ -68,6 +68,8 @@ impl Builder<'_> {
             flag("hostname-override", &name),
             flag("node-ip", self.network.node(node).address),
             flag("root-dir", folder.join("kubelet").display()),
+            // cAdvisor's own: by it the metrics of a container have the container's name.
+            flag("containerd", self.state.containerd_socket(node).display()),
         ];
         planned.plan.steps.push(Step {
             name: agent("kubelet", node),
