@@ -97,7 +97,6 @@ func (folders directories) Provision(
 	if err := makeOpen(path); err != nil {
 		return fail(err)
 	}
-	kind := core.HostPathDirectory
 	return &core.PersistentVolume{
 		ObjectMeta: meta.ObjectMeta{Name: wanted.PVName},
 		Spec: core.PersistentVolumeSpec{
@@ -105,8 +104,9 @@ func (folders directories) Provision(
 			Capacity:                      core.ResourceList{core.ResourceStorage: wanted.PVC.Spec.Resources.Requests[core.ResourceStorage]},
 			NodeAffinity:                  only(node),
 			PersistentVolumeReclaimPolicy: *wanted.StorageClass.ReclaimPolicy,
+			// Of a local volume the kubelet reports what is used, and of a hostPath nothing.
 			PersistentVolumeSource: core.PersistentVolumeSource{
-				HostPath: &core.HostPathVolumeSource{Path: path, Type: &kind},
+				Local: &core.LocalVolumeSource{Path: path},
 			},
 		},
 	}, controller.ProvisioningFinished, nil
@@ -114,16 +114,16 @@ func (folders directories) Provision(
 
 // Delete removes a volume's directory, and nothing that is not directly in a node's folder.
 func (folders directories) Delete(_ context.Context, volume *core.PersistentVolume) error {
-	source := volume.Spec.HostPath
-	if source == nil {
+	if volume.Spec.Local == nil {
 		return fmt.Errorf("volume %s is no directory", volume.Name)
 	}
+	path := volume.Spec.Local.Path
 	for _, folder := range folders {
-		if filepath.Join(folder, volume.Name) == source.Path {
-			return os.RemoveAll(source.Path)
+		if filepath.Join(folder, volume.Name) == path {
+			return os.RemoveAll(path)
 		}
 	}
-	return fmt.Errorf("%s is not in the folder of any node: it is left as it is", source.Path)
+	return fmt.Errorf("%s is not in the folder of any node: it is left as it is", path)
 }
 
 // makeOpen makes a directory that pods of any user may write to, as a new emptyDir is.
