@@ -16,6 +16,7 @@ mod faults;
 mod first_environment;
 mod healing;
 mod install;
+mod monitoring;
 mod nodes;
 mod placing;
 mod reference_dump;
@@ -69,6 +70,7 @@ fn one_by_one() -> Vec<Trial> {
 fn side_by_side() -> Vec<Trial> {
     [
         // The longest first, so that nothing waits for it at the end.
+        monitoring::trials(),
         faults::trials(),
         failover::trials(),
         rollouts::trials(),

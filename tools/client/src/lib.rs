@@ -7,6 +7,7 @@ pub mod environment;
 pub mod helm;
 pub mod http;
 pub mod kubectl;
+pub mod monitoring;
 mod program;
 pub mod prometheus;
 pub mod proxy;

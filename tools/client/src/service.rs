@@ -21,6 +21,11 @@ pub fn client(kubectl: &Kubectl, service: &str) -> Result<Client> {
 /// The address of a Service, once it takes connections: the nodes' proxies learn of its pods a moment after these are
 /// ready, and no object says when.
 pub fn address(kubectl: &Kubectl, service: &str) -> Result<SocketAddr> {
+    address_of_port(kubectl, service, 80)
+}
+
+/// As [`address`], of a Service with another port.
+pub fn address_of_port(kubectl: &Kubectl, service: &str, port: u16) -> Result<SocketAddr> {
     let object = kubectl
         .get("service", service)?
         .with_context(|| format!("Service {service} does not exist"))?;
@@ -29,7 +34,7 @@ pub fn address(kubectl: &Kubectl, service: &str) -> Result<SocketAddr> {
         .context("a Service without clusterIP")?
         .parse()
         .with_context(|| format!("the address of Service {service}"))?;
-    let address = SocketAddr::new(address, 80);
+    let address = SocketAddr::new(address, port);
     until(format_args!("Service {service} takes connections"), KNOWN, || {
         Ok(match TcpStream::connect_timeout(&address, ATTEMPT) {
             Ok(_) => Look::Holds(address),

@@ -1,11 +1,14 @@
 //! The tests of the whole, on a cluster of their own that is taken down again; and of that cluster itself.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
 
 use super::programs::{self, TestProgram};
 use super::tally::Tally;
 use super::{lifecycle, node_faults};
 use host::terminal::{Step, note};
+use host::workspace;
 use local_cluster::{ClusterSpec, KubeBinaries, Leftovers, Snapshot, TEST};
 
 /// The name of the tests' program.
@@ -69,12 +72,16 @@ fn environments(
     let running = install::with_compiled_operator(spec, binaries)?;
     let (stand_ins, built) = images::stand_ins()?;
     install::import(&running, &built)?;
+    let objects = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
+    fs::write(&objects, install::monitoring::objects_for(&running)?.to_string())
+        .context("cannot write the objects of the monitoring")?;
     let mut tests = program.command();
     tests
         .arg("--nocapture")
         .args(filter)
-        .env("RATES_E2E_IMAGES", stand_ins);
-    running.lead(&mut tests, &[&helm])?;
+        .env("RATES_E2E_IMAGES", stand_ins)
+        .env("RATES_E2E_MONITORING", objects.path());
+    running.lead(&mut tests, &[&helm, &workspace::binaries().join("kubectl-renv")])?;
     tally.run(&mut tests)?;
     note(format_args!(
         "cluster {TEST}: KUBECONFIG={}",
