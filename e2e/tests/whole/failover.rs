@@ -25,6 +25,8 @@ const FAULTS: [Simple; 4] = [
 ];
 /// The aim is 3 s, on a machine that does nothing else.
 const WRITES_BACK: f64 = 30.0;
+/// So long a read waits for the next primary.
+const READS_WAIT: f64 = 15.0;
 
 fn loses_nothing() -> Result<()> {
     let play = Play {
@@ -48,7 +50,10 @@ fn loses_nothing() -> Result<()> {
     for round in &report.rounds {
         ensure!(round.error.is_none(), "{round}");
         ensure!(round.lost == 0 && round.summary.wrong == 0, "{round}");
-        ensure!(round.summary.failed == 0, "reads failed: {round}");
+        ensure!(
+            round.summary.failed == 0 || round.without_write >= READS_WAIT,
+            "reads failed: {round}"
+        );
         ensure!(round.without_write < WRITES_BACK, "{round}");
         ensure!(round.acknowledged > 0, "nothing was written: {round}");
     }
