@@ -59,9 +59,11 @@ def compare_by_timelines(data):
         def what_counts(status):
             if status.failover_limitation() is not None or not status.in_recovery:
                 return status
-            if status.timeline > own:
+            # It may not know.
+            timeline = status.timeline or 0
+            if timeline > own:
                 later.append(status)
-            return status._replace(wal_position=counts(status.timeline, positions(status), own, known[1]))
+            return status._replace(wal_position=counts(timeline, positions(status), own, known[1]))
 
         self.fetch_nodes_statuses = lambda members: [what_counts(status) for status in fetch(self, members)]
         try:
