@@ -5,6 +5,7 @@ pub mod failover;
 pub mod figures;
 pub mod goal;
 pub mod instances;
+pub mod monitoring;
 mod on_cluster;
 mod operator;
 mod previews;
@@ -24,6 +25,8 @@ pub enum Command {
     Failover(failover::Arguments),
     /// Measure databases of one, two and three instances side by side; some six minutes
     Instances(instances::Arguments),
+    /// Saturate the rungs of the ladder one by one, and see after how many seconds each is named and what the remedy does; some forty minutes
+    Monitoring(monitoring::Arguments),
     /// Measure the operator with 1,000 environments on a real API server, against kubectl with the same objects; takes some fifteen minutes of an otherwise idle machine
     Operator(operator::Arguments),
 }
@@ -35,6 +38,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Previews(arguments) => previews::run(arguments),
         Command::Failover(arguments) => failover::run(arguments),
         Command::Instances(arguments) => instances::run(arguments),
+        Command::Monitoring(arguments) => monitoring::run(arguments),
         Command::Operator(arguments) => operator::run(arguments),
         Command::Rollout(arguments) => rollout::run(arguments),
     }
