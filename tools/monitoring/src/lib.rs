@@ -5,6 +5,19 @@ pub mod dashboards;
 pub mod metric_names;
 pub mod rules;
 
+/// The rungs of the ladder from its bottom to its top, as `rates:saturation:RUNG` names them.
+pub const RUNGS: [&str; 9] = [
+    "api_processors",
+    "connections",
+    "database_processors",
+    "log",
+    "replication",
+    "locks",
+    "fold",
+    "disk_reads",
+    "volume",
+];
+
 /// A `PromQL` expression and where it stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Expression {

@@ -16,6 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use monitoring::RUNGS;
+
 const CONSOLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests/monitoring/consoles");
 
 /// How long anything may take.
@@ -35,19 +37,6 @@ rates:signal:ratio{rung="fold",signal="oldest",namespace="team-a",environment="s
 rates:saturation:connections{namespace="team-b",environment="quiet"} 0.01
 rates:signal:ratio{rung="connections",signal="batches",namespace="team-b",environment="quiet"} 0.01
 "#;
-
-/// From the bottom of the ladder to its top.
-const RUNGS: [&str; 9] = [
-    "api_processors",
-    "connections",
-    "database_processors",
-    "log",
-    "replication",
-    "locks",
-    "fold",
-    "disk_reads",
-    "volume",
-];
 
 struct Prometheus {
     address: String,

@@ -7,18 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use client::browser;
 use client::environment::Environment;
 use client::prometheus::Prometheus;
-
-const RUNGS: [&str; 9] = [
-    "api_processors",
-    "connections",
-    "database_processors",
-    "log",
-    "replication",
-    "locks",
-    "fold",
-    "disk_reads",
-    "volume",
-];
+use monitoring::RUNGS;
 
 /// Nine rungs with bars, no error, and a picture.
 pub fn shows_the_ladder(prometheus: &Prometheus, environment: &Environment) -> Result<()> {

@@ -9,6 +9,7 @@ use client::environment::{Environment, PATIENCE};
 use client::monitoring::Monitoring;
 use client::prometheus::Prometheus;
 use client::wait::{Look, until};
+use monitoring::RUNGS;
 use serde_json::{Value, json};
 
 use super::cases::{self, Case, Relief};
@@ -16,18 +17,6 @@ use super::costs;
 use super::load::Stop;
 use super::report::{Report, Row};
 
-/// The rungs in their order.
-const RUNGS: [&str; 9] = [
-    "api_processors",
-    "connections",
-    "database_processors",
-    "log",
-    "replication",
-    "locks",
-    "fold",
-    "disk_reads",
-    "volume",
-];
 /// As in the alerts.
 const SATURATED: f64 = 0.9;
 const LOOK: Duration = Duration::from_secs(1);
