@@ -15,6 +15,10 @@ pub const FAILOVER: &str = "rates.internal/failover";
 pub const REPLACE: &str = "rates.internal/replace";
 /// Of an environment: another value asks for another password of the replication.
 pub const ROTATE_REPLICATION_PASSWORD: &str = "rates.internal/rotate-replication-password";
+/// Of an environment: sends it to sleep, whatever the value.
+pub const SLEEP: &str = "rates.internal/sleep";
+/// Of an environment: wakes it, whatever the value.
+pub const WAKE: &str = "rates.internal/wake";
 
 /// Of every child: the digest of what was last applied.
 pub const APPLIED: &str = "rates.internal/applied";

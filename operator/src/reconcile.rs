@@ -269,8 +269,15 @@ async fn report_unread(key: &str, error: &observe::Error, context: &Context) -> 
 }
 
 /// Writes the status if it differs, and tells of every condition that moved.
-async fn report(context: &Context, observed: &Observed, status: RatesEnvironmentStatus) -> Result<(), Error> {
-    let previous = observed.environment.status.clone().unwrap_or_default();
+async fn report(
+    context: &Context,
+    observed: &Observed,
+    mut status: RatesEnvironmentStatus,
+) -> Result<(), Error> {
+    let mut previous = observed.environment.status.clone().unwrap_or_default();
+    // The activator's: it is not compared, and not written.
+    previous.wake_request = None;
+    status.wake_request = None;
     if previous == status {
         return Ok(());
     }

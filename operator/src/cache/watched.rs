@@ -246,9 +246,17 @@ impl Watched for Pod {
 }
 
 impl Watched for RatesEnvironment {
-    /// What people write; the status is the operator's own.
+    /// What people write, and what the activator asks for; the rest of the status is the operator's own.
     fn digest(&self) -> u64 {
-        hash(&(specification(&self.metadata), &self.metadata.annotations))
+        let wake_request = self
+            .status
+            .as_ref()
+            .and_then(|status| status.wake_request.as_ref());
+        hash(&(
+            specification(&self.metadata),
+            &self.metadata.annotations,
+            wake_request,
+        ))
     }
 
     fn environment(&self) -> Option<String> {

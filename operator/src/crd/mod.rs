@@ -9,6 +9,7 @@ mod config;
 mod database;
 mod expose;
 mod jobs;
+mod lifetime;
 mod metadata;
 mod monitoring;
 mod parameters;
@@ -34,6 +35,7 @@ pub use config::{Config, EnvVar, EnvVarSource, KeyRef};
 pub use database::{Database, Durability, ExporterSidecar, RolesSidecar, Sidecars, Storage};
 pub use expose::{Expose, Gateway, Ingress};
 pub use jobs::Jobs;
+pub use lifetime::{Lifetime, SleepStatus};
 pub use metadata::{AnnotationValue, EmbeddedMetadata, LabelValue};
 pub use monitoring::Monitoring;
 pub use parameters::{DENIED, Denied, Parameter, Parameters};
@@ -105,7 +107,8 @@ pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
     validation = Rule::new(rules::SEED).message("spec.database.seed cannot change once the database was seeded: put the old seed back, or create another environment for other data"),
     validation = Rule::new(rules::SIZE).message("spec.database.storage.size cannot shrink: a volume only grows; give at least what status.database.storage.size shows"),
     validation = Rule::new(rules::STORAGE_CLASS).message("spec.database.storage.storageClassName cannot change once the volume was created: put the old value back, or create another environment"),
-    validation = Rule::new(rules::VERSION).message("spec.database.version cannot change its major version once the database was created, as its files have that version's format: create another environment with the new version")
+    validation = Rule::new(rules::VERSION).message("spec.database.version cannot change its major version once the database was created, as its files have that version's format: create another environment with the new version"),
+    validation = Rule::new(rules::SLEEP).message("spec.lifetime.sleepAfter is not for the profile Production, whose environments always run: leave it out, or choose Staging or Preview")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RatesEnvironmentSpec {
@@ -169,6 +172,11 @@ pub struct RatesEnvironmentSpec {
     #[serde(default = "yes")]
     pub network_policies: bool,
 
+    /// When the environment sleeps by itself, and when it is deleted. Default: it runs and lives until
+    /// somebody stops or deletes it. Example: {ttl: 72h, sleepAfter: 2h}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<Lifetime>,
+
     /// Stop the environment and keep its data: true ends the API's pods, then the database, and
     /// starts no Job; false starts the database, then the API, with as few pods as it may have.
     /// Default: false. Example: kubectl patch renv/NAME --type=merge -p '{"spec": {"suspend": true}}'.
@@ -188,6 +196,7 @@ impl Default for RatesEnvironmentSpec {
             scheduling: None,
             image_pull_secrets: Vec::new(),
             network_policies: yes(),
+            lifetime: None,
             suspend: false,
         }
     }

@@ -33,3 +33,7 @@ pub const VERSION: &str = "!has(oldSelf.status) || !has(oldSelf.status.database)
     && (!has(self.spec.database.version) || self.spec.database.version == oldSelf.spec.database.version)) \
     || (has(self.spec.database.version) ? self.spec.database.version : '13.5').split('.')[0] \
     == oldSelf.status.database.version.split('.')[0]";
+
+/// What serves production does not stop by itself.
+pub const SLEEP: &str =
+    "self.spec.profile != 'Production' || !has(self.spec.lifetime) || !has(self.spec.lifetime.sleepAfter)";

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::config::{Config, EnvVar};
+use super::lifetime::SleepStatus;
 use super::profile::Profile;
 use super::resources::Resources;
 
@@ -16,7 +17,8 @@ pub struct RatesEnvironmentStatus {
     /// The state in one word. Pending: the database is not there yet; Seeding: its data is
     /// being loaded; Progressing: a change is on its way; Ready: everything is as specified;
     /// Degraded: something failed, message says what; Suspended: stopped, with its data kept;
-    /// Terminating: being deleted.
+    /// Asleep: stopped until somebody uses it, with its data kept; Queued: it waits until it may
+    /// run; Terminating: being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
 
@@ -45,6 +47,19 @@ pub struct RatesEnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiStatus>,
 
+    /// When the environment is deleted, by spec.lifetime.ttl.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+
+    /// The sleep of the environment, from its beginning until it serves again; absent while it is awake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep: Option<SleepStatus>,
+
+    /// Which sleep a request ended: the status.sleep.since of it. The activator writes it, nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub wake_request: Option<String>,
+
     /// Ready: the environment serves requests. Progressing: a change is on its way. Reconciled:
     /// every object is as specified; false says what is wrong, also while Ready is true.
     /// `HighlyAvailable`: if the primary of the database were lost, nothing that was acknowledged would
@@ -65,6 +80,8 @@ pub enum Phase {
     Ready,
     Degraded,
     Suspended,
+    Asleep,
+    Queued,
     Terminating,
 }
 

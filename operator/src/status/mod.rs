@@ -215,6 +215,9 @@ pub fn status(
             counts,
             previous.api.as_ref(),
         )),
+        expires_at: None,
+        sleep: None,
+        wake_request: None,
         conditions,
     }
 }

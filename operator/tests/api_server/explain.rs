@@ -51,7 +51,12 @@ fn kubectl_explain_tells_units_defaults_and_an_example_of_every_field() {
         ("renv.spec.database.sidecars.roles.resources", "at most 128Mi"),
         ("renv.spec.api.podMetadata.labels", "at most 16"),
         ("renv.spec.networkPolicies", "Default: true"),
+        ("renv.spec.lifetime", "ttl: 72h, sleepAfter: 2h"),
+        ("renv.spec.lifetime.ttl", "from 1m to 8760h"),
+        ("renv.spec.lifetime.sleepAfter", "a request wakes it"),
         ("renv.status.phase", "The state in one word"),
+        ("renv.status.sleep", "absent while it is awake"),
+        ("renv.status.wakeRequest", "The activator writes it"),
     ] {
         let answer = server.kubectl(&["explain", path], "");
         let one_line = answer.text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -8,6 +8,7 @@
 
 mod admission;
 mod admission_api;
+mod admission_lifetime;
 mod catching_up;
 mod controlling;
 mod drift;

@@ -49,6 +49,7 @@ fn specifications() -> [Value; 4] {
             "jobs": {"resources": resources, "podMetadata": metadata},
             "scheduling": {"nodeSelector": {"a": "b"}, "tolerations": [], "affinity": {}, "priorityClassName": "high"},
             "imagePullSecrets": [], "networkPolicies": true, "suspend": false,
+            "lifetime": {"ttl": "72h", "sleepAfter": "2h"},
         }),
         json!({
             "database": {"image": "localhost/rates-postgres:1", "seed": {"configMap": {"name": "a", "key": "b"}}},
