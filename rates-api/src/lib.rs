@@ -18,6 +18,8 @@ pub mod database;
 pub mod migrate;
 pub mod seed;
 
+pub mod usage;
+
 pub mod day;
 pub mod readiness;
 

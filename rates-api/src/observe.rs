@@ -27,7 +27,10 @@ const ASK_FIRST: HeaderValue = HeaderValue::from_static("no-cache");
 /// Gives every request an id, counts it and logs it with its outcome, and turns a panic into a 500.
 pub async fn request(State(service): State<Service>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let _under_way = (!is_probe(request.uri().path())).then(|| service.drain.count());
+    let is_probe_of_ours = is_probe(request.uri().path());
+    let _under_way = (!is_probe_of_ours).then(|| service.drain.count());
+    let is_use = !is_probe_of_ours && !service.usage.is_monitor(request.headers());
+    let _in_use = is_use.then(|| service.usage.begin());
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let in_flight = service.requests.begin(request.method(), route);
     let method = request.method().clone();

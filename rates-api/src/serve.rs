@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures::future::join;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -24,6 +25,7 @@ use crate::response_cache::{ResponseCache, ResponseCacheSettings};
 use crate::router;
 use crate::server::{self, Drain, ServerSettings};
 use crate::service::{Parts, Service};
+use crate::usage::{Usage, UsageSettings, sessions};
 
 #[derive(Args)]
 pub struct ServeSettings {
@@ -72,6 +74,9 @@ pub struct ServeSettings {
 
     #[command(flatten)]
     pub server: ServerSettings,
+
+    #[command(flatten)]
+    pub usage: UsageSettings,
 }
 
 /// A batch has one connection from its claim to its end; on another one its lease is renewed, and what was given up is
@@ -114,14 +119,8 @@ fn confirmed_lookup(
     Ok((confirmations, Arc::new(lookup)))
 }
 
-/// Serves until SIGTERM or SIGINT, and until what was under way then is answered.
-///
-/// # Errors
-/// When the address cannot be listened on.
-pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
-    raise_open_files();
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+/// Listens before anything else is begun.
+async fn listen(settings: &ServeSettings) -> Result<(TcpListener, MetricsServer), ServeError> {
     let address = settings.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -135,6 +134,18 @@ pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
+    Ok((listener, metrics_server))
+}
+
+/// Serves until SIGTERM or SIGINT, and until what was under way then is answered.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
+    raise_open_files();
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+    let (listener, metrics_server) = listen(&settings).await?;
 
     let drain = Drain::default();
     let readiness = Arc::new(Readiness::default());
@@ -160,12 +171,16 @@ pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
     let batch_metrics = BatchMetrics::default();
     let stopping = CancellationToken::new();
     let requests = RequestMetrics::new(router::paths());
-    let background = tokio::spawn(background::run(
-        batch_connections.clone(),
-        settings.batches.clone(),
-        Arc::clone(&work),
-        batch_metrics.clone(),
-        stopping.clone(),
+    let usage = Usage::new(&settings.usage);
+    let background = tokio::spawn(join(
+        background::run(
+            batch_connections.clone(),
+            settings.batches.clone(),
+            Arc::clone(&work),
+            batch_metrics.clone(),
+            stopping.clone(),
+        ),
+        sessions::watch(batch_connections.clone(), usage.clone(), stopping.clone()),
     ));
     let batches = Ingest::new(
         batch_connections.clone(),
@@ -182,6 +197,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
         lookup: Arc::clone(&lookup),
         readiness: Arc::clone(&readiness),
         drain: drain.clone(),
+        usage: usage.clone(),
     };
     let _metrics = serve_metrics(
         metrics_server,
@@ -198,6 +214,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), ServeError> {
         request_timeout: settings.request_timeout_seconds,
         drain: drain.clone(),
         requests,
+        usage,
     });
     let stop = async {
         tokio::select! {

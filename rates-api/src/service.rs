@@ -10,6 +10,7 @@ use crate::readers::Readers;
 use crate::readiness::Readiness;
 use crate::response_cache::ResponseCache;
 use crate::server::Drain;
+use crate::usage::Usage;
 
 /// What handlers work with. Every request has a clone, so it is one reference.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ pub struct Parts {
     pub request_timeout: Duration,
     pub drain: Drain,
     pub requests: RequestMetrics,
+    pub usage: Usage,
 }
 
 impl Service {

@@ -27,6 +27,7 @@ mod settings;
 mod standby;
 mod sums;
 mod support;
+mod usage;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         settings::tests(),
         standby::tests(),
         sums::tests(),
+        usage::tests(),
     ]
     .into_iter()
     .flatten()

@@ -25,7 +25,7 @@ tests![
 ];
 
 /// The value of a sample, written as it is in the text; none if there is no such sample.
-fn value(text: &str, sample: &str) -> Option<f64> {
+pub fn value(text: &str, sample: &str) -> Option<f64> {
     text.lines()
         .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
         .map(|value| value.parse().unwrap())

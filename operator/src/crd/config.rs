@@ -84,6 +84,12 @@ pub struct Config {
     #[schemars(range(min = 1, max = 3600))]
     pub idle_timeout_seconds: Option<i32>,
 
+    /// Beginnings of the User-Agent of monitors, separated by commas: their requests do not keep an
+    /// environment with lifetime.sleepAfter awake. Default: none. Example: Blackbox Exporter/,GoogleHC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub idle_user_agents: Option<String>,
+
     /// What is logged: a level (error, warn, info, debug, trace or off), or levels by module,
     /// separated by commas. Default: `info,tokio_postgres=warn`. Example:
     /// `info,rates_api::access=warn` logs no line for each request.

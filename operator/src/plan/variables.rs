@@ -30,6 +30,7 @@ fn settings(config: &Config) -> Vec<EnvVar> {
         idempotency_hours,
         max_connections,
         idle_timeout_seconds,
+        idle_user_agents,
         log,
     } = config;
     let number = |value: &Option<i32>| value.map(|value| value.to_string());
@@ -48,6 +49,7 @@ fn settings(config: &Config) -> Vec<EnvVar> {
         ("RATES_IDEMPOTENCY_HOURS", number(idempotency_hours)),
         ("RATES_MAX_CONNECTIONS", number(max_connections)),
         ("RATES_IDLE_TIMEOUT_SECONDS", number(idle_timeout_seconds)),
+        ("RATES_IDLE_USER_AGENTS", idle_user_agents.clone()),
         ("RATES_LOG", log.clone()),
     ]
     .into_iter()

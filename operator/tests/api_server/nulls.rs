@@ -40,7 +40,7 @@ fn specifications() -> [Value; 4] {
                     "requestTimeoutSeconds": 10, "queryTimeoutSeconds": 5, "connectTimeoutSeconds": 2, "readConnections": 2,
                     "answerCacheBytes": 1_000_000, "maxBatches": 2, "maxBatchBytes": 1_000_000, "maxBatchRows": 1000,
                     "bodyTimeoutSeconds": 10, "leaseSeconds": 10, "idempotencyHours": 24, "maxConnections": 100,
-                    "idleTimeoutSeconds": 60, "log": "info",
+                    "idleTimeoutSeconds": 60, "idleUserAgents": "Blackbox Exporter/", "log": "info",
                 },
                 "env": [], "resources": resources, "podMetadata": metadata, "serviceMetadata": metadata,
             },

@@ -15,6 +15,7 @@ use crate::readers::Readers;
 use crate::readiness::{self, Readiness};
 use crate::report::chain;
 use crate::server::{Drain, Phase};
+use crate::usage::Usage;
 
 /// How long the database is asked; then what it knows is left out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub struct Sources {
     pub lookup: Arc<Lookup>,
     pub readiness: Arc<Readiness>,
     pub drain: Drain,
+    pub usage: Usage,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +58,7 @@ pub struct State {
     oldest_unfolded: Family<Alone, Gauge<f64, AtomicU64>>,
     ready: Gauge,
     drain: Gauge,
+    idle: Gauge<f64, AtomicU64>,
 }
 
 impl State {
@@ -116,6 +119,12 @@ impl State {
             "0 while serving, 1 after SIGTERM, 2 once the listener is closed",
             self.drain.clone(),
         );
+        registry.register_with_unit(
+            "idle",
+            "Time since the last request or batch ended or another program's session in the database was seen; 0 while there is one",
+            Unit::Seconds,
+            self.idle.clone(),
+        );
     }
 
     /// Looks again.
@@ -138,6 +147,7 @@ impl State {
             Phase::Draining => 1,
             Phase::Closing => 2,
         });
+        self.idle.set(sources.usage.idle().as_secs_f64());
         if let Some(backlog) = backlog(&sources.lookup).await {
             let Backlog {
                 queued,

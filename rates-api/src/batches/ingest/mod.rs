@@ -24,6 +24,7 @@ use super::error::BatchError;
 use super::metrics::BatchMetrics;
 use super::settings::BatchSettings;
 use crate::database::Connections;
+use crate::usage::InUse;
 use deadlines::{Deadlines, ProcessEnd};
 use lifecycle::Lifecycle;
 pub use request::BatchRequest;
@@ -77,7 +78,12 @@ impl Ingest {
     ///
     /// # Errors
     /// When nothing of it was written, and why.
-    pub async fn ingest(&self, request: BatchRequest, body: Body) -> Result<Batch, BatchError> {
+    pub async fn ingest(
+        &self,
+        request: BatchRequest,
+        body: Body,
+        in_use: InUse,
+    ) -> Result<Batch, BatchError> {
         let inner = Arc::clone(&self.0);
         let Lifecycle {
             settings,
@@ -88,6 +94,8 @@ impl Ingest {
         let running = {
             let inner = Arc::clone(&inner);
             async move {
+                // Also once its client is gone.
+                let _in_use = in_use;
                 let outcome = inner.in_turn(&request, body, deadlines).await;
                 if let Err(error) = &outcome {
                     inner.lifecycle.metrics.failed(error);

@@ -18,7 +18,7 @@ pub async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     let request = request(&service, &headers).await?;
-    match service.batches.ingest(request, body).await {
+    match service.batches.ingest(request, body, service.usage.begin()).await {
         Ok(batch) => Ok(answer::of_post(batch).into_response()),
         Err(error) => Err(problem::of_batch(&error)),
     }
