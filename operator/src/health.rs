@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use crate::cache::Cache;
 use crate::metrics::Metrics;
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A part that showed no sign of life for this long is stuck. Longer than a lease, so that somebody
 /// else may lead by then.

@@ -4,6 +4,7 @@
 //! pipeline, one module a verb, with `reconcile` as its table of contents; and the process around
 //! it.
 
+pub mod activator_ports;
 pub mod annotations;
 pub mod crd;
 pub mod digest;
@@ -48,3 +49,5 @@ pub mod health;
 pub mod leader;
 pub mod metrics;
 pub mod run;
+
+pub mod activator;

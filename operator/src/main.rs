@@ -2,12 +2,17 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use rates_operator::activator;
+use rates_operator::activator_ports::ActivatorPorts;
 use rates_operator::controller::Scope;
+use rates_operator::error_chain::chain;
 use rates_operator::identity::MANAGER;
 use rates_operator::run::{LeaseName, Settings, run};
 use rates_operator::settings::{Images, Monitoring, Namespaces};
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 /// Turns every `RatesEnvironment` of a cluster into a running system.
@@ -24,8 +29,105 @@ struct Arguments {
 enum Command {
     /// Run the controller (the default)
     Run(Box<Run>),
+    /// Run the activator: it has environments that sleep wake when a request comes, and forwards it
+    Activate(Activate),
     /// Print the `CustomResourceDefinition` as YAML
     Crd,
+}
+
+#[derive(Args)]
+struct Activate {
+    /// How many seconds a request waits for its environment; then it is answered with 503
+    #[arg(long, env = "RATES_HOLD_SECONDS", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
+    hold_seconds: u16,
+
+    /// How many requests wait at once; further ones are answered with 503
+    #[arg(long, env = "RATES_MAX_HELD", default_value_t = 1000, value_name = "REQUESTS", value_parser = clap::value_parser!(u32).range(1..100_000))]
+    max_held: u32,
+
+    /// How many of them wait for one environment
+    #[arg(long, env = "RATES_MAX_HELD_PER_ENVIRONMENT", default_value_t = 200, value_name = "REQUESTS", value_parser = clap::value_parser!(u32).range(1..100_000))]
+    max_held_per_environment: u32,
+
+    /// How many seconds the activator still takes connections after it was told to end
+    #[arg(
+        long,
+        env = "RATES_DRAIN_SECONDS",
+        default_value_t = 10,
+        value_name = "SECONDS"
+    )]
+    drain_seconds: u16,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Activate {
+    fn settings(&self) -> Result<activator::Settings, String> {
+        Ok(activator::Settings {
+            ports: self.common.activator_ports,
+            listen: self.common.listen,
+            namespaces: self.common.namespaces()?,
+            limits: activator::Limits {
+                hold: Duration::from_secs(self.hold_seconds.into()),
+                held: self.max_held,
+                held_per_environment: self.max_held_per_environment,
+            },
+            drain: Duration::from_secs(self.drain_seconds.into()),
+        })
+    }
+}
+
+/// What the controller and the activator are both told.
+#[derive(Args, Clone)]
+struct Common {
+    /// Serve one namespace only; by default all of them
+    #[arg(long, env = "RATES_WATCH_NAMESPACE", value_name = "NAMESPACE")]
+    watch_namespace: Option<String>,
+
+    /// Leave these namespaces to operators of their own; repeated, or separated by commas
+    #[arg(
+        long = "exclude-namespace",
+        env = "RATES_EXCLUDE_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE"
+    )]
+    exclude_namespaces: Vec<String>,
+
+    /// The activator's ports, one for each environment that sleeps, as FIRST-LAST
+    #[arg(long, env = "RATES_ACTIVATOR_PORTS", default_value = ActivatorPorts::DEFAULT, value_name = "PORTS")]
+    activator_ports: ActivatorPorts,
+
+    /// Where /livez, /readyz and /metrics answer
+    #[arg(
+        long,
+        env = "RATES_LISTEN",
+        default_value = "0.0.0.0:8081",
+        value_name = "ADDRESS"
+    )]
+    listen: SocketAddr,
+
+    /// What is logged: a level, or levels by module as in info,kube=debug
+    #[arg(long, env = "RATES_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+impl Common {
+    fn namespaces(&self) -> Result<Namespaces, String> {
+        Namespaces::new(self.watch_namespace.clone(), self.exclude_namespaces.clone())
+    }
+
+    fn begin_the_log(&self) -> Result<(), String> {
+        let filter = EnvFilter::try_new(&self.log).map_err(|error| format!("--log: {error}"))?;
+        tracing_subscriber::fmt()
+            .json()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
+        // In the log, with where it was, as the rest; the default prints to the terminal.
+        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic")));
+        Ok(())
+    }
 }
 
 #[derive(Args, Clone)]
@@ -57,19 +159,6 @@ struct Run {
     )]
     monitoring_namespaces: Vec<String>,
 
-    /// Serve one namespace only; by default all of them
-    #[arg(long, env = "RATES_WATCH_NAMESPACE", value_name = "NAMESPACE")]
-    watch_namespace: Option<String>,
-
-    /// Leave these namespaces to operators of their own; repeated, or separated by commas
-    #[arg(
-        long = "exclude-namespace",
-        env = "RATES_EXCLUDE_NAMESPACES",
-        value_delimiter = ',',
-        value_name = "NAMESPACE"
-    )]
-    exclude_namespaces: Vec<String>,
-
     /// How many environments are looked at at once
     #[arg(long, env = "RATES_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -77,15 +166,6 @@ struct Run {
     /// How many databases and APIs are replaced at once where another release of the operator makes other pods
     #[arg(long, env = "RATES_ROLLOUTS_AT_ONCE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     rollouts_at_once: u16,
-
-    /// Where /livez, /readyz and /metrics answer
-    #[arg(
-        long,
-        env = "RATES_LISTEN",
-        default_value = "0.0.0.0:8081",
-        value_name = "ADDRESS"
-    )]
-    listen: SocketAddr,
 
     /// The namespace of the lease by which one operator leads; empty: this is the only one
     #[arg(
@@ -104,9 +184,8 @@ struct Run {
     #[arg(long, env = "RATES_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
 
-    /// What is logged: a level, or levels by module as in info,kube=debug
-    #[arg(long, env = "RATES_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
+    #[command(flatten)]
+    common: Common,
 }
 
 impl Run {
@@ -122,11 +201,11 @@ impl Run {
             images: Images::new(api, &self.postgres_images)?,
             monitoring: Monitoring::new(self.exporter_image, self.monitoring_namespaces),
             scope: Scope {
-                namespaces: Namespaces::new(self.watch_namespace, self.exclude_namespaces)?,
+                namespaces: self.common.namespaces()?,
                 concurrency: self.concurrency,
             },
             rollouts_at_once: self.rollouts_at_once,
-            listen: self.listen,
+            listen: self.common.listen,
             lease: Some(lease).filter(|lease| !lease.namespace.is_empty()),
             identity: match self.identity {
                 Some(identity) => identity,
@@ -147,6 +226,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Crd) => print_crd(),
         Some(Command::Run(run)) => start(*run),
+        Some(Command::Activate(activate)) => start_activator(&activate),
         None => start(arguments.run),
     };
     match outcome {
@@ -167,19 +247,21 @@ fn print_crd() -> Result<(), String> {
 }
 
 fn start(arguments: Run) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&arguments.log).map_err(|error| format!("--log: {error}"))?;
-    tracing_subscriber::fmt()
-        .json()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    // In the log, with where it was, as the rest; the default prints to the terminal.
-    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic")));
+    arguments.common.begin_the_log()?;
     let settings = arguments.settings()?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
-    runtime
-        .block_on(run(settings))
-        .map_err(|error| rates_operator::error_chain::chain(&error))
+    runtime()?.block_on(run(settings)).map_err(|error| chain(&error))
+}
+
+fn start_activator(arguments: &Activate) -> Result<(), String> {
+    arguments.common.begin_the_log()?;
+    let settings = arguments.settings()?;
+    runtime()?
+        .block_on(activator::activate(settings))
+        .map_err(|error| chain(&error))
+}
+
+fn runtime() -> Result<Runtime, String> {
+    Runtime::new().map_err(|error| format!("cannot start: {error}"))
 }
 
 #[cfg(test)]

@@ -20,6 +20,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* Everything of the activator, and what selects its pods. */}}
+{{- define "rates-operator.activator" -}}
+{{- include "rates-operator.name" . | replace "rates-operator" "rates-activator" -}}
+{{- end -}}
+
+{{- define "rates-operator.activator-selector" -}}
+app.kubernetes.io/name: rates-activator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "rates-operator.activator-labels" -}}
+{{ include "rates-operator.activator-selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
 {{/* What no schema can say in a sentence. */}}
 {{- define "rates-operator.check" -}}
 {{- if and .Values.watchNamespace .Values.excludeNamespaces -}}

@@ -6,5 +6,6 @@
 mod registry;
 mod requests;
 
+pub(crate) use registry::resident_bytes;
 pub use registry::{Metrics, Outcome};
 pub use requests::CountRequests;

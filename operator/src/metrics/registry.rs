@@ -220,7 +220,7 @@ impl Metrics {
 }
 
 /// The `VmRSS` of this process.
-fn resident_bytes() -> Option<f64> {
+pub fn resident_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u32 = line.trim().strip_suffix(" kB")?.parse().ok()?;

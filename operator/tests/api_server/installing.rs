@@ -122,7 +122,12 @@ fn charts_are_linted_and_taken_with_every_kind_of_values() {
         "podDisruptionBudget.enabled=true",
         "metrics.service.enabled=true",
     ];
-    for values in [&[][..], &["watchNamespace=charted-elsewhere"], every] {
+    for values in [
+        &[][..],
+        &["watchNamespace=charted-elsewhere"],
+        &["activator.enabled=false"],
+        every,
+    ] {
         let rendered = chart("charted", values);
         assert!(rendered.ok, "{}", rendered.text);
         dry_run(server, &rendered.text);
@@ -229,6 +234,10 @@ fn a_wrong_value_is_refused_with_its_name_and_what_would_be_accepted() {
             "at '/watchNamespace': 'Team_A' does not match pattern",
         ),
         (
+            "activator.ports=all",
+            "at '/activator/ports': 'all' does not match pattern",
+        ),
+        (
             "resources.limit.memory=1Gi",
             "additional properties 'limit' not allowed",
         ),
@@ -288,7 +297,11 @@ fn the_chart_installs_what_the_kustomization_installs() {
                 .text,
         );
         let role = if values.is_empty() { "ClusterRole" } else { "Role" };
-        for (kind, name) in [(role, "rates-operator"), ("Role", "rates-operator-lease")] {
+        for (kind, name) in [
+            (role, "rates-operator"),
+            ("Role", "rates-operator-lease"),
+            (role, "rates-activator"),
+        ] {
             let [ours, theirs] = [&chart, &kustomized].map(|all| find(all, kind, name));
             assert_eq!(ours["rules"], theirs["rules"], "{kind} {name}");
             assert_eq!(ours["metadata"]["namespace"], theirs["metadata"]["namespace"]);
@@ -299,18 +312,31 @@ fn the_chart_installs_what_the_kustomization_installs() {
                 (&theirs["roleRef"], &theirs["subjects"])
             );
         }
-        // What a person sets differs; how the pod is kept does not.
-        let [ours, theirs] = [&chart, &kustomized].map(|all| {
-            let mut spec = find(all, "Deployment", "rates-operator")["spec"].clone();
-            spec["selector"].take();
-            spec["template"]["metadata"]["labels"].take();
-            let container = &mut spec["template"]["spec"]["containers"][0];
-            for of_the_installation in ["image", "env", "envFrom"] {
-                container.as_object_mut().unwrap().remove(of_the_installation);
-            }
-            spec
-        });
-        assert_eq!(ours, theirs, "{folder}");
+        // What a person sets differs; how the pods are kept does not.
+        for name in ["rates-operator", "rates-activator"] {
+            let [ours, theirs] = [&chart, &kustomized].map(|all| {
+                let mut spec = find(all, "Deployment", name)["spec"].clone();
+                spec["selector"].take();
+                spec["template"]["metadata"]["labels"].take();
+                spec["template"]["spec"]["affinity"].take();
+                let container = &mut spec["template"]["spec"]["containers"][0];
+                for of_the_installation in ["image", "env", "envFrom"] {
+                    container.as_object_mut().unwrap().remove(of_the_installation);
+                }
+                spec
+            });
+            assert_eq!(ours, theirs, "{folder} {name}");
+        }
+        for kind in ["NetworkPolicy", "PodDisruptionBudget"] {
+            let [ours, theirs] = [&chart, &kustomized].map(|all| {
+                let mut spec = find(all, kind, "rates-activator")["spec"].clone();
+                for selector in ["selector", "podSelector"] {
+                    spec[selector].take();
+                }
+                spec
+            });
+            assert_eq!(ours, theirs, "{folder} {kind}");
+        }
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "what helps tests fails as tests do"
 )]
 
+mod activator;
 mod admission;
 mod admission_api;
 mod admission_lifetime;

@@ -18,18 +18,25 @@ pub struct Program {
 impl Program {
     /// Runs with the images that the tests name, and further settings as environment variables.
     pub fn start<'a>(kubeconfig: &Path, settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
+        let images = [("RATES_API_IMAGE", "a:1"), ("RATES_POSTGRES_IMAGES", "13.5=p:1")];
+        Self::start_command("run", "127.0.0.1", kubeconfig, images.into_iter().chain(settings))
+    }
+
+    /// Runs a command of the program, whose probes answer at an address.
+    pub fn start_command<'a>(
+        command: &str,
+        ip: &str,
+        kubeconfig: &Path,
+        settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
         let log = kubeconfig.with_file_name(format!("operator-{}.log", address.replace(':', "-")));
         let process = Command::new(env!("CARGO_BIN_EXE_rates-operator"))
-            .arg("run")
+            .arg(command)
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
-            .env("RATES_API_IMAGE", "a:1")
-            .env("RATES_POSTGRES_IMAGES", "13.5=p:1")
             .envs(settings)
             .env("RATES_LISTEN", &address)
             .stderr(std::fs::File::create(&log).unwrap())

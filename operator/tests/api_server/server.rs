@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 const ADMIN: &str = "admin";
 /// The operator's own service account, bound to what `manifests/` grants.
 const OPERATOR: &str = "system:serviceaccount:rates-system:rates-operator";
+/// The activator's, bound to what `manifests/` grants.
+const ACTIVATOR: &str = "system:serviceaccount:rates-system:rates-activator";
 /// The service account of an operator that serves `NAMESPACED` alone.
 const NAMESPACED_OPERATOR: &str = "system:serviceaccount:one-namespace:rates-operator";
 /// The kustomization for the whole cluster.
@@ -79,6 +81,7 @@ impl Server {
             users: &[
                 (ADMIN, "system:masters"),
                 (OPERATOR, "system:serviceaccounts"),
+                (ACTIVATOR, "system:serviceaccounts"),
                 (NAMESPACED_OPERATOR, "system:serviceaccounts"),
             ],
             audit_policy: &policy.to_string(),
@@ -171,6 +174,11 @@ impl Server {
     /// A kubeconfig of the operator that serves one namespace.
     pub fn namespaced_kubeconfig(&self) -> PathBuf {
         self.control_plane.kubeconfig(NAMESPACED_OPERATOR)
+    }
+
+    /// A kubeconfig with the activator's identity.
+    pub fn activator_kubeconfig(&self) -> PathBuf {
+        self.control_plane.kubeconfig(ACTIVATOR)
     }
 
     /// A kubeconfig with the operator's own identity.

@@ -13,6 +13,7 @@ use host::workspace;
 use images::{Built, Image};
 
 const OPERATOR: &str = "rates-operator";
+const ACTIVATOR: &str = "rates-activator";
 const SYSTEM: &str = "rates-system";
 
 /// A kustomization over `manifests/` that says which images to use.
@@ -54,18 +55,20 @@ pub fn apply(kubectl: &dyn Fn() -> Command, built: &[Built]) -> Result<()> {
             .args(["apply", "--server-side", "--force-conflicts", "--kustomize"])
             .arg(&folder),
     )?;
-    let deployment = format!("deployment/{OPERATOR}");
-    command::output(kubectl().args([
-        "rollout",
-        "status",
-        &deployment,
-        "--namespace",
-        SYSTEM,
-        "--timeout=180s",
-    ]))
-    .with_context(|| {
-        format!("the operator does not start; look at `kubectl --namespace {SYSTEM} describe {deployment}`")
-    })?;
+    for name in [OPERATOR, ACTIVATOR] {
+        let deployment = format!("deployment/{name}");
+        command::output(kubectl().args([
+            "rollout",
+            "status",
+            &deployment,
+            "--namespace",
+            SYSTEM,
+            "--timeout=180s",
+        ]))
+        .with_context(|| {
+            format!("{name} does not start; look at `kubectl --namespace {SYSTEM} describe {deployment}`")
+        })?;
+    }
     step.done();
     Ok(())
 }

@@ -12,10 +12,19 @@ pub fn definition(root: &Path) -> Result<String> {
 
 /// The rules of the operator's role.
 pub fn rules(root: &Path) -> Result<String> {
-    let role = read(root, "manifests/role/cluster-role.yaml")?;
+    rules_of(root, "manifests/role/cluster-role.yaml")
+}
+
+/// The rules of the activator's role.
+pub fn activator_rules(root: &Path) -> Result<String> {
+    rules_of(root, "manifests/role/activator-cluster-role.yaml")
+}
+
+fn rules_of(root: &Path, path: &str) -> Result<String> {
+    let role = read(root, path)?;
     let (_, rules) = role
         .split_once("\nrules:\n")
-        .context("no `rules:` in the cluster role")?;
+        .with_context(|| format!("no `rules:` in {path}"))?;
     Ok(rules.to_owned())
 }
 

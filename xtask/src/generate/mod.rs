@@ -29,7 +29,7 @@ struct Generated {
 }
 
 /// In this order: the charts' files are made from what is written before them.
-const FILES: [Generated; 14] = [
+const FILES: [Generated; 15] = [
     Generated {
         path: "crds/ratesenvironments.rates.internal.yaml",
         content: |_| crd::yaml(),
@@ -41,6 +41,10 @@ const FILES: [Generated; 14] = [
     Generated {
         path: "charts/rates-operator/rules.yaml",
         content: charts::rules,
+    },
+    Generated {
+        path: "charts/rates-operator/activator-rules.yaml",
+        content: charts::activator_rules,
     },
     Generated {
         path: "manifests/monitoring/prometheus-rule.yaml",
