@@ -32,6 +32,8 @@ pub struct GeneratedSecrets {
     pub replication_password: Password,
     pub patroni_password: Password,
     pub migrator_password: Password,
+    /// Of the login that copies another environment's data.
+    pub copy_password: Password,
     pub ingest_token: IngestToken,
 }
 
@@ -44,6 +46,7 @@ impl GeneratedSecrets {
             replication_password: Password::generate()?,
             patroni_password: Password::generate()?,
             migrator_password: Password::generate()?,
+            copy_password: Password::generate()?,
             ingest_token: IngestToken::generate()?,
         })
     }
@@ -64,6 +67,8 @@ pub const NEXT_ID: &str = "next-id";
 pub const ROTATION: &str = "rotation";
 /// What the last rotation of the replication's password was asked for by, and when it was: `DIGEST TIME`.
 pub const REPLICATION_ROTATION: &str = "replication-rotation";
+/// The logins that copy the data, as JSON, for the role manager; absent where there is none.
+pub const COPIES: &str = "copies";
 /// While no password is rotated: the login that is out of use. The role manager shuts it.
 pub const RETIRED_USERNAME: &str = "retired-username";
 const LOGINS: [&str; 2] = ["rates_a", "rates_b"];
@@ -146,6 +151,7 @@ mod tests {
             replication_password: password("r"),
             patroni_password: password("k"),
             migrator_password: password("m"),
+            copy_password: password("c"),
             ingest_token: IngestToken::generate().unwrap(),
         }
     }
@@ -156,7 +162,7 @@ mod tests {
         let taken = Credentials::take(Some(&app), None, None, fresh());
         let text = format!("{taken:?} {:?}", fresh());
         assert!(!text.contains("unmistakable"), "{text}");
-        for letter in ["p", "n", "s", "r", "k", "m"] {
+        for letter in ["p", "n", "s", "r", "k", "m", "c"] {
             assert!(!text.contains(&letter.repeat(32)), "{text}");
         }
     }

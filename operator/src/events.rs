@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
+use crate::copies::shared_with;
+use crate::crd::{CopyStatus, RatesEnvironment, RatesEnvironmentStatus, Sharing};
 use crate::plan::replication::Notice;
 use crate::plan::warnings;
 use crate::reason::Reason;
@@ -44,6 +45,7 @@ impl Reporter<'_> {
             self.publish(EventType::Normal, Reason::Restarting.as_str(), note)
                 .await;
         }
+        self.tell_of_copies(&before.copies, &after.copies).await;
         if before.rotation.is_some() && after.rotation.is_none() {
             let note = "the application uses another login, and the old one is shut".to_owned();
             self.publish(EventType::Normal, "PasswordRotated", note).await;
@@ -60,6 +62,35 @@ impl Reporter<'_> {
         self.publish(type_, notice.reason, notice.note.clone()).await;
     }
 
+    /// Who copies the data, who has a copy, and that consent was withdrawn where there are copies.
+    async fn tell_of_copies(&self, before: &[CopyStatus], after: &[CopyStatus]) {
+        let sharing = &self.environment.spec.sharing;
+        for copy in after {
+            let known = before.iter().find(|known| known.environment == copy.environment);
+            let reader = &copy.environment;
+            let namespace = reader.split('/').next().unwrap_or_default();
+            let terms = shared_with(sharing, namespace).map(terms).unwrap_or_default();
+            let (reason, note) = match known {
+                None if !copy.complete => (
+                    "CopyStarted",
+                    format!("{reader} copies the data of this environment{terms}"),
+                ),
+                Some(known) if copy.complete && !known.complete => (
+                    "CopyComplete",
+                    format!("{reader} has a copy of this environment's data"),
+                ),
+                Some(known) if copy.complete && known.shared && !copy.shared => (
+                    "SharingWithdrawn",
+                    format!(
+                        "spec.sharing does not name namespace {namespace} any more: {reader} keeps the copy that it has, and no other is made there; delete it if it is not to have the data"
+                    ),
+                ),
+                _ => continue,
+            };
+            self.publish(EventType::Normal, reason, note).await;
+        }
+    }
+
     async fn publish(&self, type_: EventType, reason: &str, note: String) {
         let event = Event {
             type_,
@@ -73,6 +104,18 @@ impl Reporter<'_> {
             tracing::warn!(%error, "cannot record an event");
         }
     }
+}
+
+/// What of the data an entry of `spec.sharing` shares, in words.
+fn terms(sharing: &Sharing) -> String {
+    let sample = sharing
+        .sample
+        .map(|percent| format!(": {percent} % of the pairs of ports"));
+    let mask = sharing.mask.as_ref().map(|mask| {
+        let mask = serde_json::to_string(mask).unwrap_or_default();
+        format!(", masked {mask}")
+    });
+    format!("{}{}", sample.unwrap_or_default(), mask.unwrap_or_default())
 }
 
 /// What a person should hear of, each by its reason.

@@ -122,6 +122,12 @@ impl Identity {
         format!("{}-postgres-migrator", self.name)
     }
 
+    /// The Secret of the login with which the environment copies another one's data.
+    #[must_use]
+    pub fn copy(&self) -> String {
+        format!("{}-copy", self.name)
+    }
+
     #[must_use]
     pub fn postgres_ro(&self) -> String {
         format!("{}-postgres-ro", self.name)

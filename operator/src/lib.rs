@@ -32,6 +32,7 @@ mod pods;
 
 pub mod password;
 
+pub mod copies;
 pub mod credentials;
 pub mod ingest_token;
 pub mod plan;

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::annotations::HOLDS;
 use crate::cache::{self, Cache, Cached};
+use crate::copies::{self, Source};
 use crate::crd::{ConfigMapSource, RatesEnvironment, Seed};
 use crate::digest::short_digest;
 use crate::identity::Identity;
@@ -66,6 +67,18 @@ pub async fn observe(client: &Client, cache: &Cache, key: &str) -> Result<Option
     let claims = confirmed(client, &environment, &identity, all(cache, key)?).await?;
     let source = unloaded_seed(&environment, &claims, &identity.claim(0));
     let dump = reader.dump(source).await?;
+    let stored = |source| Error::Stored {
+        what: RatesEnvironment::plural(&()).into_owned(),
+        source,
+    };
+    let source = match source {
+        Some(_) => copies::source(cache, &environment).map_err(stored)?,
+        None => Source::NotNeeded,
+    };
+    let readers = copies::readers(cache, &environment).map_err(stored)?;
+    let copy = identity.copy();
+    let copy_secret = reader.secrets.iter().find(|secret| secret.name_any() == copy);
+    let copy_secret = copy_secret.cloned();
     let (stateful_sets, jobs, pods) = (all(cache, key)?, all(cache, key)?, all(cache, key)?);
     let refusals = Refusals::of(
         client,
@@ -81,6 +94,7 @@ pub async fn observe(client: &Client, cache: &Cache, key: &str) -> Result<Option
         admin_secret,
         migrator_secret,
         token_secret,
+        copy_secret,
         config_maps: all(cache, key)?,
         service_accounts: all(cache, key)?,
         roles: all(cache, key)?,
@@ -99,6 +113,8 @@ pub async fn observe(client: &Client, cache: &Cache, key: &str) -> Result<Option
         pods,
         refusals,
         dump,
+        source,
+        readers,
         identity,
         environment,
     }))

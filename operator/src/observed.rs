@@ -12,6 +12,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
 use crate::annotations::FOLLOW_IMAGES;
+use crate::copies::{Reader, Source};
 use crate::crd::RatesEnvironment;
 use crate::http_route::HTTPRoute;
 use crate::identity::Identity;
@@ -27,6 +28,8 @@ pub struct Observed {
     pub admin_secret: Option<Secret>,
     pub migrator_secret: Option<Secret>,
     pub token_secret: Option<Secret>,
+    /// Of the login with which another environment's data are copied.
+    pub copy_secret: Option<Secret>,
     pub config_maps: Vec<ConfigMap>,
     pub service_accounts: Vec<ServiceAccount>,
     pub roles: Vec<Role>,
@@ -45,6 +48,10 @@ pub struct Observed {
     pub pods: Vec<Pod>,
     pub refusals: Refusals,
     pub dump: Dump,
+    /// The environment whose data the seed copies.
+    pub source: Source,
+    /// The environments whose seed copies this one's data.
+    pub readers: Vec<Reader>,
 }
 
 impl Observed {
@@ -58,6 +65,7 @@ impl Observed {
             admin_secret: None,
             migrator_secret: None,
             token_secret: None,
+            copy_secret: None,
             config_maps: Vec::new(),
             service_accounts: Vec::new(),
             roles: Vec::new(),
@@ -76,6 +84,8 @@ impl Observed {
             pods: Vec::new(),
             refusals: Refusals::default(),
             dump: Dump::NotNeeded,
+            source: Source::NotNeeded,
+            readers: Vec::new(),
         }
     }
 

@@ -40,13 +40,13 @@ reasons! {
         NotReady;
     /// What else went wrong.
     Failure:
-        NotPermitted ReadFailed ApplyFailed VolumeReplaced GatewayApiMissing PodMonitorMissing ExporterImageMissing RouteRefused SeedFailed SourceMissing Retrying
+        NotPermitted ReadFailed ApplyFailed VolumeReplaced GatewayApiMissing PodMonitorMissing ExporterImageMissing RouteRefused SeedFailed SourceMissing SourceNotServed SourceIsItself SourceCircle NotShared Retrying
         InvalidSpec InvalidSecret NameTaken Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable StandbyLost;
     /// What is, and what is being done.
     Progress:
         Accepted AnotherWriter Applied Available Complete Empty Loaded Loading Migrated Migrating NoPrimary Ready
         Reconnecting ReplacingInstances Replicated Restarting Resuming RollingOut RotatingPassword Seeding Serving
-        SingleInstance Starting Stopping Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForNode
+        SingleInstance SourceNotReady Starting Stopping Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForNode
         WaitingForStandby WaitingForTurn WaitingForVolume;
 }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::apply::{self, Corrections, Pacing, apply, carry_out, relieve};
 use crate::build::build;
 use crate::cache::Cache;
+use crate::copies::Neighbours;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::{GeneratedSecrets, REPLICATION_ROTATION};
 use crate::events::Reporter;
@@ -62,6 +63,7 @@ pub struct Context {
     pub corrections: Corrections,
     pub pacing: Pacing,
     pub primaries: PrimaryHistory,
+    pub neighbours: Neighbours,
 }
 
 /// When to look at an environment again.
@@ -79,6 +81,15 @@ pub enum Next {
 ///
 /// `failures` says how often in a row it failed before: what the API server did not take for long is told in the status.
 pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Next, Error> {
+    let outcome = Box::pin(reconcile_alone(key, failures, context)).await;
+    // What was written may concern those that copy this one, and the one that it copies.
+    if let Err(error) = context.neighbours.tell(key, &context.cache) {
+        tracing::error!(%error, "the environments that copy this one, or that it copies, are not told");
+    }
+    outcome
+}
+
+async fn reconcile_alone(key: &str, failures: u32, context: &Context) -> Result<Next, Error> {
     let observed = match Box::pin(observe(&context.client, &context.cache, key)).await {
         Ok(Some(observed)) => observed,
         Ok(None) => {

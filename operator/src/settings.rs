@@ -117,6 +117,15 @@ impl Namespaces {
         }
     }
 
+    /// Whether the environments of a namespace are served.
+    #[must_use]
+    pub fn serves(&self, namespace: &str) -> bool {
+        match self {
+            Self::One(only) => only == namespace,
+            Self::AllBut(excluded) => excluded.iter().all(|name| name != namespace),
+        }
+    }
+
     /// The field selector for lists and watches, by which the server leaves namespaces out.
     #[must_use]
     pub fn field_selector(&self) -> Option<String> {
@@ -166,10 +175,12 @@ mod tests {
         };
         let one = new("a", &[""]).unwrap();
         assert_eq!((one.only(), one.field_selector()), (Some("a"), None));
+        assert!(one.serves("a") && !one.serves("b"));
         let all = new("", &[]).unwrap();
         assert_eq!((all.only(), all.field_selector()), (None, None));
         let some = new("", &["a", "b"]).unwrap();
         assert_eq!(some.only(), None);
+        assert!(!some.serves("a") && some.serves("c"));
         assert_eq!(
             some.field_selector().unwrap(),
             "metadata.namespace!=a,metadata.namespace!=b"

@@ -12,6 +12,7 @@ use crate::support::{dump, tests};
 
 tests![
     a_loaded_database_is_migrated_and_served_under_the_name,
+    what_was_copied_is_reported,
     a_second_attempt_reports_what_is_there_and_drops_nothing,
     of_attempts_at_the_same_time_one_wins_and_all_succeed,
     a_load_that_did_not_finish_is_not_published,
@@ -118,6 +119,37 @@ async fn a_loaded_database_is_migrated_and_served_under_the_name(postgres: Arc<P
     assert!(!case.exists(&case.scratch(1)).await);
     let service = Service::ready(&case.postgres.uri(&case.target), &[]).await;
     assert_eq!(service.get(EXAMPLE).await.json()["rates"][0]["count"], 3);
+}
+
+async fn what_was_copied_is_reported(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    case.load(1, true).await;
+    let copied = json!({
+        "position": "0/5A3F2C8", "at": "2031-03-04T05:06:07Z", "rows": {"ports": 2, "regions": 1, "prices": 9},
+        "masks": ["prices: noise 20 %"], "sample": 10,
+    });
+    let owner = case.postgres.owner(&case.scratch(1)).await;
+    owner
+        .batch_execute(&format!(
+            "ALTER TABLE rates_internal.seed ADD COLUMN copied jsonb; UPDATE rates_internal.seed SET copied = '{copied}'"
+        ))
+        .await
+        .unwrap();
+    drop(owner);
+    assert_eq!(case.publish(1).await.report()["copied"], copied);
+
+    // What a report has no room for is left out of it.
+    let served = case.postgres.owner(&case.target).await;
+    served
+        .batch_execute("UPDATE rates_internal.seed SET copied = to_jsonb(repeat('x', 3000))")
+        .await
+        .unwrap();
+    drop(served);
+    let report = case.publish(1).await.report();
+    assert_eq!(
+        (&report["outcome"], report.get("copied")),
+        (&json!("succeeded"), None)
+    );
 }
 
 async fn a_second_attempt_reports_what_is_there_and_drops_nothing(postgres: Arc<Postgres>) {

@@ -20,7 +20,7 @@ use futures::future::join_all;
 use futures::join;
 use k8s_openapi::DeepMerge;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Client, Resource, ResourceExt};
 
@@ -122,6 +122,7 @@ impl Writer<'_> {
             admin_secret,
             migrator_secret,
             token_secret,
+            copy_secret,
             patroni_state,
             service_accounts,
             role,
@@ -154,29 +155,41 @@ impl Writer<'_> {
             .into_iter()
             .filter_map(|(secret, existing)| Some((secret?, existing.as_ref())))
             .map(|(secret, existing)| self.ensure_looked_for(secret, existing));
+        let copy = self.copy_secret(copy_secret, observed);
         let access = async {
             self.ensure_among(role, &observed.roles).await?;
             self.ensure_among(role_binding, &observed.role_bindings).await
         };
         // None of these needs another one, but for a RoleBinding its Role. All of them are needed by pods. All are waited
         // for, as an answer that nobody takes would be news later.
-        let (secrets, config_maps, accounts, policies, access, services, (claims, mut failures), budgets) =
-            Box::pin(async {
-                join!(
-                    join_all(secrets),
-                    self.ensure_each(patroni_state, kept),
-                    self.ensure_each(service_accounts, &observed.service_accounts),
-                    self.ensure_each(network_policies, &observed.network_policies),
-                    access,
-                    self.ensure_each(services, &observed.services),
-                    self.claims(claims, observed, &mut applied.notice),
-                    self.ensure_each(disruption_budgets, &observed.disruption_budgets),
-                )
-            })
-            .await;
+        let (
+            secrets,
+            copy,
+            config_maps,
+            accounts,
+            policies,
+            access,
+            services,
+            (claims, mut failures),
+            budgets,
+        ) = Box::pin(async {
+            join!(
+                join_all(secrets),
+                copy,
+                self.ensure_each(patroni_state, kept),
+                self.ensure_each(service_accounts, &observed.service_accounts),
+                self.ensure_each(network_policies, &observed.network_policies),
+                access,
+                self.ensure_each(services, &observed.services),
+                self.claims(claims, observed, &mut applied.notice),
+                self.ensure_each(disruption_budgets, &observed.disruption_budgets),
+            )
+        })
+        .await;
         applied.claims = claims;
         applied.forgotten = forgets && config_maps.is_empty();
         failures.extend(secrets.into_iter().filter_map(Result::err));
+        failures.extend(copy.err());
         failures.extend([config_maps, accounts, policies].into_iter().flatten());
         failures.extend(access.err());
         failures.extend([services, budgets].into_iter().flatten());
@@ -236,6 +249,16 @@ impl Writer<'_> {
             .into_iter()
             .map(|child| self.ensure_among(child, existing));
         join_all(each).await.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// The login that copies another environment's data: gone when nothing is copied any more.
+    async fn copy_secret(&self, desired: Option<Secret>, observed: &Observed) -> Result<(), Error> {
+        let existing = observed.copy_secret.as_ref();
+        match (desired, existing) {
+            (Some(secret), existing) => self.ensure(secret, existing).await.map(drop),
+            (None, Some(existing)) if self.is_of_environment(existing) => self.delete(existing).await,
+            (None, _) => Ok(()),
+        }
     }
 
     /// Removes what Patroni kept of a volume that was lost.

@@ -23,6 +23,7 @@ impl Wanted {
             admin_secret: _,
             migrator_secret: _,
             token_secret: _,
+            copy_secret: _,
             claims: _,
             seed_job: _,
             migrate_job: _,

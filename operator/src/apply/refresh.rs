@@ -12,7 +12,7 @@ use serde_json::json;
 use super::error::{Error, write_error};
 use super::writer::Writer;
 use crate::annotations::REFRESHED_FOR;
-use crate::credentials::REPLICATION_ROTATION;
+use crate::credentials::{COPIES, REPLICATION_ROTATION};
 use crate::digest::short_digest;
 use crate::identity::Component;
 use crate::observed::Observed;
@@ -23,8 +23,8 @@ impl Writer<'_> {
     /// Annotates the pods that are older than a Secret of theirs, once for each.
     pub(super) async fn refresh_secrets(&self, observed: &Observed) -> Result<(), Error> {
         for pod in observed.pods.iter().filter(|pod| !has_ended(pod)) {
-            let rotated = rotated(pod, observed);
-            let Some(mark) = mark(pod, &mounted(pod, observed), rotated) else {
+            let changed = rotated(pod, observed).into_iter().chain(copies(pod, observed));
+            let Some(mark) = mark(pod, &mounted(pod, observed), changed) else {
                 continue;
             };
             let name = pod.name_any();
@@ -66,17 +66,26 @@ fn rotated(pod: &Pod, observed: &Observed) -> Option<String> {
     (is_older && Component::Postgres.is_of(pod)).then_some(rotation)
 }
 
-/// What to annotate a pod with, unless it is younger than its Secrets, or annotated so already.
-fn mark(pod: &Pod, secrets: &[&Secret], rotated: Option<String>) -> Option<String> {
+/// Of a database pod: the logins that copy the data, which it makes and removes.
+fn copies(pod: &Pod, observed: &Observed) -> Option<String> {
+    let copies = value(observed.admin_secret.as_ref(), COPIES);
+    copies.filter(|_| Component::Postgres.is_of(pod))
+}
+
+/// What to annotate a pod with, unless it is younger than its Secrets, or annotated so already. One that was annotated
+/// for what is no longer in a Secret is annotated once more.
+fn mark(pod: &Pod, secrets: &[&Secret], changed: impl Iterator<Item = String>) -> Option<String> {
     let made = pod.creation_timestamp()?;
     let anew: Vec<String> = secrets
         .iter()
         .filter(|secret| secret.creation_timestamp().is_some_and(|time| time > made))
         .filter_map(|secret| secret.uid())
-        .chain(rotated)
+        .chain(changed)
         .collect();
     let parts: Vec<&[u8]> = anew.iter().map(String::as_bytes).collect();
     let mark = short_digest(&parts);
-    let is_marked = pod.annotations().get(REFRESHED_FOR) == Some(&mark);
-    (!anew.is_empty() && !is_marked).then_some(mark)
+    match pod.annotations().get(REFRESHED_FOR) {
+        Some(known) => (*known != mark).then_some(mark),
+        None => (!anew.is_empty()).then_some(mark),
+    }
 }

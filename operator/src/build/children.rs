@@ -24,6 +24,8 @@ pub struct Children {
     pub migrator_secret: Secret,
     /// None where the one that is there holds what only a person can correct.
     pub token_secret: Option<Secret>,
+    /// While another environment's data are copied.
+    pub copy_secret: Option<Secret>,
     pub patroni_state: Vec<ConfigMap>,
     /// Of the database's pods, the API's and the Jobs'.
     pub service_accounts: Vec<ServiceAccount>,

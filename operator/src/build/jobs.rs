@@ -12,10 +12,13 @@ use k8s_openapi::api::core::v1::{
 use super::children::JobChild;
 use super::pod;
 use crate::annotations::{ATTEMPT, LAST_FAILURE};
+use crate::copies::URI;
 use crate::identity::Component;
 use crate::plan::{Environment, JobRun, Migration, SeedSource, Seeding};
 use crate::pods::job_outcome::{DUMP, LOAD, MIGRATE, PUBLISH};
 
+/// Where the login is that copies another environment's data.
+const COPY_PATH: &str = "/etc/rates/copy";
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
 
 /// The Job that loads the data; it also says what an existing database holds.
@@ -29,14 +32,15 @@ pub fn seed(environment: &Environment) -> Option<JobChild> {
         SeedSource::Nothing
         | SeedSource::ConfigMap { .. }
         | SeedSource::Url { .. }
-        | SeedSource::Claim { .. } => vec![load(environment, source)],
+        | SeedSource::Claim { .. }
+        | SeedSource::Environment { .. } => vec![load(environment, source)],
     };
     let mut volumes = vec![
         pod::secret("app", login(environment)),
         pod::empty_dir("seed", EmptyDirVolumeSource::default()),
         pod::empty_dir("scratch", EmptyDirVolumeSource::default()),
     ];
-    volumes.extend(source_volume(source));
+    volumes.extend(source_volume(environment, source));
     let pod_spec = PodSpec {
         service_account_name: Some(identity.jobs()),
         init_containers: Some(init),
@@ -166,6 +170,10 @@ fn load(environment: &Environment, source: &SeedSource) -> Container {
             env.push(pod::variable("SEED_ROOT", "/seed-source"));
             mounts.push(pod::read_only(pod::mount("seed-source", "/seed-source")));
         }
+        SeedSource::Environment { .. } => {
+            env.push(pod::variable("SEED_COPY_URI_FILE", &format!("{COPY_PATH}/{URI}")));
+            mounts.push(pod::read_only(pod::mount("seed-source", COPY_PATH)));
+        }
         // Fetched by the same program, which executes nothing before it has the checksum.
         SeedSource::Url { url, sha256 } => {
             let most = environment.database.size.bytes().to_string();
@@ -204,7 +212,7 @@ fn publish(environment: &Environment) -> Container {
     }
 }
 
-fn source_volume(source: &SeedSource) -> Option<Volume> {
+fn source_volume(environment: &Environment, source: &SeedSource) -> Option<Volume> {
     let volume = Volume {
         name: "seed-source".to_owned(),
         ..Volume::default()
@@ -229,6 +237,9 @@ fn source_volume(source: &SeedSource) -> Option<Volume> {
             }),
             ..volume
         }),
+        SeedSource::Environment { .. } => {
+            Some(pod::secret_key("seed-source", environment.identity.copy(), URI))
+        }
         SeedSource::Nothing | SeedSource::Bundled | SeedSource::Url { .. } => None,
     }
 }

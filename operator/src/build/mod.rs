@@ -36,6 +36,7 @@ pub fn build(environment: &Environment) -> Children {
         admin_secret: secrets::admin(environment),
         migrator_secret: secrets::migrator(environment),
         token_secret: secrets::token(environment),
+        copy_secret: secrets::copy(environment),
         patroni_state: patroni_state::build(environment),
         service_accounts: access::service_accounts(environment),
         role: access::role(environment),

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::stateful_set::EXPORTER;
-use crate::identity::{COMPONENT_LABEL, Component};
+use crate::identity::{COMPONENT_LABEL, Component, Identity};
 use crate::plan::{Environment, Exporter, Monitoring, SeedSource, Seeding};
 
 const POSTGRES: i32 = 5432;
@@ -56,6 +56,7 @@ pub fn postgres(environment: &Environment) -> NetworkPolicy {
         ]
         .into_iter()
         .chain(from_monitoring(environment, &metrics))
+        .chain(from_readers(environment))
         .collect(),
         vec![
             to(Vec::new(), &dns()),
@@ -97,6 +98,7 @@ pub fn jobs(environment: &Environment) -> NetworkPolicy {
         to_database(environment)
             .into_iter()
             .chain(to_a_seeds_url(environment))
+            .chain(to_the_source(environment))
             .collect(),
     )
 }
@@ -125,6 +127,41 @@ fn to_a_seeds_url(environment: &Environment) -> Option<NetworkPolicyEgressRule> 
             ..NetworkPolicyPort::default()
         }]),
     })
+}
+
+/// While the data of another environment are copied: its database.
+fn to_the_source(environment: &Environment) -> Option<NetworkPolicyEgressRule> {
+    let source = environment.copy.as_ref()?.source.identity();
+    Some(to(vec![pods_of(&source, Component::Postgres)], &[tcp(POSTGRES)]))
+}
+
+/// The Jobs of those that copy the data.
+fn from_readers(environment: &Environment) -> Option<NetworkPolicyIngressRule> {
+    let readers = environment.readers.admitted.iter();
+    let peers: Vec<_> = readers
+        .map(|reader| pods_of(&reader.identity, Component::Seed))
+        .collect();
+    // Without a peer a rule would be for everybody.
+    (!peers.is_empty()).then(|| from(peers, &[tcp(POSTGRES)]))
+}
+
+/// The pods of a part of an environment, in whatever namespace that is.
+fn pods_of(identity: &Identity, component: Component) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(namespace(&identity.namespace)),
+        pod_selector: Some(LabelSelector {
+            match_labels: Some(identity.selector(component)),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn namespace(name: &str) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some([(NAMESPACE_LABEL.to_owned(), name.to_owned())].into()),
+        ..LabelSelector::default()
+    }
 }
 
 fn to_database(environment: &Environment) -> Vec<NetworkPolicyEgressRule> {
@@ -161,10 +198,7 @@ fn from_monitoring(
 ) -> Option<NetworkPolicyIngressRule> {
     let namespaces = &environment.monitoring.as_ref()?.namespaces;
     let of = |name: &String| NetworkPolicyPeer {
-        namespace_selector: Some(LabelSelector {
-            match_labels: Some([(NAMESPACE_LABEL.to_owned(), name.clone())].into()),
-            ..LabelSelector::default()
-        }),
+        namespace_selector: Some(namespace(name)),
         ..NetworkPolicyPeer::default()
     };
     let peers: Vec<_> = namespaces.iter().map(of).collect();

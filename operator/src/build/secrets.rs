@@ -8,15 +8,16 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::annotations::{LOGIN, PREVIOUS_INGEST_TOKEN_UNTIL, ROTATED_INGEST_TOKEN};
+use crate::copies::{PASSWORD, URI, USERNAME, VERIFIER};
 use crate::credentials::{
-    MIGRATOR, MIGRATOR_PASSWORD, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, PATRONI_PASSWORD,
+    COPIES, MIGRATOR, MIGRATOR_PASSWORD, NEXT_ID, NEXT_PASSWORD, NEXT_USERNAME, PATRONI_PASSWORD,
     REPLICATION_PASSWORD, REPLICATION_ROTATION, RETIRED_USERNAME, ROTATION, SUPERUSER_PASSWORD, other_login,
     uri,
 };
 use crate::identity::{Component, Lifetime};
 use crate::ingest_token::{TOKEN, TOKEN_SHA256};
 use crate::password::Password;
-use crate::plan::{Environment, Rotation};
+use crate::plan::{Copy, Environment, Rotation};
 use crate::token_rotation::{NEXT, PREVIOUS_SHA256, Previous};
 
 const PORT: u16 = 5432;
@@ -85,6 +86,8 @@ pub fn admin(environment: &Environment) -> Secret {
         (PATRONI_PASSWORD, credentials.patroni_password.reveal()),
         (MIGRATOR_PASSWORD, credentials.migrator_password.reveal()),
     ];
+    let copies = environment.readers.entries();
+    entries.extend(copies.iter().map(|copies| (COPIES, copies.as_str())));
     let replication = environment.database.replication_rotation.as_deref();
     entries.extend(replication.map(|rotation| (REPLICATION_ROTATION, rotation)));
     match &environment.database.rotation {
@@ -103,6 +106,23 @@ pub fn admin(environment: &Environment) -> Secret {
         database_metadata(environment, environment.identity.postgres_admin()),
         &entries,
     )
+}
+
+/// What the seed Job needs to connect to the environment whose data it copies.
+pub fn copy(environment: &Environment) -> Option<Secret> {
+    let Copy { source, login } = environment.copy.as_ref()?;
+    let identity = &environment.identity;
+    let host = source.identity().postgres_host();
+    let uri = uri(&login.username, &login.password, &host, PORT, DATABASE);
+    Some(secret(
+        identity.metadata(identity.copy(), Component::Seed),
+        &[
+            (USERNAME, &login.username),
+            (PASSWORD, login.password.reveal()),
+            (VERIFIER, login.verifier.reveal()),
+            (URI, &uri),
+        ],
+    ))
 }
 
 /// The token that batches come with, and the digests of all that are accepted, which alone are

@@ -30,7 +30,7 @@ pub fn follow(
     mpsc::UnboundedReceiver<Key>,
     impl Future<Output = ()> + Send + use<>,
 ) {
-    let (cache, triggered) = Cache::new(metrics);
+    let (cache, triggered) = Cache::new(metrics, namespaces.clone());
     let cache = Arc::new(cache);
     let (client, namespaces) = (client.clone(), namespaces.clone());
     let kept = cache.clone();

@@ -21,6 +21,7 @@ use crate::crd::RatesEnvironment;
 use crate::http_route::HTTPRoute;
 use crate::metrics::Metrics;
 use crate::pod_monitor::PodMonitor;
+use crate::settings::Namespaces;
 
 /// How many kinds are listed at once.
 const LISTS: usize = 2;
@@ -55,6 +56,7 @@ macro_rules! kinds {
             $($field: Kind<$kind>,)+
             /// The environments to look at again.
             triggers: mpsc::UnboundedSender<Key>,
+            namespaces: Namespaces,
             news: watch::Sender<()>,
             /// A permit for each kind that is being listed.
             pub(super) lists: Semaphore,
@@ -70,12 +72,13 @@ macro_rules! kinds {
         })+
 
         impl Cache {
-            pub(super) fn new(metrics: Arc<Metrics>) -> (Self, mpsc::UnboundedReceiver<Key>) {
+            pub(super) fn new(metrics: Arc<Metrics>, namespaces: Namespaces) -> (Self, mpsc::UnboundedReceiver<Key>) {
                 let (triggers, triggered) = mpsc::unbounded_channel();
                 let cache = Self {
                     environments: Kind::default(),
                     $($field: Kind::default(),)+
                     triggers,
+                    namespaces,
                     news: watch::Sender::new(()),
                     lists: Semaphore::new(LISTS),
                     failures: Mutex::default(),
@@ -160,6 +163,12 @@ impl Cache {
         K::cached_in(self).of(environment)
     }
 
+    /// Whether the environments of a namespace are in here.
+    #[must_use]
+    pub fn serves(&self, namespace: &str) -> bool {
+        self.namespaces.serves(namespace)
+    }
+
     /// Whether the cluster has the kind at all.
     #[must_use]
     pub fn has<K: Cached>(&self) -> bool {
@@ -183,7 +192,7 @@ impl Cache {
         }
     }
 
-    /// The environments that name something of people's own, as `KIND/NAMESPACE/NAME`.
+    /// The environments that name something of people's own or another environment, as `KIND/NAMESPACE/NAME`.
     #[must_use]
     pub fn referring_to(&self, what: &str) -> Vec<Key> {
         self.environments.referring_to(what)

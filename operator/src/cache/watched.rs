@@ -72,7 +72,7 @@ pub trait Watched:
         None
     }
 
-    /// What of people's own it names, as `KIND/NAMESPACE/NAME`.
+    /// What of people's own, or which environment, it names, as `KIND/NAMESPACE/NAME`.
     fn refers_to(&self) -> Vec<String> {
         Vec::new()
     }
@@ -277,9 +277,14 @@ impl Watched for RatesEnvironment {
         let config_map = seed.and_then(|seed| seed.config_map.as_ref());
         let claim = seed.and_then(|seed| seed.persistent_volume_claim.as_ref());
         let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let environment = seed.and_then(|seed| seed.environment.as_ref());
+        let environment = environment.map(|source| {
+            let namespace = source.namespace.as_deref().unwrap_or(namespace);
+            format!("RatesEnvironment/{namespace}/{}", source.name)
+        });
         let config_map = config_map.map(|source| format!("ConfigMap/{namespace}/{}", source.name));
         let claim = claim.map(|source| format!("PersistentVolumeClaim/{namespace}/{}", source.claim_name));
-        config_map.into_iter().chain(claim).collect()
+        config_map.into_iter().chain(claim).chain(environment).collect()
     }
 }
 

@@ -91,10 +91,9 @@ pub struct Database {
     #[x_kube(validation = Rule::new(DENIED[3].rule()).message(DENIED[3].message))]
     pub parameters: Parameters,
 
-    /// What the new database holds: exactly one of bundled, configMap, url and
-    /// persistentVolumeClaim. Without it, the
-    /// database is empty, with the API's tables. It may change until status.database.seed
-    /// says that it was loaded. Example: "seed: {bundled: {}}".
+    /// What the new database holds: exactly one of bundled, configMap, url,
+    /// persistentVolumeClaim and environment. Without it, the database is empty, with the API's tables.
+    /// It may change until status.database.seed says that it was loaded. Example: "seed: {bundled: {}}".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
 }

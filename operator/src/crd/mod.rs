@@ -19,6 +19,7 @@ mod rules;
 mod scheduling;
 mod schema;
 mod seed;
+mod sharing;
 mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -42,10 +43,11 @@ pub use parameters::{DENIED, Denied, Parameter, Parameters};
 pub use profile::Profile;
 pub use resources::{Amounts, Resources};
 pub use scheduling::{ImagePullSecret, Scheduling};
-pub use seed::{Bundled, ClaimSource, ConfigMapSource, Seed, UrlSource};
+pub use seed::{Bundled, ClaimSource, ConfigMapSource, EnvironmentSource, Seed, UrlSource};
+pub use sharing::{DaysMask, Mask, NamesMask, PricesMask, ReaderNamespace, Sharing};
 pub use status::{
-    ApiStatus, AutoscalingStatus, DatabaseStatus, FailedRollout, Failovers, Phase, RatesEnvironmentStatus,
-    Revision, SchemaStatus, SeedStatus, StorageStatus,
+    ApiStatus, AutoscalingStatus, Copied, CopiedRows, CopyStatus, DatabaseStatus, FailedRollout, Failovers,
+    Phase, RatesEnvironmentStatus, Revision, SchemaStatus, SeedStatus, StorageStatus,
 };
 
 /// The PostgreSQL version of an environment that names none: the one the company runs.
@@ -105,6 +107,7 @@ pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
     validation = Rule::new(rules::NAME)
         .message("metadata.name must have at most 40 characters: a lower-case letter first, then lower-case letters, digits and '-', and no '-' at the end"),
     validation = Rule::new(rules::SEED).message("spec.database.seed cannot change once the database was seeded: put the old seed back, or create another environment for other data"),
+    validation = Rule::new(rules::COPY_OF_ITSELF).message("spec.database.seed.environment names this environment itself: name another one, and its namespace if it is in another one"),
     validation = Rule::new(rules::SIZE).message("spec.database.storage.size cannot shrink: a volume only grows; give at least what status.database.storage.size shows"),
     validation = Rule::new(rules::STORAGE_CLASS).message("spec.database.storage.storageClassName cannot change once the volume was created: put the old value back, or create another environment"),
     validation = Rule::new(rules::VERSION).message("spec.database.version cannot change its major version once the database was created, as its files have that version's format: create another environment with the new version"),
@@ -166,6 +169,17 @@ pub struct RatesEnvironmentSpec {
     )]
     pub image_pull_secrets: Vec<ImagePullSecret>,
 
+    /// Who may copy this environment's data with spec.database.seed.environment, and how masked, at most 8
+    /// entries; the first that names the reader's namespace counts. A change holds for later copies: those that
+    /// exist stay as they are. Default: nobody. Example: [{namespaces: [previews], sample: 10, mask: {prices: {noise: 20}}}].
+    #[serde(
+        default,
+        deserialize_with = "schema::null_is_absent",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(length(max = 8))]
+    pub sharing: Vec<Sharing>,
+
     /// Whether the operator makes NetworkPolicies. With them only this environment's API and Jobs
     /// reach the database, and pods reach only what they need. Your own policies beside these can
     /// allow more. false: none, for a cluster whose policies come from elsewhere. Default: true.
@@ -195,6 +209,7 @@ impl Default for RatesEnvironmentSpec {
             jobs: None,
             scheduling: None,
             image_pull_secrets: Vec::new(),
+            sharing: Vec::new(),
             network_policies: yes(),
             lifetime: None,
             suspend: false,

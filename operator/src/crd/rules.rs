@@ -14,6 +14,10 @@ pub const SEED: &str = "!has(oldSelf.status) || !has(oldSelf.status.database) ||
     || (has(self.spec.database.seed) == has(oldSelf.spec.database.seed) \
     && (!has(self.spec.database.seed) || self.spec.database.seed == oldSelf.spec.database.seed))";
 
+/// A copy is of another environment. Rules do not see the namespace; where it is written, the operator looks.
+pub const COPY_OF_ITSELF: &str = "!has(self.spec.database.seed) || !has(self.spec.database.seed.environment) \
+    || has(self.spec.database.seed.environment.namespace) || self.spec.database.seed.environment.name != self.metadata.name";
+
 /// A volume does not shrink below what was asked for it, by the spec or by a profile.
 pub const SIZE: &str = "!has(oldSelf.status) || !has(oldSelf.status.database) || !has(oldSelf.status.database.storage) \
     || !has(self.spec.database.storage.size) || !isQuantity(self.spec.database.storage.size) \

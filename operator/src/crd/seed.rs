@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What a new database holds. Exactly one member.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.bundled) ? 1 : 0) + (has(self.configMap) ? 1 : 0) + (has(self.url) ? 1 : 0) + (has(self.persistentVolumeClaim) ? 1 : 0) == 1")
-    .message("a seed has exactly one source: set one of bundled, configMap, url and persistentVolumeClaim; leave seed out altogether for an empty database"))]
+#[x_kube(validation = Rule::new("(has(self.bundled) ? 1 : 0) + (has(self.configMap) ? 1 : 0) + (has(self.url) ? 1 : 0) + (has(self.persistentVolumeClaim) ? 1 : 0) + (has(self.environment) ? 1 : 0) == 1")
+    .message("a seed has exactly one source: set one of bundled, configMap, url, persistentVolumeClaim and environment; leave seed out altogether for an empty database"))]
 pub struct Seed {
     /// The dump that comes with the API image: real ports and regions with made-up prices
     /// of 2021. It has no settings: write "bundled: {}".
@@ -31,6 +31,12 @@ pub struct Seed {
     /// seed Job mounts it read-only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<ClaimSource>,
+
+    /// A copy of a running environment's data, as they are at one moment: its ports, regions and
+    /// prices, and no batches. That environment has to allow it in spec.sharing, which also says what
+    /// is left out and masked. It is made once; what changes there later does not come here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentSource>,
 }
 
 /// The dump that comes with the API image.
@@ -90,4 +96,22 @@ pub struct ClaimSource {
     #[x_kube(validation = Rule::new("self.matches('^[^/[:cntrl:]]+(/[^/[:cntrl:]]+)*$') && self.split('/').all(part, part != '..' && part != '.')")
         .message("database.seed.persistentVolumeClaim.path must be the path of a file in the volume, without a leading slash and without '..', such as 2026/rates.sql.gz"))]
     pub path: String,
+}
+
+/// A running environment whose data are copied.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentSource {
+    /// The environment's name. Example: staging.
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// The environment's namespace. Default: that of the environment that makes the copy.
+    /// Example: rates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub namespace: Option<String>,
 }

@@ -148,6 +148,31 @@ pub struct DatabaseStatus {
     /// The tables' version; absent until they were migrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
+
+    /// The environments that copy this one's data, or have a copy of them; at most the first 100 by
+    /// namespace and name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 100),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["environment"])
+    )]
+    pub copies: Vec<CopyStatus>,
+}
+
+/// An environment with a copy of this one's data.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyStatus {
+    /// The environment, NAMESPACE/NAME.
+    pub environment: String,
+
+    /// Whether the copy is complete. false: it is being made.
+    #[serde(default)]
+    pub complete: bool,
+
+    /// Whether spec.sharing still names its namespace. A copy that exists stays when it does not.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// How often another instance became the primary.
@@ -190,7 +215,7 @@ pub struct StorageStatus {
 #[serde(rename_all = "camelCase")]
 pub struct SeedStatus {
     /// Where it came from: bundled, configMap:NAME/KEY, url:URL,
-    /// persistentVolumeClaim:NAME/PATH, or none for an empty database.
+    /// persistentVolumeClaim:NAME/PATH, environment:NAMESPACE/NAME, or none for an empty database.
     pub source: String,
 
     /// sha256: and the hex digest of the uncompressed dump.
@@ -208,6 +233,53 @@ pub struct SeedStatus {
     /// The uid of the claim it was loaded into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_uid: Option<String>,
+
+    /// What of another environment was copied; absent for other seeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
+}
+
+/// What of another environment was copied.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Copied {
+    /// The source's position in its write-ahead log, of which the copy has everything before and
+    /// nothing after. Example: 0/5A3F2C8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
+
+    /// When that was, by the source's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+
+    /// How many rows were copied.
+    #[serde(default)]
+    pub rows: CopiedRows,
+
+    /// What was masked. Empty: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masks: Vec<String>,
+
+    /// How many percent of the pairs of ports were copied; absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<i32>,
+}
+
+/// How many rows of each table were copied.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopiedRows {
+    /// Of ports.
+    #[serde(default)]
+    pub ports: i64,
+
+    /// Of regions.
+    #[serde(default)]
+    pub regions: i64,
+
+    /// Of prices.
+    #[serde(default)]
+    pub prices: i64,
 }
 
 /// The tables' version.

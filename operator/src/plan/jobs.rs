@@ -18,6 +18,7 @@ use crate::identity::{COMPONENT_LABEL, Component};
 use crate::observed::Observed;
 use crate::pods::job_outcome::{Failure, JobOutcome, LOAD, has_ended, outcome_of};
 use crate::pods::primary;
+use crate::reason::Reason;
 
 /// How far the data are.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,14 +30,33 @@ pub enum Seeding {
     },
     /// Something is missing that will come by itself.
     Waiting(&'static str),
-    /// Something is missing that a person has to bring.
-    Blocked(String),
+    /// Something is missing that a person has to bring, or a source cannot be copied yet.
+    Blocked(Blocked),
     /// The dump cannot be loaded; tried again when the inputs, and with them the hash, change.
     Failed {
         source: SeedSource,
         hash: String,
         message: String,
     },
+}
+
+/// What keeps the data from being loaded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Blocked {
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl Seeding {
+    /// What a person has to do before it goes on.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        match self {
+            Self::Failed { .. } => true,
+            Self::Blocked(blocked) => blocked.reason.is_failure(),
+            Self::Done(_) | Self::Run { .. } | Self::Waiting(_) => false,
+        }
+    }
 }
 
 /// How far the tables are.
@@ -104,28 +124,39 @@ impl Progress<'_> {
         {
             return Seeding::Done(seed.clone());
         }
-        let source = SeedSource::of(self.observed.environment.spec.database.seed.as_ref());
+        let source = SeedSource::of(self.observed);
         let hash = match self.seed_hash(&source, claim_uid) {
             Ok(hash) => hash,
-            Err(message) => return Seeding::Blocked(message),
+            Err(blocked) => return Seeding::Blocked(blocked),
         };
         let name = self.observed.identity.seed_job(&hash);
         let Some(job) = self.job(&name) else {
             if self.other_attempt_runs(Component::Seed, &name) {
                 return Seeding::Waiting("the attempt with the earlier inputs to end");
             }
+            if let Some(blocked) = source.not_ready(self.observed) {
+                return Seeding::Blocked(blocked);
+            }
             return Seeding::Run {
                 source,
                 run: JobRun::first(hash),
             };
         };
-        match outcome_of(job, &self.observed.pods) {
+        let outcome = outcome_of(job, &self.observed.pods);
+        // What began goes on, and is told why it ends. The next attempt waits for the source.
+        if let JobOutcome::Failed(Failure { retry: true, .. }) | JobOutcome::Lost { .. } = outcome
+            && let Some(blocked) = source.not_ready(self.observed)
+        {
+            return Seeding::Blocked(blocked);
+        }
+        match outcome {
             JobOutcome::Succeeded(success) => Seeding::Done(SeedStatus {
                 source: success.source.unwrap_or_else(|| source.describe()),
                 checksum: success.checksum,
                 rows: success.rows,
                 seconds: success.seconds,
                 claim_uid: Some(claim_uid.clone()),
+                copied: success.copied,
             }),
             JobOutcome::Failed(failure) if self.is_the_dumps_fault(&failure) => Seeding::Failed {
                 source,
@@ -208,7 +239,7 @@ impl Progress<'_> {
         if !matches!(seeding, Seeding::Done(_)) {
             return None;
         }
-        let source = SeedSource::of(self.observed.environment.spec.database.seed.as_ref());
+        let source = SeedSource::of(self.observed);
         let hash = self.seed_hash(&source, claim_uid).ok()?;
         let job = self.job(&self.observed.identity.seed_job(&hash))?;
         match outcome_of(job, &self.observed.pods) {
@@ -222,7 +253,7 @@ impl Progress<'_> {
     }
 
     /// The inputs of a seed Job; an error names one that a person has to bring.
-    fn seed_hash(&self, source: &SeedSource, claim_uid: &str) -> Result<String, String> {
+    fn seed_hash(&self, source: &SeedSource, claim_uid: &str) -> Result<String, Blocked> {
         let digest = source.digest(self.observed)?;
         Ok(hash(
             &[

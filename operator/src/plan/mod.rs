@@ -6,6 +6,7 @@ mod activity;
 mod api;
 mod attempts;
 mod autoscaling;
+mod copies;
 mod database;
 mod exposure;
 mod instances;
@@ -42,11 +43,12 @@ pub use activity::Activity;
 pub use api::{ApiPlan, Drain};
 pub use attempts::JobRun;
 pub use autoscaling::{Autoscaler, Scale};
+pub use copies::{AdmittedReader, Copy, Readers};
 pub use database::Database;
 pub use exposure::Exposure;
 pub use instances::Instances;
 pub use invalid::Invalid;
-pub use jobs::{Migration, Seeding};
+pub use jobs::{Blocked, Migration, Seeding};
 pub use monitoring::{EXPORTER, Exporter, Monitoring};
 pub use pods::{JobPods, Metadata, Scheduling};
 pub use profile::Disruption;
@@ -75,6 +77,10 @@ pub struct Environment {
     pub jobs: JobPods,
     pub seeding: Seeding,
     pub migration: Migration,
+    /// The copy of another environment's data that is being made.
+    pub copy: Option<Copy>,
+    /// Who copies this environment's data.
+    pub readers: Readers,
     /// What of the specification cannot work; there, what runs stays as it is.
     pub invalid: Vec<Invalid>,
     /// What is wrong with the Secret's token is told, and stops nothing else.
@@ -117,6 +123,7 @@ pub fn plan(
     let rotation_mark = asked.mark();
 
     let mut invalid = Vec::new();
+    let copy = copies::copy(observed, &fresh.copy_password);
     let database = Database::plan(observed, &pinned, images, fresh, now, &mut invalid)?;
     let pinned_api = status.api.as_ref();
     let (image, default_image) = api::images(observed, pinned_api, images);
@@ -136,6 +143,8 @@ pub fn plan(
     };
     let seeding = progress.seeding();
     let migration = progress.migration(&seeding);
+    let is_seeded = matches!(seeding, Seeding::Done(_));
+    let copy = copy.filter(|_| !is_seeded);
     let api = ApiPlan::plan(
         observed,
         (image.clone(), default_image),
@@ -165,6 +174,8 @@ pub fn plan(
         jobs,
         seeding,
         migration,
+        copy,
+        readers: Readers::plan(observed, is_seeded),
         invalid,
         ingest_tokens,
         rotation_mark,

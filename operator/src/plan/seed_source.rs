@@ -1,8 +1,12 @@
 //! Where a new database's data come from.
 
+use super::copies;
+use super::jobs::Blocked;
+use crate::copies::EnvironmentName;
 use crate::crd::Seed;
 use crate::digest::short_digest;
 use crate::observed::{Dump, Observed};
+use crate::reason::Reason;
 
 /// Where a new database's data come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -12,11 +16,16 @@ pub enum SeedSource {
     ConfigMap { name: String, key: String },
     Url { url: String, sha256: String },
     Claim { claim: String, path: String },
+    Environment { source: EnvironmentName, is_small: bool },
 }
 
 impl SeedSource {
-    pub(super) fn of(seed: Option<&Seed>) -> Self {
-        match seed {
+    pub(super) fn of(observed: &Observed) -> Self {
+        if let Some(source) = EnvironmentName::copied_by(&observed.environment) {
+            let is_small = copies::is_small(observed);
+            return Self::Environment { source, is_small };
+        }
+        match &observed.environment.spec.database.seed {
             Some(Seed {
                 config_map: Some(source),
                 ..
@@ -48,6 +57,7 @@ impl SeedSource {
         match self {
             Self::Nothing | Self::Bundled | Self::ConfigMap { .. } => true,
             Self::Url { .. } | Self::Claim { .. } => false,
+            Self::Environment { is_small, .. } => *is_small,
         }
     }
 
@@ -63,16 +73,35 @@ impl SeedSource {
                 format!("url:{}", url.split(['?', '#']).next().unwrap_or_default())
             }
             Self::Claim { claim, path } => format!("persistentVolumeClaim:{claim}/{path}"),
+            Self::Environment { source, .. } => format!("environment:{source}"),
         }
     }
 
     /// What tells the dump from others of the same description; an error names what a person has to bring.
-    pub(super) fn digest(&self, observed: &Observed) -> Result<String, String> {
+    pub(super) fn digest(&self, observed: &Observed) -> Result<String, Blocked> {
+        if let Self::Environment { source, .. } = self {
+            return Ok(copies::terms(observed, source)?.digest);
+        }
+        self.digest_of_dump(observed).map_err(|message| Blocked {
+            reason: Reason::SourceMissing,
+            message,
+        })
+    }
+
+    /// What a copy of an environment waits for before it can begin.
+    pub(super) fn not_ready(&self, observed: &Observed) -> Option<Blocked> {
+        let Self::Environment { source, .. } = self else {
+            return None;
+        };
+        copies::terms(observed, source).ok()?.not_ready
+    }
+
+    fn digest_of_dump(&self, observed: &Observed) -> Result<String, String> {
         if let Dump::NotPermitted(words) = &observed.dump {
             return Err(format!("the operator may not read what the seed names: {words}"));
         }
         let (name, key) = match self {
-            Self::Nothing | Self::Bundled => return Ok(String::new()),
+            Self::Nothing | Self::Bundled | Self::Environment { .. } => return Ok(String::new()),
             Self::Url { url, sha256 } => return Ok(short_digest(&[url, sha256].map(String::as_bytes))),
             Self::Claim { claim, .. } => {
                 return match &observed.dump {

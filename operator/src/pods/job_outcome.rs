@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use serde::Deserialize;
 
 use super::all_containers;
+use crate::crd::Copied;
 
 /// The container that writes the dump of the API's image.
 pub const DUMP: &str = "dump";
@@ -41,6 +42,7 @@ enum Report {
         schema_version: Option<i64>,
         #[serde(default)]
         already_seeded: bool,
+        copied: Option<Copied>,
     },
     Failed {
         message: String,
@@ -72,6 +74,8 @@ pub struct Success {
     pub schema_version: Option<i64>,
     /// The database was there before this attempt, which left it as it was.
     pub already_seeded: bool,
+    /// What of another environment was copied.
+    pub copied: Option<Copied>,
 }
 
 #[derive(Clone, Debug)]
@@ -163,6 +167,7 @@ fn success(pod: &Pod) -> Option<Success> {
             seconds,
             schema_version,
             already_seeded,
+            copied,
         } => Some(Success {
             source,
             checksum,
@@ -170,6 +175,7 @@ fn success(pod: &Pod) -> Option<Success> {
             seconds,
             schema_version,
             already_seeded,
+            copied,
         }),
         Report::Failed { .. } => None,
     }

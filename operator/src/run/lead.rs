@@ -16,6 +16,7 @@ use super::tasks::{Error, outcome};
 use crate::apply::{Corrections, Pacing};
 use crate::cache;
 use crate::controller::{Scope, controller, until_listed};
+use crate::copies::Neighbours;
 use crate::fence::Fence;
 use crate::health::{Health, Sources, Stage};
 use crate::identity::MANAGER;
@@ -95,6 +96,7 @@ async fn stand_and_lead(
         corrections: Corrections::default(),
         pacing: Pacing::new(env!("CARGO_PKG_VERSION"), settings.rollouts_at_once),
         primaries: PrimaryHistory::default(),
+        neighbours: Neighbours::default(),
     };
     let following = AbortOnDropHandle::new(tokio::spawn(following));
     let controller = controller(context, settings.scope, triggered, stop.clone());

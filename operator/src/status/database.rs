@@ -134,6 +134,7 @@ pub fn status(
             .map(|restart| restart.parameters)
             .unwrap_or_default(),
         rotation: rotating(environment),
+        copies: environment.readers.copies.clone(),
         schema: match &environment.migration {
             Migration::Done(schema) => Some(schema.clone()),
             Migration::Run(_) | Migration::Waiting => previous.schema,

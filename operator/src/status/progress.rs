@@ -27,7 +27,7 @@ pub fn seeded(environment: &Environment, observed: &Observed, now: Timestamp) ->
             Said::yes(reason, database::loaded(seed, storage))
         }
         Seeding::Waiting(what) => Said::no(Reason::Waiting, format!("waiting for {what}")),
-        Seeding::Blocked(message) => Said::no(Reason::SourceMissing, message.clone()),
+        Seeding::Blocked(blocked) => Said::no(blocked.reason, blocked.message.clone()),
         Seeding::Failed { message, .. } => Said::no(Reason::SeedFailed, message.clone()),
         Seeding::Run { source, run } => match retrying(run) {
             Some(message) => Said::no(Reason::Retrying, message),
@@ -44,6 +44,7 @@ fn loading(
     now: Timestamp,
 ) -> Said {
     let what = match source {
+        SeedSource::Environment { source, .. } => format!("copying environment {source}"),
         SeedSource::Nothing => "making an empty database".to_owned(),
         SeedSource::Bundled
         | SeedSource::ConfigMap { .. }

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::progress::Pods;
 use crate::apply::Applied;
 use crate::crd::Phase;
-use crate::plan::{Environment, Migration, Seeding};
+use crate::plan::{Blocked, Environment, Migration, Seeding};
 use crate::reason::Reason;
 
 /// The parts of an environment, each in its own words.
@@ -77,10 +77,12 @@ impl Parts {
             return what.clone();
         }
         match (&environment.seeding, &environment.migration) {
-            (Seeding::Failed { message, .. } | Seeding::Blocked(message), _) => {
+            (Seeding::Failed { message, .. } | Seeding::Blocked(Blocked { message, .. }), _)
+                if environment.seeding.is_stopped() =>
+            {
                 Said::no(Reason::SeedFailed, message.clone())
             }
-            (Seeding::Run { .. } | Seeding::Waiting(_), _) => {
+            (Seeding::Run { .. } | Seeding::Waiting(_) | Seeding::Failed { .. } | Seeding::Blocked(_), _) => {
                 Said::yes(Reason::Seeding, self.seeded.message.clone())
             }
             (Seeding::Done(_), Migration::Run(_)) if self.migrated.reason == Reason::MigrationFailed => {
@@ -161,12 +163,15 @@ impl Parts {
                 Phase::Degraded
             }
             Seeding::Done(_) if ready && !progressing && self.standby_is_missing() => Phase::Degraded,
-            Seeding::Run { .. } | Seeding::Waiting(_) if !self.database.holds => Phase::Pending,
-            Seeding::Run { .. } | Seeding::Waiting(_) => Phase::Seeding,
+            seeding if seeding.is_stopped() => Phase::Degraded,
+            Seeding::Run { .. } | Seeding::Waiting(_) | Seeding::Blocked(_) if !self.database.holds => {
+                Phase::Pending
+            }
+            Seeding::Run { .. } | Seeding::Waiting(_) | Seeding::Blocked(_) => Phase::Seeding,
             Seeding::Done(_) if self.migrated.reason == Reason::MigrationFailed => Phase::Degraded,
             Seeding::Done(_) if progressing => Phase::Progressing,
             Seeding::Done(_) if ready && all_pods && !self.counts.stuck => Phase::Ready,
-            Seeding::Done(_) | Seeding::Failed { .. } | Seeding::Blocked(_) => Phase::Degraded,
+            Seeding::Done(_) | Seeding::Failed { .. } => Phase::Degraded,
         }
     }
 
@@ -181,8 +186,7 @@ impl Parts {
         if let Some(what) = self.taken_back.as_ref().or(self.failure.as_ref()) {
             return what.message.clone();
         }
-        let stopped = matches!(environment.seeding, Seeding::Failed { .. } | Seeding::Blocked(_));
-        if stopped {
+        if environment.seeding.is_stopped() {
             format!("seed: {}", self.seeded.message)
         } else if !self.database.holds {
             format!("database: {}", self.database.message)

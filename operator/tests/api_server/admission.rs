@@ -157,7 +157,7 @@ fn the_autoscaler_needs_a_sane_range() {
 fn a_seed_has_exactly_one_source() {
     let server = server::shared();
     let seed = |value: Value| json!({"database": {"seed": value}});
-    let says = "a seed has exactly one source: set one of bundled, configMap, url and persistentVolumeClaim";
+    let says = "a seed has exactly one source: set one of bundled, configMap, url, persistentVolumeClaim and environment";
     let url = json!({"url": "https://dumps.example/rates.sql.gz", "sha256": "0f".repeat(32)});
     refuses(server, &seed(json!({"bundled": {}, "url": url.clone()})), says);
     refuses(

@@ -12,6 +12,7 @@ mod admission_api;
 mod admission_lifetime;
 mod catching_up;
 mod controlling;
+mod copies;
 mod drift;
 mod explain;
 mod exposing;

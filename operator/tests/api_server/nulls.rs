@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::server;
 
 /// Specifications that have every field between them, but those of lists and of Kubernetes' own types.
-fn specifications() -> [Value; 4] {
+fn specifications() -> [Value; 5] {
     let resources =
         json!({"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}});
     let metadata = json!({"labels": {"team": "pricing"}, "annotations": {"team": "pricing"}});
@@ -58,6 +58,7 @@ fn specifications() -> [Value; 4] {
         }),
         json!({"database": {"seed": {"url": url}}}),
         json!({"database": {"seed": {"persistentVolumeClaim": {"claimName": "a", "path": "b"}}}}),
+        json!({"database": {"seed": {"environment": {"name": "a", "namespace": "b"}}}, "sharing": []}),
     ]
 }
 

@@ -16,6 +16,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use rates_operator::apply::{Corrections, Pacing};
 use rates_operator::cache::{self, Cached, Key};
 use rates_operator::controller::{Scope, controller};
+use rates_operator::copies::Neighbours;
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
 use rates_operator::plan::replication::PrimaryHistory;
@@ -36,6 +37,10 @@ use crate::server::Server;
 pub struct Stage {
     pub server: &'static Server,
     pub namespace: String,
+    /// The environment's.
+    pub name: &'static str,
+    /// What its operator serves.
+    scope: Namespaces,
     pub admin: Client,
     pub context: Option<Context>,
     triggered: Option<UnboundedReceiver<Key>>,
@@ -57,7 +62,7 @@ pub const NAME: &str = "harbour";
 /// An operator of its own: what reconciles, and what keeps its cache.
 async fn operator(
     server: &Server,
-    namespace: &str,
+    namespaces: &Namespaces,
     writes: &Arc<Mutex<Vec<String>>>,
     life: &Arc<Life>,
 ) -> (Context, UnboundedReceiver<Key>, AbortOnDropHandle<()>) {
@@ -86,9 +91,8 @@ async fn operator(
     };
     let postgres = ["13.5=pg:thirteen", "17=pg:seventeen"].map(str::to_owned);
     let metrics = Arc::new(Metrics::default());
-    let namespaces = Namespaces::One(namespace.to_owned());
     let (cache, triggered, following) =
-        cache::follow(&client, &namespaces, metrics.clone(), cache::Timing::default());
+        cache::follow(&client, namespaces, metrics.clone(), cache::Timing::default());
     let context = Context {
         client: client.clone(),
         cache,
@@ -99,6 +103,7 @@ async fn operator(
         corrections: Corrections::default(),
         pacing: Pacing::new("0.0.0", 1),
         primaries: PrimaryHistory::default(),
+        neighbours: Neighbours::default(),
     };
     (
         context,
@@ -110,11 +115,30 @@ async fn operator(
 impl Stage {
     pub async fn new(server: &'static Server, namespace: &str) -> Self {
         let namespace = server.namespace(namespace).await;
+        let scope = Namespaces::One(namespace.clone());
+        Self::of(server, namespace, NAME, scope).await
+    }
+
+    /// An environment with this name in a namespace, and an operator that sees all namespaces. It is only reconciled
+    /// step by step.
+    pub async fn everywhere(server: &'static Server, namespace: &str, name: &'static str) -> Self {
+        let namespace = server.namespace(namespace).await;
+        Self::of(server, namespace, name, Namespaces::AllBut(Vec::new())).await
+    }
+
+    /// Another environment in the namespace of this one.
+    pub async fn beside(&self, name: &'static str) -> Self {
+        Self::of(self.server, self.namespace.clone(), name, self.scope.clone()).await
+    }
+
+    async fn of(server: &'static Server, namespace: String, name: &'static str, scope: Namespaces) -> Self {
         let (writes, life) = (Arc::default(), Arc::default());
-        let (context, triggered, following) = operator(server, &namespace, &writes, &life).await;
+        let (context, triggered, following) = operator(server, &scope, &writes, &life).await;
         Self {
             server,
             namespace,
+            name,
+            scope,
             admin: server.client().await,
             context: Some(context),
             triggered: Some(triggered),
@@ -143,7 +167,7 @@ impl Stage {
         self.restarted = true;
         self.life = Arc::default();
         let (context, triggered, following) =
-            operator(self.server, &self.namespace, &self.writes, &self.life).await;
+            operator(self.server, &self.scope, &self.writes, &self.life).await;
         self.context = Some(context);
         self.triggered = Some(triggered);
         self.following = following;
@@ -152,7 +176,7 @@ impl Stage {
     /// Starts a controller, which reconciles by itself.
     pub fn run(&mut self, stop: &CancellationToken) -> AbortOnDropHandle<()> {
         let scope = Scope {
-            namespaces: Namespaces::One(self.namespace.clone()),
+            namespaces: self.scope.clone(),
             concurrency: 2,
         };
         let (context, triggered) = (self.context.take().unwrap(), self.triggered.take().unwrap());
@@ -171,7 +195,7 @@ impl Stage {
     pub fn specify(&self, spec: &Value) {
         let manifest = json!({
             "apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment",
-            "metadata": {"name": NAME}, "spec": spec,
+            "metadata": {"name": self.name}, "spec": spec,
         });
         let answer = self.server.apply(&self.namespace, &manifest.to_string());
         assert!(answer.ok, "{}", answer.text);
@@ -187,14 +211,14 @@ impl Stage {
     }
 
     pub async fn environment(&self) -> RatesEnvironment {
-        self.api().get(NAME).await.unwrap()
+        self.api().get(self.name).await.unwrap()
     }
 
     /// Reconciles once; false if the operator died.
     pub async fn lives_through_a_reconcile(&self) -> bool {
         let context = self.context.as_ref().unwrap();
         caught_up(&self.admin, &self.namespace, &context.cache).await;
-        let key = format!("{}/{NAME}", self.namespace);
+        let key = format!("{}/{}", self.namespace, self.name);
         let outcome = Box::pin(reconcile(&key, 0, context)).await;
         let dead = self.life.writes_left.load(Ordering::SeqCst) <= 0;
         assert!(dead || outcome.is_ok(), "{:?}", outcome.err());
@@ -205,8 +229,14 @@ impl Stage {
     pub async fn reconciles_after(&self, failures: u32) -> bool {
         let context = self.context.as_ref().unwrap();
         caught_up(&self.admin, &self.namespace, &context.cache).await;
-        let key = format!("{}/{NAME}", self.namespace);
+        let key = format!("{}/{}", self.namespace, self.name);
         Box::pin(reconcile(&key, failures, context)).await.is_ok()
+    }
+
+    /// Waits until the operator has seen what there is of another environment.
+    pub async fn sees(&self, other: &Self) {
+        let cache = &self.context.as_ref().unwrap().cache;
+        caught_up(&self.admin, &other.namespace, cache).await;
     }
 
     /// One reconcile; gives what it wrote, as `METHOD name-of-kind/name`.
@@ -214,7 +244,7 @@ impl Stage {
         let context = self.context.as_ref().unwrap();
         caught_up(&self.admin, &self.namespace, &context.cache).await;
         self.writes.lock().unwrap().clear();
-        let key = format!("{}/{NAME}", self.namespace);
+        let key = format!("{}/{}", self.namespace, self.name);
         Box::pin(reconcile(&key, 0, context)).await.unwrap();
         let writes = std::mem::take(&mut *self.writes.lock().unwrap());
         let marker = format!("/namespaces/{}/", self.namespace);
@@ -252,7 +282,7 @@ impl Stage {
     pub fn condition(&self, kind: &str) -> (String, String, String) {
         let field = |name: &str| {
             self.field(
-                "renv/harbour",
+                &format!("renv/{}", self.name),
                 &format!("{{.status.conditions[?(@.type=={kind:?})].{name}}}"),
             )
         };
@@ -289,7 +319,10 @@ impl Stage {
 
     /// The only Job of a component.
     pub async fn job(&self, component: &str) -> Job {
-        let of = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
+        let of = ListParams::default().labels(&format!(
+            "app.kubernetes.io/component={component},app.kubernetes.io/instance={}",
+            self.name
+        ));
         let mut jobs = self.api::<Job>().list(&of).await.unwrap().items;
         assert_eq!(jobs.len(), 1, "{component}: {jobs:?}");
         jobs.remove(0)
@@ -298,7 +331,8 @@ impl Stage {
     /// Plays the kubelet: a pod that runs the database as its primary.
     pub async fn database_runs(&self) {
         let labels = json!({"rates.internal/role": "primary"});
-        self.pod("harbour-postgres-0", "postgres", &labels, None).await;
+        let name = format!("{}-postgres-0", self.name);
+        self.pod(&name, "postgres", &labels, None).await;
         let status = json!({
             "phase": "Running",
             "conditions": [{"type": "Ready", "status": "True"}],
@@ -307,7 +341,7 @@ impl Stage {
                 "state": {"running": {"startedAt": "2021-01-01T00:00:00Z"}},
             }],
         });
-        self.set_status::<Pod>("harbour-postgres-0", &status).await;
+        self.set_status::<Pod>(&name, &status).await;
     }
 
     /// Plays the Deployment controller and the kubelet: a pod of the API that runs.
@@ -339,14 +373,15 @@ impl Stage {
     /// Plays the Deployment controller: all pods are there and ready.
     pub async fn deployment_rolls_out(&self) {
         let api: Api<k8s_openapi::api::apps::v1::Deployment> = self.api();
-        let deployment = api.get("harbour-api").await.unwrap();
+        let name = format!("{}-api", self.name);
+        let deployment = api.get(&name).await.unwrap();
         let replicas = deployment.spec.unwrap().replicas.unwrap();
         let status = json!({
             "observedGeneration": deployment.metadata.generation,
             "replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas,
             "conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}],
         });
-        self.set_status::<k8s_openapi::api::apps::v1::Deployment>("harbour-api", &status)
+        self.set_status::<k8s_openapi::api::apps::v1::Deployment>(&name, &status)
             .await;
     }
 
@@ -357,7 +392,10 @@ impl Stage {
         self.until_the_api_is_due().await;
         self.deployment_rolls_out().await;
         self.settle().await;
-        assert_eq!(self.field("renv/harbour", "{.status.phase}"), "Ready");
+        assert_eq!(
+            self.field(&format!("renv/{}", self.name), "{.status.phase}"),
+            "Ready"
+        );
     }
 
     /// Plays what has to happen until the API can run.
@@ -372,7 +410,7 @@ impl Stage {
     pub async fn pod(&self, name: &str, component: &str, more: &Value, owner: Option<&Job>) {
         let mut labels = json!({
             "app.kubernetes.io/name": "rates",
-            "app.kubernetes.io/instance": NAME,
+            "app.kubernetes.io/instance": self.name,
             "app.kubernetes.io/component": component,
             "app.kubernetes.io/managed-by": "rates-operator",
         });

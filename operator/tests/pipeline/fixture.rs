@@ -101,6 +101,7 @@ pub fn validated(observed: &Observed) -> Result<Environment, Invalid> {
             replication_password: password("r"),
             patroni_password: password("k"),
             migrator_password: password("m"),
+            copy_password: password("c"),
             ingest_token: IngestToken::parse(&[b't'; 32]).unwrap(),
         },
         now(),

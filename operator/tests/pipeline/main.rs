@@ -9,6 +9,7 @@
 )]
 
 mod builders;
+mod copies;
 mod fixture;
 mod ingest_token;
 mod instances;

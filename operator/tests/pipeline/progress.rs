@@ -6,7 +6,7 @@ use rates_operator::apply::Applied;
 use rates_operator::build::build;
 use rates_operator::crd::{Phase, RatesEnvironmentStatus};
 use rates_operator::observed::{Dump, Observed};
-use rates_operator::plan::{Environment, JobRun, Migration, Seeding};
+use rates_operator::plan::{Blocked, Environment, JobRun, Migration, Seeding};
 use rates_operator::status;
 use serde_json::{Value, json};
 
@@ -274,7 +274,7 @@ fn what_fails_after_the_load_is_tried_again_with_its_message_shown() {
 fn a_missing_config_map_or_key_is_told_with_what_to_do() {
     let mut observed = fixture::observed(SEEDING);
     observed.dump = Dump::NoConfigMap;
-    let Seeding::Blocked(message) = fixture::environment(&observed).seeding else {
+    let Seeding::Blocked(Blocked { message, .. }) = fixture::environment(&observed).seeding else {
         panic!()
     };
     assert_eq!(
@@ -282,7 +282,7 @@ fn a_missing_config_map_or_key_is_told_with_what_to_do() {
         "there is no ConfigMap manifest-of-may in namespace moorings: create it, or correct spec.database.seed.configMap.name"
     );
     observed.dump = Dump::NoKey(["june.sql".to_owned()].into());
-    let Seeding::Blocked(message) = fixture::environment(&observed).seeding else {
+    let Seeding::Blocked(Blocked { message, .. }) = fixture::environment(&observed).seeding else {
         panic!()
     };
     assert!(
@@ -383,10 +383,10 @@ fn a_missing_claim_is_told_with_what_to_do() {
     observed.dump = Dump::NotPermitted("persistentvolumeclaims is forbidden".to_owned());
     assert!(matches!(
         fixture::environment(&observed).seeding,
-        Seeding::Blocked(words) if words.ends_with(": persistentvolumeclaims is forbidden")
+        Seeding::Blocked(Blocked { message: words, .. }) if words.ends_with(": persistentvolumeclaims is forbidden")
     ));
     observed.dump = Dump::NoClaim;
-    let Seeding::Blocked(message) = fixture::environment(&observed).seeding else {
+    let Seeding::Blocked(Blocked { message, .. }) = fixture::environment(&observed).seeding else {
         panic!()
     };
     assert!(

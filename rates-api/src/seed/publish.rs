@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -24,6 +25,9 @@ pub struct PublishJob {
     #[command(flatten)]
     pub migration: MigrateJob,
 }
+
+/// A report holds at most 4096 bytes.
+const COPIED_BYTES: usize = 2048;
 
 /// Databases are renamed and dropped from this one.
 const MAINTENANCE: &str = "postgres";
@@ -45,6 +49,9 @@ pub struct Marker {
     pub checksum: String,
     pub rows: i64,
     pub seconds: f64,
+    /// What of another environment was copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Value>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -263,7 +270,9 @@ const NAME_IS_TAKEN_OR_GONE: &[SqlState] = &[
 const IN_USE: &[SqlState] = &[SqlState::OBJECT_IN_USE, SqlState::INSUFFICIENT_PRIVILEGE];
 
 async fn look_within(client: &Client, database: &str) -> Result<Found, PublishError> {
-    let statement = "SELECT source, checksum, rows, seconds FROM rates_internal.seed";
+    // Markers of other seeds, and of earlier releases, need not have the column.
+    let statement =
+        "SELECT source, checksum, rows, seconds, to_jsonb(seed) -> 'copied' FROM rates_internal.seed AS seed";
     match client.query_opt(statement, &[]).await {
         Ok(Some(row)) => {
             let marker = Marker {
@@ -271,6 +280,7 @@ async fn look_within(client: &Client, database: &str) -> Result<Found, PublishEr
                 checksum: row.get(1),
                 rows: row.get(2),
                 seconds: row.get(3),
+                copied: row.get::<_, Option<Value>>(4).filter(fits),
             };
             Ok(Found::Seeded {
                 marker,
@@ -288,6 +298,11 @@ async fn look_within(client: &Client, database: &str) -> Result<Found, PublishEr
         }
         Err(error) => Err(sql("read the seed marker of", database)(error)),
     }
+}
+
+/// Whether the report has room for it.
+fn fits(copied: &Value) -> bool {
+    !copied.is_null() && copied.to_string().len() <= COPIED_BYTES
 }
 
 fn is(error: &tokio_postgres::Error, codes: &[SqlState]) -> bool {
