@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow};
 
 use crate::cluster::{self, Known};
+use crate::flags::Target;
 use crate::key::Key;
 use crate::ladder::ladders;
 use crate::prometheus::{Prometheus, Selection};
@@ -11,13 +12,13 @@ use crate::prometheus::{Prometheus, Selection};
 const NAMED: usize = 8;
 
 /// The reason as an error. What cannot be asked is left out: the reason may be found without it.
-pub async fn explain(prometheus: &Prometheus, selection: &Selection, context: Option<&str>) -> anyhow::Error {
-    reason(prometheus, selection, context)
+pub async fn explain(prometheus: &Prometheus, selection: &Selection, target: &Target) -> anyhow::Error {
+    reason(prometheus, selection, target)
         .await
         .map_or_else(|error| error, |reason| anyhow!(reason))
 }
 
-async fn reason(prometheus: &Prometheus, selection: &Selection, context: Option<&str>) -> Result<String> {
+async fn reason(prometheus: &Prometheus, selection: &Selection, target: &Target) -> Result<String> {
     let address = prometheus.address();
     let others: Vec<Key> = ladders(&prometheus.saturation(&Selection::All).await?)
         .into_keys()
@@ -31,7 +32,7 @@ async fn reason(prometheus: &Prometheus, selection: &Selection, context: Option<
     let what = match selection {
         Selection::All => "any environment".to_owned(),
         Selection::Namespace(namespace) => format!("an environment in namespace {namespace}"),
-        Selection::One(key) => match cluster::known(context, key).await {
+        Selection::One(key) => match cluster::known(target, key).await {
             Ok(Known::Missing) => {
                 return Ok(format!(
                     "there is no RatesEnvironment {} in namespace {}{}",

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
+use crate::canvas::Canvas;
 use crate::key::Key;
 use crate::ladder::Ladder;
 use crate::rung::{Rung, SATURATED};
@@ -14,29 +15,6 @@ use crate::rung::{Rung, SATURATED};
 const HIGH: f64 = 0.7;
 const BAR: usize = 40;
 const SHORT_BAR: usize = 20;
-
-/// Where text is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Canvas {
-    pub colours: bool,
-    pub columns: usize,
-}
-
-impl Canvas {
-    /// Text for a file or a pipe.
-    pub const PLAIN: Self = Self {
-        colours: false,
-        columns: 100,
-    };
-
-    fn paint(self, style: Style, text: &str) -> String {
-        if self.colours {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.to_owned()
-        }
-    }
-}
 
 /// The nine rungs of one environment, and the first saturated one with its remedy.
 #[must_use]

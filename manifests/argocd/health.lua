@@ -12,8 +12,9 @@ if status.observedGeneration ~= obj.metadata.generation then
   health.message = "the operator has not looked at the last change yet"
   return health
 end
--- Pending, Seeding and Progressing are on their way, also a rollout whose pods are not ready yet.
-local known = {Ready = "Healthy", Degraded = "Degraded", Suspended = "Suspended"}
+-- Pending, Queued, Seeding and Progressing are on their way, also a rollout whose pods are not ready yet.
+-- Nothing is wrong with one that sleeps: the next request wakes it.
+local known = {Ready = "Healthy", Asleep = "Healthy", Degraded = "Degraded", Suspended = "Suspended"}
 health.status = known[status.phase] or "Progressing"
 health.message = status.message or status.phase
 return health

@@ -20,6 +20,8 @@ local cases = {
     "database: x-postgres-0 is starting"},
   {"one that is seeded", environment("Seeding", "seed: loading"), "Progressing", "seed: loading"},
   {"one that fails", environment("Degraded", "api: cannot pull the image"), "Degraded", "api: cannot pull the image"},
+  {"one that sleeps", environment("Asleep", "asleep; a request wakes it"), "Healthy", "asleep; a request wakes it"},
+  {"one that waits for its turn", environment("Queued", "3rd of 5"), "Progressing", "3rd of 5"},
   {"one that is stopped", environment("Suspended", "no pods while suspended"), "Suspended", "no pods while suspended"},
   {"one without a status", {metadata = {generation = 1}}, "Progressing", "the operator has not looked at it yet"},
   {"one with an empty status", {metadata = {generation = 1}, status = {}}, "Progressing",

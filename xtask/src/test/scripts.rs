@@ -1,4 +1,4 @@
-//! The checks of what is not Rust: the pods' shell and Python scripts, and the local cluster's Go programs.
+//! The checks of what is not Rust: shell and Python scripts, the local cluster's Go programs, and GitHub workflows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,11 +19,18 @@ const PACKAGES: [&str; 3] = ["git", "python3-venv", "shellcheck"];
 /// The version that is installed where there is none.
 const RUFF: &str = "0.17.6";
 
+/// The version that is built where there is none.
+const ACTIONLINT: &str = "1.7.12";
+
+/// The workflows that others copy.
+const WORKFLOWS: [&str; 1] = ["manifests/pull-requests/github/workflow.yaml"];
+
 /// A failing one does not keep the others from running.
 pub fn check(tally: &mut Tally) {
     tally.check("shell scripts: shellcheck", shellcheck);
     tally.check("Python scripts: ruff", ruff);
     tally.check("Go programs: go vet", go_vet);
+    tally.check("GitHub workflows: actionlint", actionlint);
 }
 
 fn shellcheck() -> Result<Outcome> {
@@ -43,7 +50,7 @@ fn shellcheck() -> Result<Outcome> {
 fn shell_scripts() -> Result<Vec<PathBuf>> {
     let listed = output(
         Command::new("git")
-            .args(["ls-files", "-z", "--", ".ci", "images"])
+            .args(["ls-files", "-z", "--", ".ci", "images", "manifests"])
             .current_dir(workspace::root()),
     )?;
     let mut scripts = Vec::new();
@@ -89,6 +96,35 @@ fn ruff_program() -> Result<PathBuf> {
             Command::new(folder.join("bin/pip"))
                 .args(["install", "--quiet", "--disable-pip-version-check"])
                 .arg(format!("ruff=={RUFF}")),
+        )?;
+        step.done();
+    }
+    Ok(program)
+}
+
+/// It runs shellcheck on the steps too.
+fn actionlint() -> Result<Outcome> {
+    packages::install(&BTreeSet::from(PACKAGES))?;
+    passed(
+        Command::new(actionlint_program()?)
+            .args(["-no-color", "-oneline"])
+            .args(WORKFLOWS)
+            .current_dir(workspace::root()),
+    )
+}
+
+/// actionlint of the pinned version, built for all clones where it is missing.
+fn actionlint_program() -> Result<PathBuf> {
+    let folder = workspace::machine_state().join(format!("tools/actionlint-{ACTIONLINT}"));
+    let program = folder.join("actionlint");
+    if !program.exists() {
+        let step = Step::begin(format_args!("build actionlint {ACTIONLINT}"));
+        let module = format!("github.com/rhysd/actionlint/cmd/actionlint@v{ACTIONLINT}");
+        output(
+            Command::new("go")
+                .args(["install", &module])
+                .env("GOBIN", &folder)
+                .current_dir(workspace::root()),
         )?;
         step.done();
     }
