@@ -20,6 +20,7 @@ pub mod reason;
 pub mod settings;
 
 pub mod events;
+pub mod expire;
 pub mod reconcile;
 
 pub mod cache;

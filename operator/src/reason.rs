@@ -44,7 +44,7 @@ reasons! {
         InvalidSpec InvalidSecret NameTaken Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable StandbyLost;
     /// What is, and what is being done.
     Progress:
-        Accepted AnotherWriter Applied Available Complete Empty Loaded Loading Migrated Migrating NoPrimary Ready
+        Accepted AnotherWriter Applied Available Complete Empty LifetimeEnds Loaded Loading Migrated Migrating NoPrimary Ready
         Reconnecting ReplacingInstances Replicated Restarting Resuming RollingOut RotatingPassword Seeding Serving
         SingleInstance SourceNotReady Starting Stopping Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForNode
         WaitingForStandby WaitingForTurn WaitingForVolume;

@@ -16,13 +16,14 @@ use crate::copies::Neighbours;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::{GeneratedSecrets, REPLICATION_ROTATION};
 use crate::events::Reporter;
+use crate::expire::{Outcome, expire};
 use crate::identity::{Component, Identity, MANAGER};
 use crate::metrics::Metrics;
 use crate::observe::{self, observe};
 use crate::observed::Observed;
 use crate::password::value;
 use crate::plan::replication::{Notice, PrimaryHistory, Step, View};
-use crate::plan::{Environment, Migration, Seeding, plan};
+use crate::plan::{Environment, Expiry, Migration, Seeding, plan};
 use crate::pods::{self, failure, is_ready};
 use crate::reason::Reason;
 use crate::settings::{Images, Monitoring};
@@ -37,6 +38,10 @@ const MISSING: Duration = Duration::from_secs(6);
 /// After so many failures in a row, some seven seconds, a failure counts as lasting.
 pub const LASTING: u32 = 4;
 const LEAVING: Duration = Duration::from_secs(2);
+/// An environment was changed just when it was to be deleted, and the watch has not told yet.
+const CHANGED: Duration = Duration::from_secs(1);
+/// This process's clock is ahead of the API server's.
+const AHEAD: Duration = Duration::from_mins(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -46,6 +51,8 @@ pub enum Error {
     Random(#[from] getrandom::Error),
     #[error(transparent)]
     Apply(#[from] apply::Error),
+    #[error("cannot delete the environment at the end of its lifetime.ttl")]
+    Expire(#[source] kube::Error),
     #[error("cannot write the status")]
     Status(#[source] kube::Error),
     #[error("not done within {} s", .0.as_secs())]
@@ -109,6 +116,30 @@ async fn reconcile_alone(key: &str, failures: u32, context: &Context) -> Result<
         return Ok(Next::Gone);
     }
     let now = Timestamp::now();
+    let Some(expiry) = Expiry::of(&observed.environment) else {
+        return Box::pin(advance(key, failures, context, observed, now)).await;
+    };
+    let is_over = expiry.at <= now;
+    if is_over && let Some(next) = end(context, &observed, expiry).await? {
+        return Ok(next);
+    }
+    let due = expiry.due_after(now).unwrap_or(AHEAD);
+    Ok(
+        match Box::pin(advance(key, failures, context, observed, now)).await? {
+            Next::Settled(wait) => Next::Settled(wait.min(due)),
+            next => next,
+        },
+    )
+}
+
+/// Plans, builds and applies what an environment is to be, and writes its status.
+async fn advance(
+    key: &str,
+    failures: u32,
+    context: &Context,
+    observed: Observed,
+    now: Timestamp,
+) -> Result<Next, Error> {
     let pace = (&context.corrections, &context.pacing);
     // Before anything else: writes wait for it.
     let (relieved, unrelieved) = Box::pin(relieve(&context.client, &context.cache, pace, &observed)).await;
@@ -187,6 +218,24 @@ async fn reconcile_alone(key: &str, failures: u32, context: &Context) -> Result<
         context.primaries.told(key, &change.to);
     }
     Ok(again)
+}
+
+/// Deletes an environment whose time is over; gives nothing where it goes on.
+async fn end(context: &Context, observed: &Observed, expiry: Expiry) -> Result<Option<Next>, Error> {
+    let at = expiry.at;
+    let (identity, environment) = (&observed.identity, &observed.environment);
+    match expire(&context.client, identity, environment, at).await {
+        Ok(Outcome::NotYet) => Ok(None),
+        Ok(Outcome::Changed) => Ok(Some(Next::Settled(CHANGED))),
+        Ok(Outcome::Deleted) => {
+            tracing::info!(%at, "deleted: its lifetime.ttl is over");
+            let note = format!("deleted: its spec.lifetime.ttl was over at {at}");
+            let notice = Notice::normal("Expired", note);
+            reporter(context, observed).notice(&notice).await;
+            Ok(Some(Next::Gone))
+        }
+        Err(error) => Err(Error::Expire(error)),
+    }
 }
 
 /// Carries out a step. What begins is told before, and what ended too: an Event that is missing would be worse than one

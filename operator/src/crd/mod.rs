@@ -96,6 +96,12 @@ pub const DEFAULT_POSTGRES_VERSION: &str = "13.5";
         description = "Where the API answers",
         json_path = ".status.url"
     ),
+    printcolumn(
+        name = "Expires",
+        type_ = "string",
+        description = "When it is deleted, by lifetime.ttl",
+        json_path = ".status.expiresAt"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",

@@ -3,6 +3,7 @@
 mod availability;
 mod conditions;
 mod database;
+mod expiring;
 mod exposed;
 mod monitored;
 mod problem;
@@ -37,6 +38,7 @@ pub fn invalid(observed: &Observed, problem: &Problem, now: Timestamp) -> RatesE
     let previous = observed.environment.status.clone().unwrap_or_default();
     let generation = observed.environment.metadata.generation;
     let said = |kind, said| condition(&previous.conditions, kind, said, generation, now);
+    let (expires_at, expiring) = expiring::said(&observed.environment, now);
     let wrong = Said::no(problem.reason, problem.message.clone());
     let ready = if still_serves(observed, &previous) {
         let url = previous.url.as_deref().unwrap_or_default();
@@ -49,9 +51,11 @@ pub fn invalid(observed: &Observed, problem: &Problem, now: Timestamp) -> RatesE
         said("Progressing", wrong.clone()),
         said("Reconciled", wrong),
     ];
+    conditions.extend(expiring.map(|expiring| said(expiring::KIND, expiring)));
     let told = conditions
         .iter()
         .map(|condition| condition.type_.clone())
+        .chain([expiring::KIND.to_owned()])
         .collect::<Vec<_>>();
     let untouched = |kept: &&Condition| !told.contains(&kept.type_);
     conditions.extend(previous.conditions.iter().filter(untouched).cloned());
@@ -60,6 +64,7 @@ pub fn invalid(observed: &Observed, problem: &Problem, now: Timestamp) -> RatesE
         phase: Some(Phase::Degraded),
         message: Some(one_line(&problem.message)),
         observed_generation: generation,
+        expires_at,
         conditions,
         ..previous
     }
@@ -195,6 +200,8 @@ pub fn status(
     ];
     conditions.extend(parts.exposed.map(|exposed| said("Exposed", exposed)));
     conditions.extend(parts.monitored.map(|monitored| said("Monitored", monitored)));
+    let (expires_at, expiring) = expiring::said(&observed.environment, now);
+    conditions.extend(expiring.map(|expiring| said(expiring::KIND, expiring)));
     conditions.extend(summary::contested(applied).map(|contested| said(CONTESTED, contested)));
     RatesEnvironmentStatus {
         phase: Some(phase),
@@ -215,7 +222,7 @@ pub fn status(
             counts,
             previous.api.as_ref(),
         )),
-        expires_at: None,
+        expires_at,
         sleep: None,
         wake_request: None,
         conditions,
@@ -241,6 +248,7 @@ fn order(kind: &str) -> usize {
         "Reconciled",
         "Exposed",
         "Monitored",
+        expiring::KIND,
         CONTESTED,
     ]
     .iter()

@@ -14,6 +14,7 @@ mod catching_up;
 mod controlling;
 mod copies;
 mod drift;
+mod expiring;
 mod explain;
 mod exposing;
 mod following;
