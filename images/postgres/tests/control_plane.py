@@ -151,20 +151,20 @@ class Kubernetes:
             stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}),
         )
 
-    def make_environment(self, instances=1):
+    def make_environment(self, instances=1, name="x"):
         """What the operator creates before the database pods: four empty ConfigMaps; and the pods themselves."""
         labels = {
             "app.kubernetes.io/name": "rates",
-            "app.kubernetes.io/instance": "x",
+            "app.kubernetes.io/instance": name,
             "app.kubernetes.io/component": "postgres",
-            "rates.internal/cluster": "x-postgres",
+            "rates.internal/cluster": name + "-postgres",
         }
         self.apply(
             *[
                 {
                     "apiVersion": "v1",
                     "kind": "ConfigMap",
-                    "metadata": {"name": "x-postgres-" + part, "labels": labels},
+                    "metadata": {"name": "{}-postgres-{}".format(name, part), "labels": labels},
                 }
                 for part in ("config", "leader", "failover", "sync")
             ],
@@ -172,7 +172,7 @@ class Kubernetes:
                 {
                     "apiVersion": "v1",
                     "kind": "Pod",
-                    "metadata": {"name": "x-postgres-{}".format(ordinal), "labels": labels},
+                    "metadata": {"name": "{}-postgres-{}".format(name, ordinal), "labels": labels},
                     "spec": {"containers": [{"name": "postgres", "image": "none"}], "nodeName": "nowhere"},
                 }
                 for ordinal in range(instances)

@@ -168,12 +168,12 @@ class Container:
 
 
 class Pod:
-    """The pod x-postgres-0 with its volume and Secrets; or another of several."""
+    """The pod x-postgres-0 with its volume and Secrets; or another of several, or of another environment."""
 
-    def __init__(self, image, folder, ordinal=0, network=None):
-        self.image, self.folder = image, Path(folder)
-        self.name = "x-postgres-{}".format(ordinal)
-        self.address, self.enter = network.join(ordinal) if network else ("127.0.0.1", [])
+    def __init__(self, image, folder, ordinal=0, network=None, environment="x", address=None):
+        self.image, self.folder, self.environment = image, Path(folder), environment
+        self.name = "{}-postgres-{}".format(environment, ordinal)
+        self.address, self.enter = network.join(address or ordinal) if network else ("127.0.0.1", [])
         self.kubernetes_host = HOST if network else "127.0.0.1"
         self.data, self.run = self.folder / "data", self.folder / "run"
         self.secrets, self.account = self.folder / "secrets", self.folder / "account"
@@ -215,11 +215,11 @@ class Pod:
             "KUBERNETES_SERVICE_HOST": self.kubernetes_host,
             "KUBERNETES_SERVICE_PORT": "6443",
             "PATRONI_NAME": self.name,
-            "PATRONI_SCOPE": "x-postgres",
+            "PATRONI_SCOPE": self.environment + "-postgres",
             "PATRONI_KUBERNETES_NAMESPACE": NAMESPACE,
             "PATRONI_KUBERNETES_POD_IP": self.address,
-            "PATRONI_KUBERNETES_LABELS": "{app.kubernetes.io/name: rates, app.kubernetes.io/instance: x,"
-            " app.kubernetes.io/component: postgres}",
+            "PATRONI_KUBERNETES_LABELS": "{{app.kubernetes.io/name: rates, app.kubernetes.io/instance: {},"
+            " app.kubernetes.io/component: postgres}}".format(self.environment),
             "PATRONI_KUBERNETES_SCOPE_LABEL": "rates.internal/cluster",
             "PATRONI_KUBERNETES_ROLE_LABEL": "rates.internal/role",
             "PATRONI_KUBERNETES_LEADER_LABEL_VALUE": "primary",
@@ -286,11 +286,26 @@ class Pod:
         """As the Jobs make and change things: by their login, as the owner."""
         return self.query("SET ROLE rates_owner; " + sql, "rates_migrator", "migrator-1", database)
 
+    def script(self, sql, database, *options):
+        """Runs a file of SQL as the Jobs do."""
+        done = subprocess.run(
+            [*self.enter, "/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + self.path()]
+            + ["psql", "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", *options, "-c", "SET ROLE rates_owner", "-f", "-"]
+            + ["-h", "127.0.0.1", "-U", "rates_migrator", "-d", database],
+            env={"PGPASSWORD": "migrator-1"},
+            check=False,
+            capture_output=True,
+            input=sql,
+            text=True,
+        )
+        if done.returncode:
+            raise AssertionError(done.stderr)
+
     def path(self):
         return next(entry for entry in self.image.config["Env"] if entry.startswith("PATH=")).split("=", 1)[1]
 
-    def load(self, uid, dump=None, source="bundled", **settings):
-        """The seed's `load` container; gives its exit status and its termination message."""
+    def load(self, uid, dump=None, source="bundled", mounts=(), **settings):
+        """The seed's `load` container."""
         folder = self.folder / "seed"
         folder.mkdir(exist_ok=True)
         environment = {"POD_UID": uid, "RATES_DATABASE_URI_FILE": "/etc/rates/app/uri", "SEED_SOURCE": source}
@@ -299,11 +314,11 @@ class Pod:
             environment["SEED_FILE"] = "/seed/dump"
         environment["RATES_TERMINATION_LOG"] = "/tmp/termination-log"
         environment.update(settings)
-        container = Container(self, "load", ["/usr/local/bin/rates-seed-load"], environment, [(folder, "seed")])
+        container = Container(self, "load", ["/usr/local/bin/rates-seed-load"], environment, [(folder, "seed"), *mounts])
         self.loader = container
         return container
 
-    def loaded(self, container, seconds=120):
+    def loaded(self, container, seconds=60):
         status = container.process.wait(seconds)
         log = container.tmp / "termination-log"
         message = log.read_text() if log.exists() else ""

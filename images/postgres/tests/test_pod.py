@@ -22,6 +22,7 @@ from pathlib import Path
 from control_plane import Kubernetes, wait_until
 from instances import Instances
 from sandbox import READY_SECONDS, Image, Pod, say
+from sharing import Environments
 from test_copies import CopyTests
 from test_creation import CreationTests
 from test_data import DataTests
@@ -33,6 +34,7 @@ from test_rest_api import RestApiTests
 from test_revocation import RevocationTests
 from test_roles import RoleTests
 from test_seed import SeedTests
+from test_shares import ShareFailoverTests, ShareTests
 from test_stop import StopTests
 from test_supervision import SupervisionTests
 from test_timelines import TimelineTests
@@ -48,6 +50,7 @@ class ImageTests:
         archives = dict(
             entry.split("=", 1) for entry in os.environ.get("RATES_TEST_POSTGRES_IMAGES", "").split(",") if entry
         )
+        cls.archives = archives
         if cls.version not in archives:
             raise unittest.SkipTest("RATES_TEST_POSTGRES_IMAGES names no archive for {}".format(cls.version))
         cls.folder = Path(tempfile.mkdtemp(prefix="rates-pod-"))
@@ -147,6 +150,20 @@ class SeveralTests(ImageTests, InstancesTests):
         self.addCleanup(lambda: [self.tell_if_failed(pod) for pod in self.instances.pods])
 
 
+class Shares(ImageTests, ShareTests, unittest.TestCase):
+    """The tests of two environments, one for each version, which share them."""
+
+    version = "13.5"
+    other = "17"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        images = {"x": cls.image, "y": Image(cls.archives[cls.other], cls.folder / "other-root")}
+        cls.environments = Environments(cls.kubernetes, images, cls.folder)
+        cls.addClassCleanup(cls.environments.stop)
+
+
 class Postgres13(PodTests, unittest.TestCase):
     version = "13.5"
 
@@ -155,7 +172,7 @@ class Postgres17(PodTests, unittest.TestCase):
     version = "17"
 
 
-class Instances13(SeveralTests, CopyTests, TimelineTests, unittest.TestCase):
+class Instances13(SeveralTests, CopyTests, ShareFailoverTests, TimelineTests, unittest.TestCase):
     version = "13.5"
 
 

@@ -117,7 +117,19 @@ pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Vec<(String, Command)>> 
         .iter()
         .map(|(version, archive)| format!("{version}={}", archive.display()))
         .collect();
-    let mut all = Vec::new();
+    let command = |class: &str, part: &str| {
+        let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
+        tests
+            .arg(class)
+            .env("RATES_TEST_PART", part)
+            .env("RATES_TEST_POSTGRES_IMAGES", images.join(","))
+            .env("RATES_TEST_EXPORTER_IMAGE", &exporter)
+            .env("RATES_TEST_KUBE", kube)
+            .env("RATES_TEST_KUBECTL", kubectl);
+        tests
+    };
+    // Those of two environments have both versions.
+    let mut all = vec![("PostgreSQL Shares".to_owned(), command("Shares", "1/1"))];
     for (version, _) in &versions {
         let major = version.split('.').next().unwrap_or(version);
         // Those of three pods that do not depend on the version run for this one alone.
@@ -126,14 +138,7 @@ pub fn pod_tests(kube: &Path, kubectl: &Path) -> Result<Vec<(String, Command)>> 
             .into_iter()
             .flat_map(|(class, parts)| (1..=parts).map(move |number| (class, format!("{number}/{parts}"))));
         for (class, part) in parts {
-            let mut tests = Command::new(workspace::root().join("images/postgres/tests/run"));
-            tests
-                .arg(format!("{class}{major}"))
-                .env("RATES_TEST_PART", &part)
-                .env("RATES_TEST_POSTGRES_IMAGES", images.join(","))
-                .env("RATES_TEST_EXPORTER_IMAGE", &exporter)
-                .env("RATES_TEST_KUBE", kube)
-                .env("RATES_TEST_KUBECTL", kubectl);
+            let tests = command(&format!("{class}{major}"), &part);
             all.push((format!("PostgreSQL {version} {class} {part}"), tests));
         }
     }
