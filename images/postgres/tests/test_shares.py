@@ -118,6 +118,10 @@ class ShareTests:
     def as_superuser(self, pod, sql, database="rates"):
         return pod.query(sql, *SUPERUSER, database)
 
+    def end_sleep(self, pod):
+        """Ends what holds a lock."""
+        self.as_superuser(pod, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'", "postgres")
+
     def compare(self, target, source, reader, database=None):
         expected = self.as_superuser(source, CONTENT)
         self.assertEqual(self.as_superuser(target, CONTENT, database or scratch(reader)), expected)
@@ -338,12 +342,39 @@ class ShareTests:
                     started = time.monotonic()
                     container.terminate(10)
                     self.assertLess(time.monotonic() - started, 5)
-                self.as_superuser(
-                    self.old, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'", "postgres"
-                )
+                self.end_sleep(self.old)
                 lock.join(READY_SECONDS)
         self.assertEqual(self.new.query("SELECT count(*) FROM pg_database WHERE datname = 'copied'"), "0")
         self.copied(self.new, self.old, reader)
+
+    def test_what_is_not_let_in_says_why_when_its_patience_is_over(self):
+        reader = self.let_in(self.old, Reader())
+        program = (
+            "import sys; sys.path.insert(0, '/usr/local/share/rates/'); import seed_copy; seed_copy.PATIENCE_SECONDS = 0.2\n"
+            "seed_copy.Source('/tmp/uri', 'environment:rates/source', '', print).wait()"
+        )
+        for login, database, words in (
+            (reader.login, "nowhere", "it has no data yet"),
+            ("rates_copy_000000000000", "rates", "its database has no login for this copy yet"),
+        ):
+            uri = "postgresql://{}:{}@{}:5432/{}".format(login, reader.password, self.old.address, database)
+            (self.image.root / "tmp/uri").write_text(uri)
+            done = self.image.run("/usr/bin/python3", "-B", "-c", program)
+            self.assertIn("seed_copy.Passing: rates/source let no copy begin in 0.2 seconds: " + words, done.stderr)
+
+    def test_a_share_waits_for_no_lock_that_others_wait_behind(self):
+        reader = Reader()
+        hold = "BEGIN; LOCK TABLE public.ports; SELECT pg_sleep(300)"
+        lock = threading.Thread(target=lambda: self.old.query(hold, *SUPERUSER, "rates", check=False))
+        lock.start()
+        held = "SELECT count(*) FROM pg_locks WHERE relation = 'public.ports'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+        wait_until(lambda: self.as_superuser(self.old, held) == "1", READY_SECONDS, "the table is locked")
+        share(self.old, reader)
+        wait_until(lambda: "canceling statement due to lock timeout" in self.old.roles.log(), READY_SECONDS, "it gives up")
+        self.assertFalse(reader.is_let_in(self.old), "nothing half-made is seen")
+        self.end_sleep(self.old)
+        lock.join(READY_SECONDS)
+        wait_until(lambda: reader.is_let_in(self.old), READY_SECONDS, "the reader is let in")
 
 
 class ShareFailoverTests:
