@@ -27,6 +27,7 @@ pub mod cache;
 
 pub mod observe;
 pub mod observed;
+pub mod previews;
 pub mod refusals;
 
 mod pods;

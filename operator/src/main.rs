@@ -167,6 +167,15 @@ struct Run {
     #[arg(long, env = "RATES_ROLLOUTS_AT_ONCE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     rollouts_at_once: u16,
 
+    /// How many environments of the profile Preview run at once in a namespace; further ones wait for their turn. 0: all of them run
+    #[arg(
+        long,
+        env = "RATES_MAX_RUNNING_PREVIEWS",
+        default_value_t = 0,
+        value_name = "PREVIEWS"
+    )]
+    max_running_previews: u16,
+
     /// The namespace of the lease by which one operator leads; empty: this is the only one
     #[arg(
         long,
@@ -205,6 +214,7 @@ impl Run {
                 concurrency: self.concurrency,
             },
             rollouts_at_once: self.rollouts_at_once,
+            max_running_previews: self.max_running_previews,
             listen: self.common.listen,
             lease: Some(lease).filter(|lease| !lease.namespace.is_empty()),
             identity: match self.identity {

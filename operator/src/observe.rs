@@ -117,6 +117,7 @@ pub async fn observe(client: &Client, cache: &Cache, key: &str) -> Result<Option
         readers,
         identity,
         environment,
+        waits_for_turn: false,
     }))
 }
 

@@ -24,6 +24,8 @@ use crate::refusals::Refusals;
 pub struct Observed {
     pub identity: Identity,
     pub environment: RatesEnvironment,
+    /// As many previews run as may: it is not to start.
+    pub waits_for_turn: bool,
     pub app_secret: Option<Secret>,
     pub admin_secret: Option<Secret>,
     pub migrator_secret: Option<Secret>,
@@ -61,6 +63,7 @@ impl Observed {
         Self {
             identity,
             environment,
+            waits_for_turn: false,
             app_secret: None,
             admin_secret: None,
             migrator_secret: None,

@@ -25,6 +25,7 @@ use crate::password::value;
 use crate::plan::replication::{Notice, PrimaryHistory, Step, View};
 use crate::plan::{Environment, Expiry, Migration, Seeding, plan};
 use crate::pods::{self, failure, is_ready};
+use crate::previews::Previews;
 use crate::reason::Reason;
 use crate::settings::{Images, Monitoring};
 use crate::status::{self, Problem};
@@ -61,6 +62,7 @@ pub enum Error {
 
 /// What a reconcile needs.
 pub struct Context {
+    pub previews: Previews,
     pub client: Client,
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
@@ -101,6 +103,9 @@ async fn reconcile_alone(key: &str, failures: u32, context: &Context) -> Result<
         Ok(Some(observed)) => observed,
         Ok(None) => {
             context.primaries.forget(key);
+            if let Some((namespace, name)) = key.split_once('/') {
+                context.cache.tell(context.previews.gone(namespace, name));
+            }
             return Ok(Next::Gone);
         }
         Err(error) => {
@@ -137,9 +142,17 @@ async fn advance(
     key: &str,
     failures: u32,
     context: &Context,
-    observed: Observed,
+    mut observed: Observed,
     now: Timestamp,
 ) -> Result<Next, Error> {
+    let queued = context.previews.place(&observed, &context.cache, now);
+    observed.waits_for_turn = queued.is_some();
+    if let Some(place) = queued
+        && !sleeps(&observed)
+    {
+        report(context, &observed, status::queued(&observed, place, now)).await?;
+        return Ok(Next::Settled(SAFETY_NET));
+    }
     let pace = (&context.corrections, &context.pacing);
     // Before anything else: writes wait for it.
     let (relieved, unrelieved) = Box::pin(relieve(&context.client, &context.cache, pace, &observed)).await;
@@ -203,7 +216,10 @@ async fn advance(
     let blocked = problem.as_ref().map(|problem| problem.reason);
     let blocked = blocked.or_else(|| hindered(&applied));
     applied.primary_change.clone_from(&change);
-    let status = status::status(&environment, &observed, &applied, problem, now);
+    let mut status = status::status(&environment, &observed, &applied, problem, now);
+    if let Some(place) = queued {
+        status::wait_for_turn(&mut status, &observed, place, now);
+    }
     let again = if applied.writes > 0 {
         Next::Wrote
     } else {
@@ -218,6 +234,11 @@ async fn advance(
         context.primaries.told(key, &change.to);
     }
     Ok(again)
+}
+
+fn sleeps(observed: &Observed) -> bool {
+    let status = observed.environment.status.as_ref();
+    status.is_some_and(|status| status.sleep.is_some())
 }
 
 /// Deletes an environment whose time is over; gives nothing where it goes on.
@@ -334,6 +355,10 @@ async fn report(
     observed: &Observed,
     mut status: RatesEnvironmentStatus,
 ) -> Result<(), Error> {
+    let released = context.previews.record(observed, &status, Timestamp::now());
+    if !released.is_empty() {
+        context.cache.tell(released);
+    }
     let mut previous = observed.environment.status.clone().unwrap_or_default();
     // The activator's: it is not compared, and not written.
     previous.wake_request = None;

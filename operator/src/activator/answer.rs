@@ -34,7 +34,7 @@ impl Problem {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Refused(Refusal::CannotStart(_)) => "cannot_start",
-            Self::Refused(Refusal::Slow) => "slow",
+            Self::Refused(Refusal::Slow(_)) => "slow",
             Self::Refused(Refusal::Deleted) => "deleted",
             Self::Refused(Refusal::Awake) => "awake",
             Self::Unknown => "unknown",
@@ -54,8 +54,8 @@ impl Problem {
 
     const fn retry_after(&self) -> Option<u16> {
         match self {
-            Self::Refused(Refusal::CannotStart(_)) => Some(LATER),
-            Self::Refused(Refusal::Slow | Refusal::Awake) | Self::Unknown | Self::Full => Some(SOON),
+            Self::Refused(Refusal::CannotStart(_) | Refusal::Slow(Some(_))) => Some(LATER),
+            Self::Refused(Refusal::Slow(None) | Refusal::Awake) | Self::Unknown | Self::Full => Some(SOON),
             Self::Refused(Refusal::Deleted) | Self::Interrupted | Self::Connect => None,
         }
     }
@@ -63,7 +63,8 @@ impl Problem {
     pub fn detail(&self) -> String {
         match self {
             Self::Refused(Refusal::CannotStart(reason)) => format!("The environment cannot start: {reason}"),
-            Self::Refused(Refusal::Slow) => {
+            Self::Refused(Refusal::Slow(Some(place))) => format!("The environment waits until it may run: {place}"),
+            Self::Refused(Refusal::Slow(None)) => {
                 "The environment was asleep and is starting; it was not ready in time. Send the request again.".to_owned()
             }
             Self::Refused(Refusal::Deleted) => "The environment was deleted.".to_owned(),

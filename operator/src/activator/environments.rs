@@ -52,6 +52,8 @@ pub struct State {
     pub endpoints: Vec<SocketAddr>,
     /// Why it does not wake by itself.
     pub failure: Option<String>,
+    /// Its place among those that wait until they may run.
+    pub place: Option<String>,
     /// Since when it is awake.
     pub awake: Option<Instant>,
     /// Whether the environment's status says that it is to wake from this sleep.
@@ -152,6 +154,7 @@ impl Environments {
             since: port.since.to_owned(),
             endpoints: port.endpoints,
             failure: status.failure(),
+            place: status.place(),
             awake: None,
             is_asked: status.is_asked(),
             is_deleted: false,

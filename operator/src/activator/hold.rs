@@ -74,7 +74,7 @@ impl Holder {
             .await
             .map_err(Problem::Refused)?;
         let Some(connection) = connect(&endpoints, deadline).await else {
-            return Err(Problem::Refused(Refusal::Slow));
+            return Err(Problem::Refused(Refusal::Slow(None)));
         };
         drop(waiting);
         self.metrics.waited(began.elapsed());

@@ -27,7 +27,8 @@ const TRIES: u32 = 20;
 pub enum Refusal {
     /// The environment's own words.
     CannotStart(String),
-    Slow,
+    /// With its place, where the environment waits until it may run.
+    Slow(Option<String>),
     Deleted,
     /// It woke before this process knew where its API answers.
     Awake,
@@ -64,7 +65,7 @@ impl Waker {
             match timeout_at(deadline, state.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(Refusal::Deleted),
-                Err(_) => return Err(Refusal::Slow),
+                Err(_) => return Err(Refusal::Slow(now.place)),
             }
         }
     }

@@ -56,6 +56,13 @@ impl Status {
         since.is_some() && since == self.wake_request.as_ref()
     }
 
+    /// Its place among those that wait until they may run.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let waits = self.phase == Some(Phase::Queued);
+        waits.then(|| self.message.clone().unwrap_or_default())
+    }
+
     /// Why the environment, which was asked to wake from this sleep, will not do so by itself.
     #[must_use]
     pub fn failure(&self) -> Option<String> {

@@ -22,6 +22,7 @@ use crate::health::{Health, Sources, Stage};
 use crate::identity::MANAGER;
 use crate::leader::{Candidate, HeldLease, Timing, Waiting};
 use crate::plan::replication::PrimaryHistory;
+use crate::previews::Previews;
 use crate::reconcile::Context;
 
 /// How long what is under way may take once the process was told to end: less than the pod's grace
@@ -96,6 +97,7 @@ async fn stand_and_lead(
         corrections: Corrections::default(),
         pacing: Pacing::new(env!("CARGO_PKG_VERSION"), settings.rollouts_at_once),
         primaries: PrimaryHistory::default(),
+        previews: Previews::new(settings.max_running_previews.into()),
         neighbours: Neighbours::default(),
     };
     let following = AbortOnDropHandle::new(tokio::spawn(following));

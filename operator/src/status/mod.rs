@@ -8,6 +8,7 @@ mod exposed;
 mod monitored;
 mod problem;
 mod progress;
+mod queued;
 mod rollout;
 mod summary;
 mod suspension;
@@ -22,11 +23,13 @@ use crate::crd::{Phase, RatesEnvironment, RatesEnvironmentStatus};
 use crate::observed::Observed;
 use crate::plan::Environment;
 use crate::pods::primary;
+use crate::previews::QUEUED;
 use crate::reason::Reason;
 
 use conditions::{Said, condition, one_line};
 pub use problem::Problem;
 use progress::Pods;
+pub use queued::{status as queued, wait_for_turn};
 use summary::Parts;
 
 /// The condition that is there while somebody else writes against the operator.
@@ -249,6 +252,7 @@ fn order(kind: &str) -> usize {
         "Exposed",
         "Monitored",
         expiring::KIND,
+        QUEUED,
         CONTESTED,
     ]
     .iter()

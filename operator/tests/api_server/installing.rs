@@ -108,6 +108,7 @@ fn charts_are_linted_and_taken_with_every_kind_of_values() {
         "monitoringNamespaces={lookout,lighthouse}",
         "replicas=2",
         "concurrency=16",
+        "maxRunningPreviews=3",
         "log=info\\,kube=debug",
         "nodeSelector.kubernetes\\.io/os=linux",
         "tolerations[0].operator=Exists",

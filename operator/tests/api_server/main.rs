@@ -34,6 +34,7 @@ mod parameters;
 mod placing;
 mod process;
 mod program;
+mod queueing;
 mod reading;
 mod reconciling;
 mod replicated;

@@ -20,6 +20,7 @@ use rates_operator::copies::Neighbours;
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::metrics::Metrics;
 use rates_operator::plan::replication::PrimaryHistory;
+use rates_operator::previews::Previews;
 use rates_operator::reconcile::{Context, reconcile};
 use rates_operator::settings::{Images, Monitoring, Namespaces};
 use serde::de::DeserializeOwned;
@@ -103,6 +104,7 @@ async fn operator(
         corrections: Corrections::default(),
         pacing: Pacing::new("0.0.0", 1),
         primaries: PrimaryHistory::default(),
+        previews: Previews::new(0),
         neighbours: Neighbours::default(),
     };
     (
