@@ -16,7 +16,7 @@ use crate::crd::{DatabaseStatus, SchemaStatus, SeedStatus};
 use crate::digest::short_digest;
 use crate::identity::{COMPONENT_LABEL, Component};
 use crate::observed::Observed;
-use crate::pods::job_outcome::{Failure, JobOutcome, LOAD, has_ended, outcome_of};
+use crate::pods::job_outcome::{Failure, JobOutcome, LOAD, Success, has_ended, outcome_of};
 use crate::pods::primary;
 use crate::reason::Reason;
 
@@ -125,6 +125,19 @@ impl Progress<'_> {
             return Seeding::Done(seed.clone());
         }
         let source = SeedSource::of(self.observed);
+        let done = |success: Success| {
+            Seeding::Done(SeedStatus {
+                source: success.source.unwrap_or_else(|| source.describe()),
+                checksum: success.checksum,
+                rows: success.rows,
+                seconds: success.seconds,
+                claim_uid: Some(claim_uid.clone()),
+                copied: success.copied,
+            })
+        };
+        if let Some(success) = self.finished_copy(&source, claim_uid) {
+            return done(success);
+        }
         let hash = match self.seed_hash(&source, claim_uid) {
             Ok(hash) => hash,
             Err(blocked) => return Seeding::Blocked(blocked),
@@ -150,14 +163,7 @@ impl Progress<'_> {
             return Seeding::Blocked(blocked);
         }
         match outcome {
-            JobOutcome::Succeeded(success) => Seeding::Done(SeedStatus {
-                source: success.source.unwrap_or_else(|| source.describe()),
-                checksum: success.checksum,
-                rows: success.rows,
-                seconds: success.seconds,
-                claim_uid: Some(claim_uid.clone()),
-                copied: success.copied,
-            }),
+            JobOutcome::Succeeded(success) => done(success),
             JobOutcome::Failed(failure) if self.is_the_dumps_fault(&failure) => Seeding::Failed {
                 source,
                 hash,
@@ -176,6 +182,24 @@ impl Progress<'_> {
                 run: JobRun::current(hash, job),
             },
         }
+    }
+
+    /// What a Job copied into this claim, whatever the source allows by now: a copy that exists stays.
+    fn finished_copy(&self, source: &SeedSource, claim_uid: &str) -> Option<Success> {
+        if !matches!(source, SeedSource::Environment { .. }) {
+            return None;
+        }
+        let mut claims = self.observed.claims.iter();
+        let claim = claims.find(|claim| claim.uid().as_deref() == Some(claim_uid))?;
+        let made = claim.creation_timestamp()?;
+        let into_this_one =
+            |job: &&Job| Component::Seed.is_of(*job) && job.creation_timestamp().is_some_and(|at| at >= made);
+        let jobs = self.observed.jobs.iter().filter(into_this_one);
+        jobs.filter_map(|job| match outcome_of(job, &self.observed.pods) {
+            JobOutcome::Succeeded(success) => Some(success),
+            JobOutcome::Failed(_) | JobOutcome::Lost { .. } | JobOutcome::Active => None,
+        })
+        .find(|success| success.source.as_ref() == Some(&source.describe()))
     }
 
     pub fn migration(&self, seeding: &Seeding) -> Migration {

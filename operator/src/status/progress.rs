@@ -28,6 +28,17 @@ pub fn seeded(environment: &Environment, observed: &Observed, now: Timestamp) ->
         }
         Seeding::Waiting(what) => Said::no(Reason::Waiting, format!("waiting for {what}")),
         Seeding::Blocked(blocked) => Said::no(blocked.reason, blocked.message.clone()),
+        // A source tells nobody that its tables are other ones by now.
+        Seeding::Failed {
+            source: SeedSource::Environment { .. },
+            hash,
+            message,
+        } => {
+            let job = environment.identity.seed_job(hash);
+            let message =
+                format!("{message}; once that is corrected, delete Job {job} and it is tried again");
+            Said::no(Reason::SeedFailed, message)
+        }
         Seeding::Failed { message, .. } => Said::no(Reason::SeedFailed, message.clone()),
         Seeding::Run { source, run } => match retrying(run) {
             Some(message) => Said::no(Reason::Retrying, message),

@@ -4,7 +4,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use rates_operator::crd::RatesEnvironment;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,10 @@ async fn copies_key(source: &Stage) -> Option<Value> {
 
 fn text(secret: &Secret, key: &str) -> String {
     String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap()
+}
+
+fn seed_pods() -> ListParams {
+    ListParams::default().labels("app.kubernetes.io/component=seed")
 }
 
 fn copied() -> Value {
@@ -279,6 +283,53 @@ async fn consent_that_is_withdrawn_in_the_middle_stops_the_copy_and_other_masks_
     step(&reader, &source).await;
     reader.settle().await;
     assert_eq!(reader.job("seed").await.name_any(), first, "it goes on");
+}
+
+#[tokio::test]
+async fn a_copy_that_is_complete_stays_although_consent_was_withdrawn_at_that_moment() {
+    let (source, reader) = pair("copies-raced", &["copies-raced"]).await;
+    reader.database_runs().await;
+    let mut report = copied();
+    report["source"] = json!("environment:copies-raced-of/origin");
+    reader.job_ends("seed", "publish", "Succeeded", &report).await;
+    source.specify(&source_spec(&json!([])));
+    step(&reader, &source).await;
+    reader.settle().await;
+    assert_eq!(seeded(&reader).0, "Loaded");
+    assert!(!reader.exists::<Secret>("harbour-copy").await);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_refused_for_good_is_tried_again_once_its_job_is_deleted() {
+    let (_source, reader) = pair("copies-refused", &["*"]).await;
+    reader.database_runs().await;
+    let refused =
+        json!({"outcome": "failed", "message": "table prices has the column customer, which no rule knows"});
+    reader.job_ends("seed", "load", "Failed", &refused).await;
+    reader.settle().await;
+    let job = reader.job("seed").await.name_any();
+    assert_eq!(
+        seeded(&reader),
+        (
+            "SeedFailed".into(),
+            format!(
+                "table prices has the column customer, which no rule knows; once that is corrected, delete Job {job} and it is tried again"
+            )
+        )
+    );
+    reader
+        .api::<Job>()
+        .delete(&job, &DeleteParams::background())
+        .await
+        .unwrap();
+    reader
+        .api::<Pod>()
+        .delete_collection(&DeleteParams::default().grace_period(0), &seed_pods())
+        .await
+        .unwrap();
+    reader.settle().await;
+    assert_eq!(seeded(&reader).0, "Loading");
+    assert_eq!(reader.job("seed").await.name_any(), job);
 }
 
 #[tokio::test]
