@@ -251,8 +251,15 @@ class ShareTests:
         self.assertIn("permission denied", error)
         seen = "SELECT count(*) FROM pg_stat_activity WHERE usename <> current_user AND query NOT IN ('', '<insufficient privilege>')"
         self.assertEqual(reader.query(self.new, seen), "0")
-        # A function of the reader's that is cheap, and would tell of rows that the view leaves out.
         self.assertEqual(reader.query(self.new, "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'"), "0")
+        # What the reader asks for is never tried on a row that the sample leaves out: it would fail there.
+        sampled = self.let_in(self.new, Reader(sample=50))
+        seen = set(sampled.query(self.new, "SELECT DISTINCT orig_code || dest_code FROM {}.prices".format(sampled.schema)).split())
+        hidden = set(self.as_superuser(self.new, "SELECT DISTINCT orig_code || dest_code FROM prices").split()) - seen
+        tell = "SELECT count(*) > 0 FROM {}.prices WHERE 1 / (orig_code || dest_code <> '{}')::integer = 1"
+        self.assertEqual(sampled.query(self.new, tell.format(sampled.schema, min(hidden))), "t")
+        code, _, error = sampled.query(self.new, tell.format(sampled.schema, min(seen)), check=False)
+        self.assertIn("division by zero", error)
         # The application's own login still may do all of that.
         self.assertEqual(self.new.query("SELECT pg_advisory_lock(1), pg_notify('batches', '')", database="rates"), "|")
 
