@@ -9,7 +9,7 @@ use crate::crd::{CopyStatus, RatesEnvironment, RatesEnvironmentStatus, Sharing};
 use crate::plan::replication::Notice;
 use crate::plan::warnings;
 use crate::reason::Reason;
-use crate::status::CONTESTED;
+use crate::status::{CONTESTED, SLEEPS_WHEN_IDLE};
 
 /// Publishes the Events of one environment. One that cannot be recorded is only logged.
 pub struct Reporter<'a> {
@@ -118,6 +118,9 @@ fn terms(sharing: &Sharing) -> String {
     format!("{}{}", sample.unwrap_or_default(), mask.unwrap_or_default())
 }
 
+/// Why `Ready` is false without anything being wrong.
+const STOPPED: [Reason; 2] = [Reason::Suspended, Reason::Asleep];
+
 /// What a person should hear of, each by its reason.
 fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a Condition, &'a str)> {
     // Those that sum others up come last.
@@ -134,11 +137,14 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
                 news.push((EventType::Warning, condition, &condition.type_));
             }
         } else if condition.status == "True" {
-            let is_of_a_part = !matches!(condition.type_.as_str(), "Progressing" | "Reconciled");
+            let is_of_a_part = !matches!(
+                condition.type_.as_str(),
+                "Progressing" | "Reconciled" | SLEEPS_WHEN_IDLE
+            );
             if is_of_a_part && earlier.is_none_or(|earlier| earlier.reason != reason) {
                 news.push((EventType::Normal, condition, &condition.type_));
             }
-        } else if condition.type_ == "Ready" && reason == Reason::Suspended.as_str() {
+        } else if condition.type_ == "Ready" && STOPPED.map(Reason::as_str).contains(&reason) {
             // RotationInput for.
             if before.iter().all(|earlier| earlier.reason != reason) {
                 news.push((EventType::Normal, condition, reason));

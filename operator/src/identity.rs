@@ -162,6 +162,12 @@ impl Identity {
         format!("{}-api", self.name)
     }
 
+    /// The `EndpointSlice` that leads to the activator while the environment sleeps.
+    #[must_use]
+    pub fn activator_slice(&self) -> String {
+        format!("{}-activator", self.api())
+    }
+
     /// The Jobs' account and network policy.
     #[must_use]
     pub fn jobs(&self) -> String {

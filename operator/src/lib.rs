@@ -18,6 +18,7 @@ pub mod pod_monitor;
 pub mod quantity;
 pub mod reason;
 pub mod settings;
+pub mod surroundings;
 
 pub mod events;
 pub mod expire;
@@ -31,6 +32,8 @@ pub mod previews;
 pub mod refusals;
 
 mod pods;
+
+pub mod sleeping;
 
 pub mod password;
 

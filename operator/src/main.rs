@@ -215,6 +215,7 @@ impl Run {
             },
             rollouts_at_once: self.rollouts_at_once,
             max_running_previews: self.max_running_previews,
+            activator_ports: self.common.activator_ports,
             listen: self.common.listen,
             lease: Some(lease).filter(|lease| !lease.namespace.is_empty()),
             identity: match self.identity {

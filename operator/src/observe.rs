@@ -13,6 +13,7 @@ use crate::identity::Identity;
 use crate::observed::{Dump, Observed, Optional};
 use crate::reason::Reason;
 use crate::refusals::Refusals;
+use crate::surroundings::Surroundings;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -101,6 +102,7 @@ pub async fn observe(client: &Client, cache: &Cache, key: &str) -> Result<Option
         role_bindings: all(cache, key)?,
         claims,
         services: all(cache, key)?,
+        endpoint_slices: all(cache, key)?,
         stateful_sets,
         jobs,
         deployments: all(cache, key)?,
@@ -115,6 +117,7 @@ pub async fn observe(client: &Client, cache: &Cache, key: &str) -> Result<Option
         dump,
         source,
         readers,
+        surroundings: Surroundings::default(),
         identity,
         environment,
         waits_for_turn: false,

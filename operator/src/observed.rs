@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -18,6 +19,7 @@ use crate::http_route::HTTPRoute;
 use crate::identity::Identity;
 use crate::pod_monitor::PodMonitor;
 use crate::refusals::Refusals;
+use crate::surroundings::Surroundings;
 
 /// An environment and everything that exists under its labels. Not `Debug`: it holds Secrets.
 #[derive(Clone)]
@@ -38,6 +40,7 @@ pub struct Observed {
     pub role_bindings: Vec<RoleBinding>,
     pub claims: Vec<PersistentVolumeClaim>,
     pub services: Vec<Service>,
+    pub endpoint_slices: Vec<EndpointSlice>,
     pub stateful_sets: Vec<StatefulSet>,
     pub jobs: Vec<Job>,
     pub deployments: Vec<Deployment>,
@@ -54,6 +57,7 @@ pub struct Observed {
     pub source: Source,
     /// The environments whose seed copies this one's data.
     pub readers: Vec<Reader>,
+    pub surroundings: Surroundings,
 }
 
 impl Observed {
@@ -75,6 +79,7 @@ impl Observed {
             role_bindings: Vec::new(),
             claims: Vec::new(),
             services: Vec::new(),
+            endpoint_slices: Vec::new(),
             stateful_sets: Vec::new(),
             jobs: Vec::new(),
             deployments: Vec::new(),
@@ -89,6 +94,7 @@ impl Observed {
             dump: Dump::NotNeeded,
             source: Source::NotNeeded,
             readers: Vec::new(),
+            surroundings: Surroundings::default(),
         }
     }
 

@@ -41,13 +41,13 @@ reasons! {
     /// What else went wrong.
     Failure:
         NotPermitted ReadFailed ApplyFailed VolumeReplaced GatewayApiMissing PodMonitorMissing ExporterImageMissing RouteRefused SeedFailed SourceMissing SourceNotServed SourceIsItself SourceCircle NotShared Retrying
-        InvalidSpec InvalidSecret NameTaken Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable StandbyLost;
+        IdleUnknown InvalidSpec InvalidSecret NameTaken NoActivator Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable StandbyLost;
     /// What is, and what is being done.
     Progress:
-        Accepted AnotherWriter Applied Available Complete Empty LifetimeEnds Loaded Loading Migrated Migrating NoPrimary Ready
+        Accepted AnotherWriter Applied Asleep Available Complete Empty FallingAsleep LifetimeEnds Loaded Loading Migrated Migrating NoPrimary Ready
         Reconnecting ReplacingInstances Replicated Restarting Resuming RollingOut RotatingPassword Seeding Serving
-        SingleInstance SourceNotReady Starting Stopping Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForNode
-        WaitingForStandby WaitingForTurn WaitingForVolume;
+        SingleInstance SourceNotReady Starting Stopping Suspended Suspending Terminating Waiting WaitingForDeletion WaitingForIdleness WaitingForNode
+        WaitingForStandby WaitingForTurn WaitingForVolume Waking;
 }
 
 impl Reason {

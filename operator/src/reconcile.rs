@@ -23,11 +23,12 @@ use crate::observe::{self, observe};
 use crate::observed::Observed;
 use crate::password::value;
 use crate::plan::replication::{Notice, PrimaryHistory, Step, View};
-use crate::plan::{Environment, Expiry, Migration, Seeding, plan};
+use crate::plan::{Activity, Environment, Expiry, Migration, Seeding, plan};
 use crate::pods::{self, failure, is_ready};
 use crate::previews::Previews;
 use crate::reason::Reason;
 use crate::settings::{Images, Monitoring};
+use crate::sleeping::Sleeping;
 use crate::status::{self, Problem};
 
 /// Watches tell of every change; this is for what they might miss.
@@ -73,6 +74,7 @@ pub struct Context {
     pub pacing: Pacing,
     pub primaries: PrimaryHistory,
     pub neighbours: Neighbours,
+    pub sleeping: Sleeping,
 }
 
 /// When to look at an environment again.
@@ -99,13 +101,14 @@ pub async fn reconcile(key: &str, failures: u32, context: &Context) -> Result<Ne
 }
 
 async fn reconcile_alone(key: &str, failures: u32, context: &Context) -> Result<Next, Error> {
-    let observed = match Box::pin(observe(&context.client, &context.cache, key)).await {
+    let mut observed = match Box::pin(observe(&context.client, &context.cache, key)).await {
         Ok(Some(observed)) => observed,
         Ok(None) => {
             context.primaries.forget(key);
             if let Some((namespace, name)) = key.split_once('/') {
                 context.cache.tell(context.previews.gone(namespace, name));
             }
+            context.sleeping.forget(key);
             return Ok(Next::Gone);
         }
         Err(error) => {
@@ -120,6 +123,7 @@ async fn reconcile_alone(key: &str, failures: u32, context: &Context) -> Result<
         report(context, &observed, status::terminating(&observed, now)).await?;
         return Ok(Next::Gone);
     }
+    observed.surroundings = context.sleeping.look(key, &observed).await;
     let now = Timestamp::now();
     let Some(expiry) = Expiry::of(&observed.environment) else {
         return Box::pin(advance(key, failures, context, observed, now)).await;
@@ -175,6 +179,10 @@ async fn advance(
             return Ok(Next::Settled(BLOCKED));
         }
     };
+    if environment.activity == Activity::Stopped {
+        // Whoever is the primary after this took over from nobody.
+        context.primaries.forget(key);
+    }
     let children = build(&environment);
     let (mut applied, mut failed) = Box::pin(apply(
         &context.client,
@@ -193,10 +201,8 @@ async fn advance(
     }
     applied.writes += relieved;
     failed.extend(unrelieved);
-    if applied.writes == 0
-        && let Some(step) = &environment.replication.step
-    {
-        let (writes, error) = carry_out_and_tell(context, &observed, step).await;
+    if applied.writes == 0 {
+        let (writes, error) = Box::pin(step(context, &environment, &observed)).await;
         applied.writes += writes;
         failed.extend(error);
     }
@@ -208,7 +214,8 @@ async fn advance(
     let passing = failed.into_iter().find(|error| error.reason().is_none());
     if let Some(error) = passing {
         if failures >= LASTING {
-            let status = status::status(&environment, &observed, &applied, problem, now);
+            let mut status = status::status(&environment, &observed, &applied, problem, now);
+            record_sleep(key, context, &observed, &mut status);
             report(context, &observed, status).await?;
         }
         return Err(error.into());
@@ -220,12 +227,16 @@ async fn advance(
     if let Some(place) = queued {
         status::wait_for_turn(&mut status, &observed, place, now);
     }
-    let again = if applied.writes > 0 {
+    let goes_on = record_sleep(key, context, &observed, &mut status);
+    let again = if applied.writes > 0 || goes_on {
         Next::Wrote
     } else {
         let wait = requeue_after(&environment, &observed, blocked, now);
         let held_back = applied.held_back.into_iter();
-        let sooner = held_back.chain(status::reconsidered_after(&status, now));
+        let asks = context.sleeping.asks_after(key, &observed);
+        let sooner = held_back
+            .chain(status::reconsidered_after(&status, now))
+            .chain(asks);
         Next::Settled(sooner.fold(wait, Duration::min))
     };
     report(context, &observed, status).await?;
@@ -257,6 +268,36 @@ async fn end(context: &Context, observed: &Observed, expiry: Expiry) -> Result<O
         }
         Err(error) => Err(Error::Expire(error)),
     }
+}
+
+/// Gives an environment that sleeps its port. Whether the record of its sleep is another one than before, so that the next
+/// step can follow.
+fn record_sleep(
+    key: &str,
+    context: &Context,
+    observed: &Observed,
+    status: &mut RatesEnvironmentStatus,
+) -> bool {
+    match &mut status.sleep {
+        Some(sleep) => sleep.port = context.sleeping.port(key, sleep.port, &context.cache),
+        None => context.sleeping.woke(key),
+    }
+    let before = observed.environment.status.as_ref();
+    before.and_then(|before| before.sleep.as_ref()) != status.sleep.as_ref()
+}
+
+/// The next step about the instances; or else the annotations go that asked for what is done.
+async fn step(
+    context: &Context,
+    environment: &Environment,
+    observed: &Observed,
+) -> (u32, Option<apply::Error>) {
+    if let Some(step) = &environment.replication.step {
+        return carry_out_and_tell(context, observed, step).await;
+    }
+    let pace = (&context.corrections, &context.pacing);
+    let done = &environment.sleep.done;
+    apply::remove_annotations(&context.client, &context.cache, pace, observed, done).await
 }
 
 /// Carries out a step. What begins is told before, and what ended too: an Event that is missing would be worse than one

@@ -35,7 +35,7 @@ use crate::pod_monitor::PodMonitor;
 pub use corrections::{Contest, Corrections};
 pub use error::Error;
 pub use pacing::Pacing;
-pub use replication::{carry_out, relieve};
+pub use replication::{carry_out, relieve, remove_annotations};
 use writer::{Writer, named};
 
 /// What is there after applying, as the API server answered.
@@ -130,6 +130,7 @@ impl Writer<'_> {
             network_policies,
             claims,
             services,
+            endpoint_slices,
             mut stateful_set,
             seed_job,
             migrate_job,
@@ -162,6 +163,7 @@ impl Writer<'_> {
         };
         // None of these needs another one, but for a RoleBinding its Role. All of them are needed by pods. All are waited
         // for, as an answer that nobody takes would be news later.
+        // The way to the activator is there before the API's pods go.
         let (
             secrets,
             copy,
@@ -170,6 +172,7 @@ impl Writer<'_> {
             policies,
             access,
             services,
+            slices,
             (claims, mut failures),
             budgets,
         ) = Box::pin(async {
@@ -181,6 +184,7 @@ impl Writer<'_> {
                 self.ensure_each(network_policies, &observed.network_policies),
                 access,
                 self.ensure_each(services, &observed.services),
+                self.ensure_each(endpoint_slices, &observed.endpoint_slices),
                 self.claims(claims, observed, &mut applied.notice),
                 self.ensure_each(disruption_budgets, &observed.disruption_budgets),
             )
@@ -192,7 +196,7 @@ impl Writer<'_> {
         failures.extend(copy.err());
         failures.extend([config_maps, accounts, policies].into_iter().flatten());
         failures.extend(access.err());
-        failures.extend([services, budgets].into_iter().flatten());
+        failures.extend([services, slices, budgets].into_iter().flatten());
         // No pods are made without what they need; those that are there are cared for all the same.
         let may_make = failures.is_empty();
         if may_make || applied.stateful_set.is_some() {

@@ -33,6 +33,7 @@ impl Wanted {
             role_binding,
             network_policies,
             services,
+            endpoint_slices,
             stateful_set,
             deployments,
             autoscalers,
@@ -48,6 +49,7 @@ impl Wanted {
         wanted.add([role_binding]);
         wanted.add(network_policies);
         wanted.add(services);
+        wanted.add(endpoint_slices);
         wanted.add([stateful_set]);
         wanted.add(deployments.iter().map(|child| &child.deployment));
         wanted.add(autoscalers);
@@ -81,6 +83,7 @@ impl Writer<'_> {
         self.remove_unless(wanted, &observed.deployments).await?;
         self.remove_unless(wanted, &observed.disruption_budgets).await?;
         self.remove_unless(wanted, &observed.stateful_sets).await?;
+        self.remove_unless(wanted, &observed.endpoint_slices).await?;
         self.remove_unless(wanted, &observed.services).await?;
         self.remove_unless(wanted, &observed.network_policies).await?;
         self.remove_unless(wanted, &observed.role_bindings).await?;

@@ -1,6 +1,8 @@
 //! Carries out what was decided about the instances of a database. Each write names what it was decided by: the version of
 //! a key, the uid of a pod or a volume.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt};
@@ -40,6 +42,23 @@ pub async fn relieve(
     };
     let (number, _) = writer.finish();
     (number, given_up.err().or(unlabelled.err()))
+}
+
+/// Removes annotations of the environment that asked for what is done. Gives how much was written, and what could not be.
+pub async fn remove_annotations(
+    client: &Client,
+    cache: &Cache,
+    (corrections, pacing): (&Corrections, &Pacing),
+    observed: &Observed,
+    annotations: &[&str],
+) -> (u32, Option<Error>) {
+    if annotations.is_empty() {
+        return (0, None);
+    }
+    let writer = Writer::new(client, cache, (corrections, pacing), &observed.identity);
+    let done = writer.remove_annotations(observed, annotations).await;
+    let (number, _) = writer.finish();
+    (number, done.err())
 }
 
 /// Carries out one step. Gives how much was written, and what could not be.
@@ -117,7 +136,7 @@ impl Writer<'_> {
             Step::End { annotation, .. } => {
                 // First, or the same would be asked for again.
                 if let Some((annotation, _)) = annotation
-                    && !self.remove_annotation(observed, annotation).await?
+                    && !self.remove_annotations(observed, &[annotation]).await?
                 {
                     return Ok(());
                 }
@@ -153,13 +172,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Removes an annotation of the environment, if that still is as it was read.
-    async fn remove_annotation(&self, observed: &Observed, annotation: &str) -> Result<bool, Error> {
+    /// Removes annotations of the environment, if that still is as it was read.
+    async fn remove_annotations(&self, observed: &Observed, annotations: &[&str]) -> Result<bool, Error> {
         let environment = &observed.environment;
+        let none: BTreeMap<&str, Option<&str>> =
+            annotations.iter().map(|annotation| (*annotation, None)).collect();
         let patch = json!({"metadata": {
             "uid": environment.uid(),
             "resourceVersion": environment.resource_version(),
-            "annotations": {annotation: null},
+            "annotations": none,
         }});
         self.change::<RatesEnvironment>(&self.identity.name, &Patch::Merge(patch))
             .await

@@ -4,6 +4,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -34,6 +35,7 @@ pub struct Children {
     pub network_policies: Vec<NetworkPolicy>,
     pub claims: Vec<PersistentVolumeClaim>,
     pub services: Vec<Service>,
+    pub endpoint_slices: Vec<EndpointSlice>,
     pub stateful_set: StatefulSet,
     /// Those to be there now.
     pub seed_job: Option<JobChild>,

@@ -2,6 +2,7 @@
 //! as they are applied, one file a kind of child. Nothing here has a client or a clock.
 
 mod access;
+mod activator_slice;
 mod api;
 mod children;
 mod claims;
@@ -47,6 +48,7 @@ pub fn build(environment: &Environment) -> Children {
         ],
         claims: claims::build(environment),
         services: services::build(environment),
+        endpoint_slices: activator_slice::build(environment).into_iter().collect(),
         stateful_set: stateful_set::build(environment),
         seed_job: jobs::seed(environment),
         migrate_job: jobs::migrate(environment),

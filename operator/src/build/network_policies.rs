@@ -83,6 +83,7 @@ pub fn of_clients(
         [from(Vec::new(), &ports)]
             .into_iter()
             .chain(from_monitoring(environment, &[tcp(metrics)]))
+            .chain(from_the_operator(environment, &[tcp(metrics)]))
             .collect(),
         to_database(environment),
     )
@@ -204,6 +205,19 @@ fn from_monitoring(
     let peers: Vec<_> = namespaces.iter().map(of).collect();
     // Without a peer a rule would be for everybody.
     (!peers.is_empty()).then(|| from(peers, ports))
+}
+
+/// From the operator, which asks for how long the API was not in use.
+fn from_the_operator(
+    environment: &Environment,
+    ports: &[NetworkPolicyPort],
+) -> Option<NetworkPolicyIngressRule> {
+    let name = environment.idle_asked_from.as_ref()?;
+    let operator = NetworkPolicyPeer {
+        namespace_selector: Some(namespace(name)),
+        ..NetworkPolicyPeer::default()
+    };
+    Some(from(vec![operator], ports))
 }
 
 fn peers(environment: &Environment, components: &[Component]) -> Vec<NetworkPolicyPeer> {

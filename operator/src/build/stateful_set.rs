@@ -87,9 +87,9 @@ fn update_strategy(environment: &Environment) -> StatefulSetUpdateStrategy {
 /// The database goes last and comes first. A pod that waits for the primary of a lost volume goes, too.
 fn replicas(environment: &Environment) -> i32 {
     match environment.activity {
-        Activity::Suspended => 0,
+        Activity::Stopped => 0,
         _ if environment.database.volume != VolumeIdentity::Same => 0,
-        Activity::Running | Activity::Suspending | Activity::Resuming => {
+        Activity::Running | Activity::Stopping | Activity::Resuming | Activity::Waking => {
             i32::from(environment.replication.kept)
         }
     }

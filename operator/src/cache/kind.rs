@@ -63,6 +63,7 @@ impl<K: Watched> Kind<K> {
             digest: object.digest(),
             refers_to: object.refers_to().into_iter().map(Into::into).collect(),
             phase: object.phase(),
+            port: object.port(),
             packed,
         };
         objects.insert(name, entry)
@@ -185,6 +186,18 @@ impl<K: Watched> Kind<K> {
         let refers = |entry: &&Entry| entry.refers_to.iter().any(|other| &**other == what);
         let entries = objects.by_name.values().filter(refers);
         entries.map(|entry| entry.environment.clone()).collect()
+    }
+
+    /// The environments of which there are objects.
+    pub fn environments(&self) -> Changed {
+        self.lock().of.keys().cloned().collect()
+    }
+
+    /// The activator's ports, each with the environment that has it.
+    pub fn ports(&self) -> Vec<(Key, u16)> {
+        let objects = self.lock();
+        let with_port = |entry: &Entry| Some((entry.environment.clone(), entry.port?));
+        objects.by_name.values().filter_map(with_port).collect()
     }
 
     /// How many are in each phase.

@@ -1,12 +1,13 @@
 //! Everything that is held: one field a kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -116,6 +117,7 @@ kinds! {
     role_bindings: RoleBinding,
     claims: PersistentVolumeClaim,
     services: Service,
+    endpoint_slices: EndpointSlice,
     stateful_sets: StatefulSet,
     jobs: Job,
     deployments: Deployment,
@@ -196,6 +198,30 @@ impl Cache {
     #[must_use]
     pub fn referring_to(&self, what: &str) -> Vec<Key> {
         self.environments.referring_to(what)
+    }
+
+    /// All environments.
+    #[must_use]
+    pub fn environments(&self) -> Vec<Key> {
+        self.environments.environments()
+    }
+
+    /// Those that sleep.
+    #[must_use]
+    pub fn sleeping(&self) -> Vec<Key> {
+        self.environments
+            .ports()
+            .into_iter()
+            .map(|(environment, _)| environment)
+            .collect()
+    }
+
+    /// The activator's ports that other environments than this one have.
+    #[must_use]
+    pub fn ports_but_of(&self, environment: &str) -> BTreeSet<u16> {
+        let ports = [self.environments.ports(), self.endpoint_slices.ports()].concat();
+        let others = ports.into_iter().filter(|(of, _)| &**of != environment);
+        others.map(|(_, port)| port).collect()
     }
 
     /// How many environments are in each phase.

@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -72,6 +73,11 @@ pub trait Watched:
         None
     }
 
+    /// The activator's port of an environment that sleeps.
+    fn port(&self) -> Option<u16> {
+        None
+    }
+
     /// What of people's own, or which environment, it names, as `KIND/NAMESPACE/NAME`.
     fn refers_to(&self) -> Vec<String> {
         Vec::new()
@@ -105,6 +111,20 @@ impl Watched for NetworkPolicy {
 
     fn digest(&self) -> u64 {
         hash(&(&self.metadata.uid, &self.metadata.resource_version))
+    }
+}
+
+impl Watched for EndpointSlice {
+    const ESSENTIAL: bool = false;
+
+    /// Its generation does not move with its endpoints everywhere.
+    fn digest(&self) -> u64 {
+        hash(&(&self.metadata.uid, &self.metadata.resource_version))
+    }
+
+    fn port(&self) -> Option<u16> {
+        let port = self.ports.iter().flatten().find_map(|port| port.port)?;
+        u16::try_from(port).ok()
     }
 }
 
@@ -270,6 +290,11 @@ impl Watched for RatesEnvironment {
 
     fn phase(&self) -> Option<Phase> {
         self.status.as_ref()?.phase
+    }
+
+    fn port(&self) -> Option<u16> {
+        let sleep = self.status.as_ref()?.sleep.as_ref()?;
+        u16::try_from(sleep.port?).ok()
     }
 
     fn refers_to(&self) -> Vec<String> {

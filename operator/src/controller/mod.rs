@@ -20,6 +20,7 @@ use crate::error_chain::chain;
 use crate::metrics::Outcome;
 use crate::reconcile::{Context, Error, Next, reconcile};
 use crate::settings::Namespaces;
+use crate::sleeping;
 use queue::Queue;
 
 /// Where and how the controller looks.
@@ -47,6 +48,11 @@ pub async fn controller(
 ) {
     let context = Arc::new(context);
     let mut sources = std::pin::pin!(seed_sources::changes(&context.client, &scope.namespaces).fuse());
+    let activators = match context.sleeping.namespace() {
+        Some(namespace) => sleeping::changes(&context.client, namespace).left_stream(),
+        None => futures::stream::pending().right_stream(),
+    };
+    let mut activators = std::pin::pin!(activators.fuse());
     let mut work = Work::default();
     let mut news = context.cache.news();
     // What does not exist in half of a picture would be made a second time.
@@ -65,6 +71,11 @@ pub async fn controller(
             Some(key) = triggered.recv() => work.queue.add(key, Instant::now()),
             Some(source) = sources.next() => {
                 for key in context.cache.referring_to(&source) {
+                    work.queue.add(key, Instant::now());
+                }
+            }
+            Some(pods) = activators.next() => {
+                for key in context.sleeping.put(pods, &context.cache) {
                     work.queue.add(key, Instant::now());
                 }
             }

@@ -1,8 +1,9 @@
 //! Whether an environment runs, and in which order it stops and starts: the API goes before the
-//! database it uses, and comes after it.
+//! database it uses, and comes after it, or beside it where somebody waits.
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::sleep::{Sleep, SleepState};
 use crate::identity::Component;
 use crate::observed::Observed;
 use crate::pods::job_outcome::has_ended;
@@ -12,22 +13,26 @@ use crate::pods::primary;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Activity {
     Running,
-    /// Pods that use the database are ending.
-    Suspending,
+    /// It is suspended or falls asleep: pods that use the database are ending.
+    Stopping,
     /// Nobody uses the database any more.
-    Suspended,
-    /// The database starts; the API waits for it.
+    Stopped,
+    /// It was suspended: the database starts; the API waits for it.
     Resuming,
+    /// It slept: the database and the API start at once.
+    Waking,
 }
 
 impl Activity {
     /// Read from what is there, so that it is the same after a restart of the operator.
-    pub(super) fn of(observed: &Observed) -> Self {
-        let suspend = observed.environment.spec.suspend;
-        if suspend && observed.pods.iter().any(uses_the_database) {
-            Self::Suspending
-        } else if suspend {
-            Self::Suspended
+    pub(super) fn of(observed: &Observed, sleep: &Sleep) -> Self {
+        let stops = observed.environment.spec.suspend || sleep.stops();
+        if stops && observed.pods.iter().any(uses_the_database) {
+            Self::Stopping
+        } else if stops {
+            Self::Stopped
+        } else if sleep.state == SleepState::Waking {
+            Self::Waking
         } else if api_is_at_zero(observed) && primary(observed).is_none() {
             Self::Resuming
         } else {
@@ -38,7 +43,7 @@ impl Activity {
     /// Whether Jobs may run.
     #[must_use]
     pub const fn allows_jobs(self) -> bool {
-        matches!(self, Self::Running | Self::Resuming)
+        matches!(self, Self::Running | Self::Resuming | Self::Waking)
     }
 }
 

@@ -111,8 +111,8 @@ impl ApiPlan {
             image,
             default_image,
             scale: match activity {
-                Activity::Running => Scale::of(spec, &defaults),
-                Activity::Suspending | Activity::Suspended | Activity::Resuming => Scale::Fixed(0),
+                Activity::Running | Activity::Waking => Scale::of(spec, &defaults),
+                Activity::Stopping | Activity::Stopped | Activity::Resuming => Scale::Fixed(0),
             },
             drain: Drain {
                 propagation_seconds: spec.rollout.propagation_seconds,

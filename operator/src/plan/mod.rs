@@ -24,6 +24,7 @@ mod restart;
 mod revision;
 mod rotation;
 mod seed_source;
+mod sleep;
 mod spread;
 mod variables;
 mod volume;
@@ -60,6 +61,7 @@ pub use restart::{Restart, restart};
 pub use revision::{Revision, RolloutPlan, revision_of_template};
 pub use rotation::Rotation;
 pub use seed_source::SeedSource;
+pub use sleep::{Detour, Sleep, SleepState};
 pub use spread::Spread;
 pub use volume::{VolumeIdentity, VolumeTemplate};
 pub use warnings::{Warning, warnings};
@@ -69,6 +71,9 @@ pub use warnings::{Warning, warnings};
 pub struct Environment {
     pub identity: Identity,
     pub activity: Activity,
+    pub sleep: Sleep,
+    /// Whose pods may ask the API's for how long they were not in use, where that is asked.
+    pub idle_asked_from: Option<String>,
     pub database: Database,
     pub replication: Replication,
     pub api: ApiPlan,
@@ -100,7 +105,8 @@ pub fn plan(
     now: Timestamp,
 ) -> Result<Environment, Invalid> {
     let identity = observed.identity.clone();
-    let activity = Activity::of(observed);
+    let sleep = Sleep::of(observed, now);
+    let activity = Activity::of(observed, &sleep);
     let status = observed.environment.status.clone().unwrap_or_default();
     let pinned = status.database.unwrap_or_default();
     secrets_are_ours(observed)?;
@@ -166,6 +172,8 @@ pub fn plan(
     Ok(Environment {
         identity,
         activity,
+        sleep,
+        idle_asked_from: sleep::asked_from(observed),
         database,
         replication,
         api,

@@ -110,7 +110,7 @@ impl Rolling<'_> {
 
     /// Whether the rollout to a revision, which is under way, will not come to an end.
     fn failure(&self, digest: &str) -> Option<FailedRollout> {
-        if self.activity != Activity::Running {
+        if !matches!(self.activity, Activity::Running | Activity::Waking) {
             return None;
         }
         let (reason, message) = match self.migration {

@@ -24,6 +24,7 @@ use crate::leader::{Candidate, HeldLease, Timing, Waiting};
 use crate::plan::replication::PrimaryHistory;
 use crate::previews::Previews;
 use crate::reconcile::Context;
+use crate::sleeping::Sleeping;
 
 /// How long what is under way may take once the process was told to end: less than the pod's grace
 /// period, so that the lease is given up in any case.
@@ -87,6 +88,9 @@ async fn stand_and_lead(
     );
     // The only one to set it.
     let _ = led.set(cache.clone());
+    let namespace = settings.lease.as_ref().map(|lease| lease.namespace.clone());
+    // Any number will do, and another one each time is better.
+    let first = getrandom::u64().unwrap_or_default();
     let context = Context {
         client: client.clone(),
         cache: cache.clone(),
@@ -99,6 +103,7 @@ async fn stand_and_lead(
         primaries: PrimaryHistory::default(),
         previews: Previews::new(settings.max_running_previews.into()),
         neighbours: Neighbours::default(),
+        sleeping: Sleeping::new(namespace, settings.activator_ports, first),
     };
     let following = AbortOnDropHandle::new(tokio::spawn(following));
     let controller = controller(context, settings.scope, triggered, stop.clone());

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::activator_ports::ActivatorPorts;
 use crate::controller::Scope;
 use crate::settings::{Images, Monitoring};
 
@@ -15,6 +16,8 @@ pub struct Settings {
     pub rollouts_at_once: u16,
     /// How many previews run at once in a namespace; 0: all of them.
     pub max_running_previews: u16,
+    /// One for each environment that sleeps.
+    pub activator_ports: ActivatorPorts,
     pub listen: SocketAddr,
     /// `None`: no other operator is reckoned with.
     pub lease: Option<LeaseName>,

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::conditions::Said;
+use super::suspension;
 use crate::apply::Applied;
 use crate::identity::Component;
 use crate::observed::Observed;
@@ -50,8 +51,8 @@ pub fn said(
             "one instance: while it is away, no other takes over; set spec.database.instances to 3 for that",
         );
     }
-    if environment.activity == Activity::Suspended {
-        return Said::no(Reason::Suspended, "no pods while the environment is suspended");
+    if environment.activity == Activity::Stopped {
+        return Said::no(suspension::stopped(environment), "no pods are running");
     }
     let Some(primary) = primary(observed).map(ResourceExt::name_any) else {
         return if lost_since(previous, now).is_some() {

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 
 use super::availability::{self, is_bound};
 use super::conditions::Said;
+use super::suspension;
 use crate::apply::Applied;
 use crate::crd::{DatabaseStatus, Failovers, SeedStatus, StorageStatus};
 use crate::identity::Component;
@@ -18,10 +19,10 @@ use crate::pods::{self, failure, is_ready, primary};
 use crate::reason::Reason;
 
 pub fn said(environment: &Environment, observed: &Observed, applied: &Applied, now: Timestamp) -> Said {
-    if environment.activity == Activity::Suspended {
+    if environment.activity == Activity::Stopped {
         return match pods::of(observed, Component::Postgres).next() {
             Some(pod) => Said::no(Reason::Stopping, format!("{} is stopping", pod.name_any())),
-            None => Said::no(Reason::Suspended, "stopped, its volume is kept"),
+            None => Said::no(suspension::stopped(environment), "stopped, its volume is kept"),
         };
     }
     if environment.database.volume != VolumeIdentity::Same {

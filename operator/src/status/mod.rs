@@ -10,6 +10,7 @@ mod problem;
 mod progress;
 mod queued;
 mod rollout;
+mod sleeping;
 mod summary;
 mod suspension;
 
@@ -21,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::apply::Applied;
 use crate::crd::{Phase, RatesEnvironment, RatesEnvironmentStatus};
 use crate::observed::Observed;
-use crate::plan::Environment;
+use crate::plan::{Activity, Environment};
 use crate::pods::primary;
 use crate::previews::QUEUED;
 use crate::reason::Reason;
@@ -30,6 +31,7 @@ use conditions::{Said, condition, one_line};
 pub use problem::Problem;
 use progress::Pods;
 pub use queued::{status as queued, wait_for_turn};
+pub use sleeping::KIND as SLEEPS_WHEN_IDLE;
 use summary::Parts;
 
 /// The condition that is there while somebody else writes against the operator.
@@ -151,6 +153,10 @@ pub fn status(
         .map(|(part, said)| Said::no(said.reason, format!("{part}: {}", said.message)))
         .or_else(|| database::stuck(environment));
     let waits_for_node = progress::waits_for_node(observed);
+    let sleeps = sleeping::said(environment, observed);
+    let suspension = suspension::said(environment, observed)
+        // A pod that keeps it from waking is told as of any other environment.
+        .filter(|_| environment.activity != Activity::Waking || failure.is_none());
     let parts = Parts {
         failure,
         database,
@@ -169,7 +175,7 @@ pub fn status(
         }),
         waits_for_node,
         available: availability::said(environment, observed, applied, &previous.conditions, now),
-        suspension: suspension::said(environment, observed),
+        suspension,
         restarting: database::restarting(observed),
         replicating: database::replicating(environment),
         rotating: database::rotating(environment),
@@ -205,6 +211,7 @@ pub fn status(
     conditions.extend(parts.monitored.map(|monitored| said("Monitored", monitored)));
     let (expires_at, expiring) = expiring::said(&observed.environment, now);
     conditions.extend(expiring.map(|expiring| said(expiring::KIND, expiring)));
+    conditions.extend(sleeps.map(|sleeps| said(sleeping::KIND, sleeps)));
     conditions.extend(summary::contested(applied).map(|contested| said(CONTESTED, contested)));
     RatesEnvironmentStatus {
         phase: Some(phase),
@@ -226,7 +233,7 @@ pub fn status(
             previous.api.as_ref(),
         )),
         expires_at,
-        sleep: None,
+        sleep: environment.sleep.record.clone(),
         wake_request: None,
         conditions,
     }
@@ -253,6 +260,7 @@ fn order(kind: &str) -> usize {
         "Monitored",
         expiring::KIND,
         QUEUED,
+        sleeping::KIND,
         CONTESTED,
     ]
     .iter()

@@ -153,6 +153,8 @@ impl Parts {
         if let Some(suspension) = self.suspension.as_ref().filter(|_| self.problem.is_none()) {
             return if suspension.holds {
                 Phase::Progressing
+            } else if suspension.reason == Reason::Asleep {
+                Phase::Asleep
             } else {
                 Phase::Suspended
             };

@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use rates_operator::crd::RatesEnvironment;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::rotation::{annotate, ask, secret};
 use crate::server;
+use crate::sleeping;
 use crate::stage::{NAME, Stage};
 
 /// Makes a change again and again, with an operator that dies with its first write, its second and so
@@ -180,6 +182,61 @@ async fn a_suspension_and_its_end_come_about_whatever_write_kills_the_operator()
         async |stage, number| stage.specify(&spec(number % 2 == 1)),
         database,
         async |stage, number| phase(stage) == if number % 2 == 1 { "Suspended" } else { "Ready" },
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn a_sleep_and_its_end_come_about_whatever_write_kills_the_operator() {
+    let server = server::shared();
+    let mut stage = Stage::new(server, "killed-sleep").await;
+    stage
+        .until_ready(&json!({"database": {"seed": {"bundled": {}}}}))
+        .await;
+    let others = async |stage: &Stage| {
+        sleeping::activator(stage, &["198.18.9.1"]);
+        let now = DeleteParams::default().grace_period(0);
+        let database = stage.field("statefulset/harbour-postgres", "{.spec.replicas}");
+        match (database.as_str(), stage.exists::<Pod>("harbour-postgres-0").await) {
+            ("0", true) => {
+                stage
+                    .api::<Pod>()
+                    .delete("harbour-postgres-0", &now)
+                    .await
+                    .unwrap();
+            }
+            ("1", false) => stage.database_runs().await,
+            _ => {}
+        }
+        let api = stage.field("deployment/harbour-api", "{.spec.replicas}");
+        match (api.as_str(), stage.exists::<Pod>(sleeping::API_POD).await) {
+            ("0", true) => {
+                stage.api::<Pod>().delete(sleeping::API_POD, &now).await.unwrap();
+            }
+            ("1", false) => sleeping::api_serves(stage, "198.18.7.1").await,
+            _ => {}
+        }
+        stage.deployment_rolls_out().await;
+    };
+    Box::pin(kill_at_every_write(
+        &mut stage,
+        async |stage, number| {
+            let asked = if number % 2 == 1 { "sleep" } else { "wake" };
+            let annotation = format!("rates.internal/{asked}");
+            stage
+                .annotate::<RatesEnvironment>(NAME, &json!({annotation: "now"}))
+                .await;
+        },
+        others,
+        async |stage, number| {
+            let is_asked = stage
+                .field("renv/harbour", "{.metadata.annotations}")
+                .contains("now");
+            let slice = stage.exists::<EndpointSlice>(sleeping::SLICE).await;
+            let asleep = number % 2 == 1;
+            let expected = if asleep { "Asleep" } else { "Ready" };
+            phase(stage) == expected && slice == asleep && !is_asked
+        },
     ))
     .await;
 }

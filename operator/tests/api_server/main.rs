@@ -47,6 +47,7 @@ mod rotating;
 mod rotation;
 mod samples;
 mod server;
+mod sleeping;
 mod stage;
 mod suspending;
 mod trouble;

@@ -13,6 +13,7 @@ use kube::core::NamespaceResourceScope;
 use kube::discovery::ApiResource;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
+use rates_operator::activator_ports::ActivatorPorts;
 use rates_operator::apply::{Corrections, Pacing};
 use rates_operator::cache::{self, Cached, Key};
 use rates_operator::controller::{Scope, controller};
@@ -23,6 +24,7 @@ use rates_operator::plan::replication::PrimaryHistory;
 use rates_operator::previews::Previews;
 use rates_operator::reconcile::{Context, reconcile};
 use rates_operator::settings::{Images, Monitoring, Namespaces};
+use rates_operator::sleeping::Sleeping;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -106,6 +108,11 @@ async fn operator(
         primaries: PrimaryHistory::default(),
         previews: Previews::new(0),
         neighbours: Neighbours::default(),
+        sleeping: Sleeping::new(
+            Some("lookout".to_owned()),
+            ActivatorPorts::DEFAULT.parse().unwrap(),
+            7,
+        ),
     };
     (
         context,
