@@ -9,6 +9,7 @@ use crate::flags::{One, Several};
 use crate::lifetime::{Extend, Sleeping};
 use crate::list::List;
 use crate::logs::Logs;
+use crate::plan::Plan;
 use crate::preview::Preview;
 use crate::psql::Psql;
 use crate::report::Report;
@@ -52,6 +53,8 @@ pub enum Command {
     Restart(Restart),
     /// Replace a password or the token
     Rotate(Rotate),
+    /// Show what an apply would change, and what it would restart
+    Plan(Plan),
     /// The environment of a pull request
     Preview(Preview),
     /// Collect what a bug report needs, without secrets

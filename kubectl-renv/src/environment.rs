@@ -115,7 +115,8 @@ pub struct Seed {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Copied {
-    pub at: Option<Timestamp>,
+    /// By the source's clock.
+    pub at: Option<String>,
     pub position: Option<String>,
     pub rows: BTreeMap<String, i64>,
     pub sample: Option<i64>,

@@ -3,7 +3,7 @@
 //! In reading order: what several commands share (durations, text, names, flags, failures); the cluster, an
 //! environment's object, what the operator made for it, and how it is watched; the commands; of `top`, the rungs of the
 //! ladder, where samples come from, the ladder made of them, why there may be none, and how ladders are shown. The
-//! crate asks the Kubernetes API and a Prometheus. It knows nothing of the operator's code.
+//! crate asks the Kubernetes API and a Prometheus. `plan` alone knows the operator's code, which it asks what it would make.
 
 pub mod canvas;
 pub mod duration;
@@ -32,6 +32,7 @@ pub mod logs;
 pub mod psql;
 pub mod status;
 
+pub mod plan;
 pub mod preview;
 pub mod report;
 

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use kubectl_renv::cli::{Arguments, Command};
 use kubectl_renv::failure::exit_code;
 use kubectl_renv::{
-    canvas, complete, create, database, lifetime, list, logs, preview, psql, report, status, top,
+    canvas, complete, create, database, lifetime, list, logs, plan, preview, psql, report, status, top,
 };
 
 fn main() -> ExitCode {
@@ -41,6 +41,7 @@ fn run(command: Command) -> Result<()> {
             Command::Switchover(arguments) => database::switchover(&arguments).await,
             Command::Restart(arguments) => database::restart(&arguments).await,
             Command::Rotate(arguments) => database::rotate(&arguments).await,
+            Command::Plan(arguments) => plan::run(&arguments).await,
             Command::Preview(arguments) => preview::run(&arguments).await,
             Command::Report(arguments) => report::run(&arguments).await,
             Command::Top(arguments) => top::run(&arguments).await,

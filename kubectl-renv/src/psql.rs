@@ -19,7 +19,8 @@ export PGUSER PGPASSWORD PGHOST=127.0.0.1 PGDATABASE=rates PGAPPNAME='kubectl re
 shift
 exec psql \"$@\"";
 
-const READ_ONLY: &str = "-c default_transaction_read_only=on";
+/// What makes transactions read-only.
+pub const READ_ONLY: &str = "-c default_transaction_read_only=on";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -65,19 +66,28 @@ pub async fn run(arguments: &Psql) -> Result<()> {
     };
     let options = if arguments.write { "" } else { READ_ONLY };
     let mut command = kubectl(target, &cluster.namespace);
-    command.args(["exec", &primary, "--container", POSTGRES, "--quiet", "--stdin"]);
-    if io::stdin().is_terminal() && io::stdout().is_terminal() {
-        command.arg("--tty");
-    }
-    command
-        .args(["--", "sh", "-c", SCRIPT, "psql", options])
-        .args(&arguments.arguments);
+    let tty: &[&str] = if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        &["--stdin", "--tty"]
+    } else {
+        &["--stdin"]
+    };
+    exec(&mut command, &primary, (tty, options), &arguments.arguments);
     // It comes back only where there is no such program.
     Err(command.exec()).context("cannot start kubectl, which has to be on PATH")
 }
 
+/// Lets kubectl run psql in a database pod.
+pub fn exec(command: &mut Command, pod: &str, (stdin, options): (&[&str], &str), arguments: &[String]) {
+    command
+        .args(["exec", pod, "--container", POSTGRES, "--quiet"])
+        .args(stdin)
+        .args(["--", "sh", "-c", SCRIPT, "psql", options])
+        .args(arguments);
+}
+
 /// kubectl for the same cluster and namespace.
-fn kubectl(target: &Target, namespace: &str) -> Command {
+#[must_use]
+pub fn kubectl(target: &Target, namespace: &str) -> Command {
     let mut command = Command::new("kubectl");
     command.arg("--namespace").arg(namespace);
     if let Some(context) = &target.context {

@@ -19,6 +19,9 @@ use crate::gone::wait_gone;
 use crate::list::Listed;
 use crate::ready::wait_ready;
 
+/// Which part of a ttl may be missing before it begins anew.
+const SHARE: u32 = 20;
+
 /// The longest ttl that an environment may have.
 const LONGEST: Duration = Duration::from_hours(8760);
 
@@ -105,18 +108,18 @@ fn identify(object: &mut Value, arguments: &Up, cluster: &Cluster) -> Result<()>
     Ok(())
 }
 
-/// The ttl by which the environment lives that long from now on, and no shorter than it would without this.
+/// The ttl by which the environment lives about that long from now on, and no shorter than it would without this.
 fn lasting(existing: Option<&Environment>, ttl: &str, now: Timestamp) -> Result<String> {
     let wanted = parse(ttl).map_err(anyhow::Error::msg)?;
     let Some((environment, created)) = existing.and_then(|found| Some((found, found.created()?))) else {
         return Ok(ttl.to_owned());
     };
     let age = u64::try_from(now.duration_since(created).as_secs()).unwrap_or(0);
-    // Whole minutes, so that a run right after another one changes nothing.
     let from_now = Duration::from_secs((wanted.as_secs() + age).div_ceil(60) * 60).min(LONGEST.max(wanted));
+    // A run soon after another one changes nothing.
+    let enough = from_now.saturating_sub(wanted / SHARE);
     let current = environment.spec.lifetime.ttl.as_deref();
-    let is_enough =
-        |current: &&str| parse(current).is_ok_and(|current| current.as_secs() + 60 >= from_now.as_secs());
+    let is_enough = |current: &&str| parse(current).is_ok_and(|current| current >= enough);
     Ok(current
         .filter(is_enough)
         .map_or_else(|| print(from_now), str::to_owned))
@@ -142,8 +145,8 @@ mod tests {
         assert_eq!(lasting(Some(&existing("72h")), "72h", now).unwrap(), "82h1m");
         // Somebody extended it.
         assert_eq!(lasting(Some(&existing("200h")), "72h", now).unwrap(), "200h");
-        // Another run in the same minute.
-        assert_eq!(lasting(Some(&existing("82h1m")), "72h", now).unwrap(), "82h1m");
-        assert_eq!(lasting(Some(&existing("8759h")), "8759h", now).unwrap(), "8760h");
+        // Another run soon after.
+        assert_eq!(lasting(Some(&existing("79h")), "72h", now).unwrap(), "79h");
+        assert_eq!(lasting(Some(&existing("8000h")), "8759h", now).unwrap(), "8760h");
     }
 }

@@ -234,7 +234,8 @@ fn copy(copied: &Copied, now: Timestamp) -> String {
         .map(|(table, rows)| format!("{} {table}", number(*rows)))
         .collect();
     let mut said = vec![format!("copied {}", rows.join(", "))];
-    said.extend(copied.at.map(|at| format!("as of {} ago", age(at, now))));
+    let at = copied.at.as_ref().and_then(|at| at.parse().ok());
+    said.extend(at.map(|at| format!("as of {} ago", age(at, now))));
     said.extend(copied.position.as_ref().map(|position| format!("at {position}")));
     said.extend(
         copied

@@ -156,8 +156,7 @@ impl Stage {
     pub fn leave(&self, fixture: &str) {
         let text = fs::read_to_string(format!("{FOLDER}/tests/fixtures/{fixture}.yaml")).unwrap();
         let text = text.replace("namespace: coast", &format!("namespace: {}", self.namespace));
-        self.kubectl(&["create", "--validate=ignore", "-f", "-"], &text)
-            .ok();
+        self.kubectl(&["create", "-f", "-"], &text).ok();
         for document in serde_yaml::Deserializer::from_str(&text) {
             let object = Value::deserialize(document).unwrap();
             if object["status"].is_null() {
