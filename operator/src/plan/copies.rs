@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::jobs::Blocked;
+use super::blocked::Blocked;
 use crate::copies::{CopyLogin, EnvironmentName, Reader, Source, shared_with};
 use crate::crd::{CopyStatus, Mask, Phase, RatesEnvironment};
 use crate::digest::short_digest;
@@ -105,6 +105,10 @@ fn not_ready(name: &EnvironmentName, source: &RatesEnvironment) -> Option<String
     if source.spec.suspend || phase == Some(Phase::Suspended) {
         Some(format!(
             "waiting for {name}, which is suspended: kubectl patch renv/{of} -n {namespace} --type=merge -p '{{\"spec\": {{\"suspend\": false}}}}'"
+        ))
+    } else if phase == Some(Phase::Asleep) {
+        Some(format!(
+            "waiting for {name}, which sleeps, and is woken by no copy: kubectl renv wake {of} -n {namespace}"
         ))
     } else if database.is_none_or(|database| database.seed.is_none()) {
         Some(format!(

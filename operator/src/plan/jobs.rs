@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::activity::Activity;
 use super::attempts::JobRun;
+use super::blocked::Blocked;
 use super::database::Database;
 use super::pods::JobPods;
 use super::seed_source::SeedSource;
@@ -18,7 +19,6 @@ use crate::identity::{COMPONENT_LABEL, Component};
 use crate::observed::Observed;
 use crate::pods::job_outcome::{Failure, JobOutcome, LOAD, Success, has_ended, outcome_of};
 use crate::pods::primary;
-use crate::reason::Reason;
 
 /// How far the data are.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,13 +38,6 @@ pub enum Seeding {
         hash: String,
         message: String,
     },
-}
-
-/// What keeps the data from being loaded.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Blocked {
-    pub reason: Reason,
-    pub message: String,
 }
 
 impl Seeding {

@@ -1,7 +1,7 @@
 //! Where a new database's data come from.
 
+use super::blocked::Blocked;
 use super::copies;
-use super::jobs::Blocked;
 use crate::copies::EnvironmentName;
 use crate::crd::Seed;
 use crate::digest::short_digest;

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 use rates_operator::build::build;
 use rates_operator::copies::{Reader, Source};
-use rates_operator::crd::RatesEnvironment;
+use rates_operator::crd::{Phase, RatesEnvironment};
 use rates_operator::identity::Identity;
 use rates_operator::observed::Observed;
 use rates_operator::password::Password;
@@ -189,6 +189,11 @@ fn what_keeps_a_copy_from_beginning_is_told_with_what_to_do() {
             changed(|source| source.spec.suspend = true),
             Reason::SourceNotReady,
             "which is suspended",
+        ),
+        (
+            changed(|source| source.status.as_mut().unwrap().phase = Some(Phase::Asleep)),
+            Reason::SourceNotReady,
+            "kubectl renv wake mainland -n coast",
         ),
         (
             changed(|source| {
