@@ -10,6 +10,7 @@ mod api;
 mod autoscaling;
 mod changes;
 mod closed;
+mod copies;
 mod deletion;
 mod failover;
 mod faults;
@@ -76,6 +77,7 @@ fn side_by_side() -> Vec<Trial> {
         rollouts::trials(),
         changes::trials(),
         closed::trials(),
+        copies::trials(),
         deletion::trials(),
         seeds::trials(),
         healing::trials(),
