@@ -225,7 +225,7 @@ async fn advance(
     applied.primary_change.clone_from(&change);
     let mut status = status::status(&environment, &observed, &applied, problem, now);
     if let Some(place) = queued {
-        status::wait_for_turn(&mut status, &observed, place, now);
+        status = status::waiting(status, &observed, place, now);
     }
     let goes_on = record_sleep(key, context, &observed, &mut status);
     let again = if applied.writes > 0 || goes_on {

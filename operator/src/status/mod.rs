@@ -24,13 +24,12 @@ use crate::crd::{Phase, RatesEnvironment, RatesEnvironmentStatus};
 use crate::observed::Observed;
 use crate::plan::{Activity, Environment};
 use crate::pods::primary;
-use crate::previews::QUEUED;
+use crate::previews::{Place, QUEUED};
 use crate::reason::Reason;
 
 use conditions::{Said, condition, one_line};
 pub use problem::Problem;
 use progress::Pods;
-pub use queued::{status as queued, wait_for_turn};
 pub use sleeping::KIND as SLEEPS_WHEN_IDLE;
 use summary::Parts;
 
@@ -91,6 +90,29 @@ pub fn unread(environment: &RatesEnvironment, problem: &Problem, now: Timestamp)
         conditions,
         ..previous
     }
+}
+
+/// The status of an environment that has no pods and waits until it may run.
+#[must_use]
+pub fn queued(observed: &Observed, place: Place, now: Timestamp) -> RatesEnvironmentStatus {
+    in_order(queued::status(observed, place, now))
+}
+
+/// A status, with that the environment waits until it may run.
+#[must_use]
+pub fn waiting(
+    mut status: RatesEnvironmentStatus,
+    observed: &Observed,
+    place: Place,
+    now: Timestamp,
+) -> RatesEnvironmentStatus {
+    queued::wait_for_turn(&mut status, observed, place, now);
+    in_order(status)
+}
+
+fn in_order(mut status: RatesEnvironmentStatus) -> RatesEnvironmentStatus {
+    status.conditions.sort_by_key(|condition| order(&condition.type_));
+    status
 }
 
 /// Whether what was made before serves requests.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::conditions::{Said, condition};
-use super::{expiring, order};
+use super::expiring;
 use crate::crd::{Phase, RatesEnvironmentStatus};
 use crate::observed::Observed;
 use crate::previews::{Place, QUEUED};
@@ -52,7 +52,6 @@ pub fn wait_for_turn(status: &mut RatesEnvironmentStatus, observed: &Observed, p
     status
         .conditions
         .push(condition(previous, QUEUED, said, generation, now));
-    status.conditions.sort_by_key(|condition| order(&condition.type_));
     status.phase = Some(Phase::Queued);
     status.message = Some(place.to_string());
 }
