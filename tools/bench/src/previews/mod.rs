@@ -1,7 +1,8 @@
-//! `cargo xtask bench previews`: how soon a Preview is Ready on the local cluster, what one takes, and how
-//! many are Ready at once. On a cluster of its own, which is taken down again; docs/benchmarks.md has a run.
+//! `cargo xtask bench previews`: how soon a Preview is Ready on the local cluster, what one takes, how soon one that
+//! sleeps answers, and how many are Ready at once. On a cluster of its own, which is taken down again; docs/benchmarks.md has a run.
 
 mod usage;
+mod wake;
 mod watch;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use self::usage::Usage;
+use self::wake::Wakes;
 use self::watch::{PARTS, Watch};
 use super::on_cluster::{self, Limits};
 use crate::figures;
@@ -33,6 +35,9 @@ pub struct Arguments {
     /// How many Previews are applied at once
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..=100))]
     count: u8,
+    /// How many times one that sleeps is woken by a request; 0: not measured
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
+    wakes: u8,
     /// Leave the cluster running
     #[arg(long)]
     keep: bool,
@@ -43,6 +48,7 @@ struct Report {
     processors: usize,
     alone: Vec<Round>,
     one: Usage,
+    wakes: Option<Wakes>,
     together: Together,
     goals: Vec<Goal>,
 }
@@ -82,12 +88,17 @@ fn measure(running: &Running, arguments: &Arguments) -> Result<Report> {
         note(format_args!("round {number}: Ready after {:.1} s", round.ready));
         alone.push(round);
     }
+    let wakes = match arguments.wakes {
+        0 => None,
+        rounds => Some(wake::measure(running, rounds)?),
+    };
     let together = together(running, arguments.count)?;
-    let goals = goals(&alone, &together);
+    let goals = goals(&alone, wakes.as_ref(), &together);
     Ok(Report {
         processors: std::thread::available_parallelism().map_or(0, usize::from),
         alone,
         one: one.context("nothing was measured")?,
+        wakes,
         together,
         goals,
     })
@@ -177,10 +188,10 @@ fn kubectl(running: &Running, arguments: &[&str]) -> Result<String> {
     command::output(command.args(arguments))
 }
 
-fn goals(alone: &[Round], together: &Together) -> Vec<Goal> {
+fn goals(alone: &[Round], wakes: Option<&Wakes>, together: &Together) -> Vec<Goal> {
     let median = median(alone);
     let slowest = alone.iter().map(|round| round.ready).fold(0.0, f64::max);
-    vec![
+    let mut goals = vec![
         Goal::at_most("one Preview, apply to Ready, median, in seconds", 10.0, median),
         Goal::at_most("one Preview, apply to Ready, slowest, in seconds", 15.0, slowest),
         Goal::new(
@@ -189,7 +200,21 @@ fn goals(alone: &[Round], together: &Together) -> Vec<Goal> {
             format!("{} of {}", together.ready, together.applied),
             together.ready >= 30,
         ),
-    ]
+    ];
+    if let Some(wakes) = wakes {
+        let first = |percent| wakes.percentile(percent);
+        goals.push(Goal::at_most(
+            "asleep, first answer, p50, in seconds",
+            4.0,
+            first(50),
+        ));
+        goals.push(Goal::at_most(
+            "asleep, first answer, p99, in seconds",
+            8.0,
+            first(99),
+        ));
+    }
+    goals
 }
 
 fn median(rounds: &[Round]) -> f64 {
@@ -216,6 +241,9 @@ impl fmt::Display for Report {
             writeln!(formatter, "{:>12.1}", round.ready)?;
         }
         writeln!(formatter, "One Preview takes {}.", self.one)?;
+        if let Some(wakes) = &self.wakes {
+            writeln!(formatter, "{wakes}.")?;
+        }
         writeln!(
             formatter,
             "{} of {} applied at once were Ready after {:.0} s; together they take {}.",
