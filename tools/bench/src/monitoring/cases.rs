@@ -56,16 +56,16 @@ pub fn all() -> Vec<Case> {
         Case {
             rung: "log",
             cause: "8 sessions commit row by row",
-            remedy: "spec.database.parameters.synchronous_commit: off",
+            remedy: "the same rows in transactions of 2,000, as batches are",
             spec: json!({}),
             load: load::commits,
-            relieve: Relief::Spec(json!({"database": {"parameters": {"synchronous_commit": "off"}}})),
+            relieve: Relief::Act(load::commit_less_often),
         },
         Case {
             rung: "replication",
             cause: "a standby is stopped, and batches wait for it",
             remedy: "the standby goes on",
-            spec: json!({"database": {"instances": 2}}),
+            spec: json!({"database": {"instances": 2, "durability": "Required"}}),
             load: load::unconfirmed_batches,
             relieve: Relief::Act(|environment| {
                 load::signal_all(environment, &load::standby(environment)?, "CONT")

@@ -1,8 +1,9 @@
 //! What monitoring takes: the exporter's container, the series of an environment, and Prometheus itself.
 
 use anyhow::Result;
-use client::environment::Environment;
+use client::environment::{Environment, PATIENCE};
 use client::prometheus::Prometheus;
+use client::wait::{Look, until};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -17,8 +18,18 @@ pub struct Costs {
     pub prometheus_processors: Option<f64>,
 }
 
-/// Asked of an environment that nobody uses.
+/// Asked of an environment that nobody uses, once the kubelet has told of its pods for long enough.
 pub fn of(prometheus: &Prometheus, environment: &Environment) -> Result<Costs> {
+    until("what the exporter takes is known", PATIENCE, || {
+        let costs = at_once(prometheus, environment)?;
+        Ok(match costs.exporter_processors.zip(costs.prometheus_processors) {
+            Some(_) => Look::Holds(costs),
+            None => Look::NotYet(format!("{costs:?}")),
+        })
+    })
+}
+
+fn at_once(prometheus: &Prometheus, environment: &Environment) -> Result<Costs> {
     let namespace = environment.kubectl.namespace();
     let one = |expression: &str| -> Result<Option<f64>> {
         Ok(prometheus.query(expression)?.first().map(|series| series.value))

@@ -96,19 +96,35 @@ pub fn calculations(environment: &Environment, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
+/// Whether [`commits`] commits only once for all rows of a statement.
+static LESS_OFTEN: AtomicBool = AtomicBool::new(false);
+
 /// Sessions that each commit one row after the other.
 #[expect(clippy::unnecessary_wraps, reason = "as every load")]
 pub fn commits(environment: &Environment, stop: &Stop) -> Result<()> {
     let day = AtomicU64::new(0);
+    LESS_OFTEN.store(false, Ordering::Relaxed);
     side_by_side(8, stop, || {
         let day = day.fetch_add(1, Ordering::Relaxed) % 300;
+        let commit = if LESS_OFTEN.load(Ordering::Relaxed) {
+            ""
+        } else {
+            "COMMIT;"
+        };
         environment
             .psql(&format!(
                 "DO $$ BEGIN FOR price IN 1..2000 LOOP INSERT INTO prices VALUES \
-                 ('CNGGZ', 'EETLL', date '2038-01-01' + {day}, price); COMMIT; END LOOP; END $$"
+                 ('CNGGZ', 'EETLL', date '2038-01-01' + {day}, price); {commit} END LOOP; END $$"
             ))
             .map(drop)
     });
+    Ok(())
+}
+
+/// What callers do who send large batches in place of single prices.
+#[expect(clippy::unnecessary_wraps, reason = "as every remedy")]
+pub fn commit_less_often(_: &Environment) -> Result<()> {
+    LESS_OFTEN.store(true, Ordering::Relaxed);
     Ok(())
 }
 
@@ -170,10 +186,10 @@ pub fn signal_all(environment: &Environment, pod: &str, signal: &str) -> Result<
         .map(drop)
 }
 
-/// A file on the volume that leaves a twentieth of it.
+/// A file on the volume that leaves a twentieth of it. Some of what is free only root may use.
 pub fn filled_volume(environment: &Environment, stop: &Stop) -> Result<()> {
-    let fill = "size=$(df --output=size -k /data | tail -1); used=$(df --output=used -k /data | tail -1); \
-                fallocate -l $(( (size * 95 / 100 - used) ))k /data/filling";
+    let fill = "size=$(df --output=size -k /data | tail -1); free=$(df --output=avail -k /data | tail -1); \
+                fallocate -l $(( free - size / 20 ))k /data/filling";
     on_primary(environment, fill)?;
     while going(stop) {
         thread::sleep(PAUSE);
