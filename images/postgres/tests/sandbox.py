@@ -241,7 +241,7 @@ class Pod:
     def restart_roles(self):
         self.roles.kill()
         # What says that the roles are right is from before.
-        (self.roles.tmp / "roles-applied").unlink(missing_ok=True)
+        (self.run / "roles-applied").unlink(missing_ok=True)
         self.start_roles()
 
     def kill(self):
@@ -255,14 +255,14 @@ class Pod:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def is_ready(self):
-        """Both readiness probes."""
+        """What the readiness probe asks: the server, and the role manager."""
         answer = subprocess.run(
             ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "2", "http://{}:8008/readiness".format(self.address)],
             check=False,
             stdout=subprocess.PIPE,
             text=True,
         )
-        return answer.stdout == "200" and (self.roles.tmp / "roles-applied").exists()
+        return answer.stdout == "200"
 
     def query(self, sql, user=None, password=None, database="postgres", check=True, seconds=None):
         """Asks over TCP as others do, by default as the application's login. One that has waited long enough goes away

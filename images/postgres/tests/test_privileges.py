@@ -77,7 +77,7 @@ class PrivilegeTests:
             pod.query(statement, database="rates")
         # The rest of it with the next look.
         pod.restart_roles()
-        wait_until(lambda: (pod.roles.tmp / "roles-applied").exists(), READY_SECONDS, "the roles were looked at")
+        wait_until(lambda: (pod.run / "roles-applied").exists(), READY_SECONDS, "the roles were looked at")
         for statement in ROWS[1:]:
             pod.query(statement, database="rates")
         for statement in REFUSED:

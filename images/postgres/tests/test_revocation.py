@@ -71,7 +71,7 @@ class RevocationTests:
         # Nobody who came with the password of now is put out, however often it is looked at.
         user = self.intruder(pod, "rates_b", "fresh")
         pod.restart_roles()
-        wait_until(lambda: (pod.roles.tmp / "roles-applied").exists(), READY_SECONDS, "the roles were looked at")
+        wait_until(lambda: (pod.run / "roles-applied").exists(), READY_SECONDS, "the roles were looked at")
         self.assertIsNone(user.poll())
 
     def test_a_secret_made_anew_with_the_other_login_shuts_both_passwords(self):

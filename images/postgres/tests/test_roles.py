@@ -49,7 +49,7 @@ class RoleTests:
         # The admin Secret's file may change before the application's does.
         pod.write_secret("admin", **passwords, **{"retired-username": "rates_a"})
         pod.restart_roles()
-        wait_until(lambda: (pod.roles.tmp / "roles-applied").exists(), READY_SECONDS, "the roles were looked at")
+        wait_until(lambda: (pod.run / "roles-applied").exists(), READY_SECONDS, "the roles were looked at")
         self.assertTrue(works(old["username"], old["password"]), "still in use as far as can be seen")
 
         pod.write_secret("app", username="rates_b", password=following["next-password"])

@@ -4,7 +4,7 @@
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EmptyDirVolumeSource, EnvVar, ExecAction, Lifecycle, LifecycleHandler,
-    PersistentVolumeClaim, PodSpec, PodTemplateSpec, Probe, Volume,
+    PersistentVolumeClaim, PodSpec, PodTemplateSpec, Volume,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -200,20 +200,9 @@ fn roles(environment: &Environment) -> Container {
     if environment.database.own_image {
         env.push(pod::variable("RATES_REPORT_VERSION", "yes"));
     }
-    let applied = ["test", "-f", "/tmp/roles-applied"].map(str::to_owned);
     Container {
         command: Some(vec!["/usr/local/bin/rates-postgres-roles".to_owned()]),
         env: Some(env),
-        // RotationInput only until it holds: a process a second for ever would be dear.
-        startup_probe: Some(Probe {
-            exec: Some(ExecAction {
-                command: Some(applied.into()),
-            }),
-            period_seconds: Some(1),
-            timeout_seconds: Some(5),
-            failure_threshold: Some(1800),
-            ..Probe::default()
-        }),
         volume_mounts: Some(vec![
             pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
             pod::read_only(pod::mount("admin", "/etc/rates/admin")),
