@@ -82,16 +82,6 @@ impl Writer<'_> {
             Migration::Run(run) => Some(identity.migrate_job(&run.hash)),
             Migration::Done(_) | Migration::Waiting => None,
         };
-        let beside = environment
-            .migration
-            .hash_beside(&environment.jobs)
-            .filter(|_| environment.activity.allows_jobs())
-            .map(|hash| identity.migrate_job(&hash));
-        // Ended in the middle of it, it would only be a pod that failed.
-        let ends_by_itself = |job: &Job| {
-            beside.as_ref() == Some(&job.name_any())
-                && matches!(outcome_of(job, &observed.pods), JobOutcome::Active)
-        };
         let status = observed.environment.status.as_ref();
         let known = status.and_then(|status| status.database.as_ref());
         let seed_reported = match &environment.seeding {
@@ -120,7 +110,7 @@ impl Writer<'_> {
                     !kept && !left && matches!(outcome_of(job, &observed.pods), JobOutcome::Succeeded(_));
                 let lingers = done && reported && lingers(job, &observed.pods);
                 kept |= done;
-                let wanted = Some(job.name_any()) == current || ends_by_itself(job);
+                let wanted = Some(job.name_any()) == current;
                 let stays = !left && ((done && !lingers) || wanted);
                 if !stays && job.metadata.deletion_timestamp.is_none() {
                     self.delete(job).await?;

@@ -61,22 +61,6 @@ pub enum Migration {
     Waiting,
 }
 
-impl Migration {
-    /// The inputs of the Job that is still to find that nothing is left to do, where there is one: it was
-    /// started beside the load, and the data came migrated.
-    #[must_use]
-    pub fn hash_beside(&self, pods: &JobPods) -> Option<String> {
-        match self {
-            Self::Done(schema) => Some(migration_hash(&schema.image, schema.claim_uid.as_ref()?, pods)),
-            Self::Run(_) | Self::Waiting => None,
-        }
-    }
-}
-
-fn migration_hash(image: &str, claim_uid: &str, pods: &JobPods) -> String {
-    hash(&[image, claim_uid], pods)
-}
-
 /// What the specification says of the pods is an input where it says something: a Job whose pod finds no
 /// node is then made anew once that is corrected.
 fn hash(inputs: &[&str], pods: &JobPods) -> String {
@@ -210,25 +194,20 @@ impl Progress<'_> {
     }
 
     fn migration_of_a_running_one(&self, seeding: &Seeding) -> Migration {
-        // Beside a load that takes seconds it may start at once: it waits for the database to appear.
-        let starts = match seeding {
-            Seeding::Done(_) => true,
-            Seeding::Run { source, .. } => source.is_small(),
-            Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => false,
-        };
-        let Some(claim_uid) = self.database.claim_uid.as_ref().filter(|_| starts) else {
+        let is_seeded = matches!(seeding, Seeding::Done(_));
+        let Some(claim_uid) = self.database.claim_uid.as_ref().filter(|_| is_seeded) else {
             return Migration::Waiting;
         };
         match self.migrated() {
             Some(schema) if schema.image == self.api_image => return Migration::Done(schema.clone()),
             Some(_) => {}
             None => {
-                if let Some(schema) = self.published(seeding, claim_uid) {
+                if let Some(schema) = self.published(claim_uid) {
                     return Migration::Done(schema);
                 }
             }
         }
-        let hash = migration_hash(self.api_image, claim_uid, self.pods);
+        let hash = hash(&[self.api_image, claim_uid], self.pods);
         let Some(job) = self.job(&self.observed.identity.migrate_job(&hash)) else {
             return Migration::Run(JobRun::first(hash));
         };
@@ -252,10 +231,7 @@ impl Progress<'_> {
 
     /// What the seed's own report says of the tables: publishing migrates them, by the same image. Not so where
     /// the database was there already, by another attempt and perhaps another image.
-    fn published(&self, seeding: &Seeding, claim_uid: &str) -> Option<SchemaStatus> {
-        if !matches!(seeding, Seeding::Done(_)) {
-            return None;
-        }
+    fn published(&self, claim_uid: &str) -> Option<SchemaStatus> {
         let source = SeedSource::of(self.observed);
         let hash = self.seed_hash(&source, claim_uid).ok()?;
         let job = self.job(&self.observed.identity.seed_job(&hash))?;

@@ -113,9 +113,6 @@ pub fn migrated(environment: &Environment, observed: &Observed, now: Timestamp) 
             )
         }
         Migration::Waiting => Said::no(Reason::Waiting, "waiting for the data"),
-        Migration::Run(run) if run.attempt == 1 && matches!(environment.seeding, Seeding::Run { .. }) => {
-            Said::no(Reason::Waiting, "waiting for the data")
-        }
         Migration::Run(run) => {
             if let Some(message) = retrying(run) {
                 let reason = if run.failure.is_some() {

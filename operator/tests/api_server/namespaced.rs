@@ -13,7 +13,7 @@ use crate::controlling::until;
 use crate::installing::documents;
 use crate::program::Program;
 use crate::server::{self, MANIFESTS, NAMESPACED, Server};
-use crate::stage::{NAME, Stage, reports};
+use crate::stage::{NAME, Stage, seeded};
 
 /// The objects of `manifests/namespaced`, for a namespace, as the overlay that it describes makes them.
 fn rendered(server: &Server) -> Vec<Value> {
@@ -95,14 +95,12 @@ async fn the_operator_of_one_namespace_works_with_roles_there_and_asks_for_nothi
     .await;
     stage.database_runs().await;
     let jobs = stage.api::<Job>();
-    for (component, container, report) in reports() {
-        let of = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
-        until("the Job is made", async || {
-            !jobs.list(&of).await.unwrap().items.is_empty()
-        })
-        .await;
-        stage.job_ends(component, container, "Succeeded", &report).await;
-    }
+    let seed = ListParams::default().labels("app.kubernetes.io/component=seed");
+    until("the Job is made", async || {
+        !jobs.list(&seed).await.unwrap().items.is_empty()
+    })
+    .await;
+    stage.job_ends("seed", "publish", "Succeeded", &seeded()).await;
     until("the Deployment is made", || {
         stage.exists::<Deployment>("harbour-api")
     })

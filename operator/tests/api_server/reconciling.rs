@@ -58,7 +58,6 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
         second,
         [
             "POST jobs",
-            "POST jobs",
             "PATCH deployments/harbour-api",
             "PATCH ratesenvironments/harbour/status"
         ],
@@ -92,12 +91,9 @@ async fn an_environment_is_made_in_order_and_then_nothing_is_written() {
     assert_eq!(
         stage.reconcile().await,
         [""; 0],
-        "the migrate Job beside it may end by itself"
+        "no migrate Job has anything to do"
     );
 
-    let migrated = json!({"outcome": "succeeded", "schemaVersion": 1, "applied": [1]});
-    stage.job_ends("migrate", "migrate", "Succeeded", &migrated).await;
-    assert_eq!(stage.reconcile().await, [""; 0], "that is known");
     stage.deployment_rolls_out().await;
     assert_eq!(
         stage.reconcile().await,

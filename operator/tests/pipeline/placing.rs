@@ -1,6 +1,8 @@
 //! What every pod and Service has in common: nodes, pull secrets, labels and annotations, resources.
 
+use kube::ResourceExt;
 use rates_operator::build::build;
+use rates_operator::crd::SeedStatus;
 use serde_yaml::{Mapping, Value};
 
 use crate::fixture;
@@ -49,7 +51,18 @@ fn children(fields: &str, database: &str, api: &str) -> Value {
     merge(Some("database"), database);
     merge(Some("api"), api);
     observed.environment.spec = serde_yaml::from_value(spec).unwrap();
-    serde_yaml::to_value(build(&fixture::environment(&observed))).unwrap()
+    let mut children = serde_yaml::to_value(build(&fixture::environment(&observed))).unwrap();
+    // The migrate Job comes once the data are there.
+    let claim_uid = observed.claims[0].uid();
+    let status = observed.environment.status.get_or_insert_default();
+    status.database.get_or_insert_default().seed = Some(SeedStatus {
+        source: "bundled".to_owned(),
+        claim_uid,
+        ..SeedStatus::default()
+    });
+    let seeded = serde_yaml::to_value(build(&fixture::environment(&observed))).unwrap();
+    children["migrateJob"] = seeded["migrateJob"].clone();
+    children
 }
 
 /// The template of each kind of pod.

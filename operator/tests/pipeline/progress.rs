@@ -317,7 +317,7 @@ fn a_volume_that_was_replaced_is_seeded_anew() {
     let environment = fixture::environment(&observed);
     assert!(matches!(environment.seeding, Seeding::Run { .. }));
     assert!(
-        matches!(environment.migration, Migration::Run(_)),
+        matches!(environment.migration, Migration::Waiting),
         "what was migrated is gone with the volume"
     );
 }
