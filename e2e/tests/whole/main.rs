@@ -20,6 +20,7 @@ mod install;
 mod monitoring;
 mod nodes;
 mod placing;
+mod plugin;
 mod reference_dump;
 mod rollouts;
 mod seeds;
@@ -85,6 +86,7 @@ fn side_by_side() -> Vec<Trial> {
         autoscaling::trials(),
         nodes::trials(),
         placing::trials(),
+        plugin::trials(),
         api::trials(),
         admission::trials(),
     ]
