@@ -3,10 +3,11 @@
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use rates_operator::crd::RatesEnvironment;
 use serde_json::{Value, json};
 
 use crate::server;
-use crate::stage::Stage;
+use crate::stage::{NAME, Stage};
 
 fn three() -> Value {
     json!({"database": {"instances": 3, "seed": {"bundled": {}}, "storage": {"size": "1Gi"}}})
@@ -226,5 +227,19 @@ async fn three_instances_stop_and_start_with_their_data() {
         stage.field("statefulset/harbour-postgres", "{.spec.replicas}"),
         "3"
     );
+    assert_eq!(stage.names::<PersistentVolumeClaim>().await.len(), 3);
+
+    let ask = async |what: &str| {
+        let annotation = format!("rates.internal/{what}");
+        stage
+            .annotate::<RatesEnvironment>(NAME, &json!({annotation: "now"}))
+            .await;
+        stage.settle().await;
+        stage.field("statefulset/harbour-postgres", "{.spec.replicas}")
+    };
+    assert_eq!(ask("sleep").await, "0");
+    assert_eq!(stage.condition("HighlyAvailable").1, "Asleep");
+    assert_eq!(ask("wake").await, "3");
+    assert_eq!(stage.condition("Ready").1, "Waking");
     assert_eq!(stage.names::<PersistentVolumeClaim>().await.len(), 3);
 }
