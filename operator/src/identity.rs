@@ -16,6 +16,8 @@ pub const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Of an `EndpointSlice`: who writes it.
+pub const SLICE_MANAGER_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 /// Patroni's scope: which database cluster a pod or `ConfigMap` belongs to.
 pub const CLUSTER_LABEL: &str = "rates.internal/cluster";
 /// Patroni's role of a pod: `primary` or `replica`.

@@ -24,6 +24,7 @@ mod plugin;
 mod reference_dump;
 mod rollouts;
 mod seeds;
+mod sleeping;
 mod trial;
 
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ fn side_by_side() -> Vec<Trial> {
         copies::trials(),
         deletion::trials(),
         seeds::trials(),
+        sleeping::trials(),
         healing::trials(),
         reference_dump::trials(),
         autoscaling::trials(),

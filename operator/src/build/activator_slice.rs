@@ -8,12 +8,11 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 
-use crate::identity::{Component, MANAGER};
+use crate::identity::{Component, MANAGER, SLICE_MANAGER_LABEL};
 use crate::plan::{Detour, Environment};
 use crate::surroundings::ActivatorPod;
 
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
-const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 
 pub fn build(environment: &Environment) -> Option<EndpointSlice> {
     let Detour { port, pods } = environment.sleep.detour.as_ref()?;
@@ -21,7 +20,7 @@ pub fn build(environment: &Environment) -> Option<EndpointSlice> {
     let mut metadata = identity.metadata(identity.activator_slice(), Component::Api);
     metadata.labels.get_or_insert_default().extend([
         (SERVICE_LABEL.to_owned(), identity.api()),
-        (MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned()),
+        (SLICE_MANAGER_LABEL.to_owned(), MANAGER.to_owned()),
     ]);
     // A slice has addresses of one family.
     let address_type = pods.first().map_or("IPv4", |pod| family(&pod.address));

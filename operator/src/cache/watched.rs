@@ -25,7 +25,7 @@ use crate::annotations::{
 };
 use crate::crd::{Phase, RatesEnvironment};
 use crate::http_route::HTTPRoute;
-use crate::identity::INSTANCE_LABEL;
+use crate::identity::{INSTANCE_LABEL, MANAGER, SLICE_MANAGER_LABEL};
 use crate::managed_fields::only_what_we_apply;
 use crate::patroni;
 use crate::pod_monitor::PodMonitor;
@@ -120,6 +120,14 @@ impl Watched for EndpointSlice {
     /// Its generation does not move with its endpoints everywhere.
     fn digest(&self) -> u64 {
         hash(&(&self.metadata.uid, &self.metadata.resource_version))
+    }
+
+    /// Those of a Service itself have the Service's labels, and with them ours. They are nothing to the operator.
+    fn environment(&self) -> Option<String> {
+        let labels = self.metadata.labels.as_ref()?;
+        let is_ours = labels.get(SLICE_MANAGER_LABEL)? == MANAGER;
+        let instance = labels.get(INSTANCE_LABEL).filter(|_| is_ours)?;
+        Some(format!("{}/{instance}", self.metadata.namespace.as_ref()?))
     }
 
     fn port(&self) -> Option<u16> {

@@ -153,18 +153,14 @@ fn state(
 /// What was asked for by annotations and is done, or will not be.
 fn done(observed: &Observed, state: &SleepState) -> Vec<&'static str> {
     let asked: &[&'static str] = match state {
-        // It is recorded.
-        SleepState::Asleep => &[annotations::SLEEP],
+        // It is recorded. A request may wake it before that could be taken back.
+        SleepState::Asleep | SleepState::Waking => &[annotations::SLEEP],
         // Awake is what is asked for by both, whichever came first.
         SleepState::Awake if observed.environment.spec.suspend => &[annotations::SLEEP, annotations::WAKE],
         SleepState::Awake if observed.environment.annotations().contains_key(annotations::WAKE) => {
             &[annotations::SLEEP, annotations::WAKE]
         }
-        SleepState::Awake
-        | SleepState::Begins
-        | SleepState::Waking
-        | SleepState::Leaving
-        | SleepState::Ends => &[],
+        SleepState::Awake | SleepState::Begins | SleepState::Leaving | SleepState::Ends => &[],
     };
     let is_there = |annotation: &&&'static str| observed.environment.annotations().contains_key(**annotation);
     asked.iter().filter(is_there).copied().collect()

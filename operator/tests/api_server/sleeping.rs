@@ -53,6 +53,24 @@ pub async fn api_serves(stage: &Stage, address: &str) {
     let status = json!({"podIP": address, "podIPs": [{"ip": address}]});
     stage.set_status::<Pod>(API_POD, &status).await;
     stage.deployment_rolls_out().await;
+    slice_of_the_service(stage);
+}
+
+/// Plays the controller of `EndpointSlices`, which gives them all labels of the Service.
+fn slice_of_the_service(stage: &Stage) {
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "harbour-api-controllers", "labels": {
+            "app.kubernetes.io/name": "rates", "app.kubernetes.io/instance": NAME,
+            "app.kubernetes.io/component": "api", "app.kubernetes.io/managed-by": "rates-operator",
+            "kubernetes.io/service-name": "harbour-api",
+            "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        }},
+        "addressType": "IPv4", "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["198.18.7.1"], "conditions": {"ready": true}}],
+    });
+    let made = stage.server.apply(&stage.namespace, &slice.to_string());
+    assert!(made.ok, "{}", made.text);
 }
 
 async fn ends(stage: &Stage, pod: &str) {
