@@ -231,7 +231,7 @@ fn follows(plugin: &Plugin<'_>, name: &str) -> Result<()> {
     followed
 }
 
-/// What replaces pods and the token.
+/// What replaces pods and the token, and what ends pods for a while.
 fn changes(plugin: &Plugin<'_>, name: &str) -> Result<()> {
     let environment = plugin.environment;
     let token = environment.ingest_token()?;
@@ -255,7 +255,10 @@ fn changes(plugin: &Plugin<'_>, name: &str) -> Result<()> {
             Look::NotYet(now.join(" "))
         })
     })?;
-    environment.wait_ready().map(drop)
+    environment.wait_ready()?;
+    plugin.says(&["sleep", name, "--wait"], &["sleeps; its data are kept"])?;
+    ensure!(pods()?.is_empty(), "it sleeps with pods of the API");
+    plugin.says(&["wake", name, "--wait"], &["is Ready"])
 }
 
 /// What is planned is what an apply then does.
