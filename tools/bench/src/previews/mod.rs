@@ -1,29 +1,30 @@
 //! `cargo xtask bench previews`: how soon a Preview is Ready on the local cluster, what one takes, how soon one that
-//! sleeps answers, and how many are Ready at once. On a cluster of its own, which is taken down again; docs/benchmarks.md has a run.
+//! sleeps answers, how soon a copy is Ready, and how many are Ready at once. On a cluster of its own, which is taken down
+//! again; docs/benchmarks.md has a run.
 
+mod copies;
+mod objects;
 mod usage;
 mod wake;
 mod watch;
 
 use std::fmt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
-use serde_json::json;
 
+use self::copies::Copied;
+use self::objects::{PATIENCE, apply, kubectl};
 use self::usage::Usage;
 use self::wake::Wakes;
 use self::watch::{PARTS, Watch};
 use super::on_cluster::{self, Limits};
 use crate::figures;
 use crate::goal::Goal;
-use host::command;
 use host::terminal::note;
 use local_cluster::Running;
 
-const PATIENCE: Duration = Duration::from_mins(10);
 /// What a busy machine does after the last one is Ready is not what they take.
 const SETTLE: Duration = Duration::from_secs(20);
 
@@ -38,6 +39,9 @@ pub struct Arguments {
     /// How many times one that sleeps is woken by a request; 0: not measured
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     wakes: u8,
+    /// Leave out the copies of a running environment
+    #[arg(long)]
+    no_copies: bool,
     /// Leave the cluster running
     #[arg(long)]
     keep: bool,
@@ -49,6 +53,7 @@ struct Report {
     alone: Vec<Round>,
     one: Usage,
     wakes: Option<Wakes>,
+    copies: Option<[Copied; 2]>,
     together: Together,
     goals: Vec<Goal>,
 }
@@ -92,13 +97,20 @@ fn measure(running: &Running, arguments: &Arguments) -> Result<Report> {
         0 => None,
         rounds => Some(wake::measure(running, rounds)?),
     };
+    let copies = if arguments.no_copies {
+        None
+    } else {
+        Some(copies::measure(running)?)
+    };
     let together = together(running, arguments.count)?;
-    let goals = goals(&alone, wakes.as_ref(), &together);
+    let mut goals = goals(&alone, wakes.as_ref(), &together);
+    goals.extend(copies.iter().flat_map(goals_of_copies));
     Ok(Report {
         processors: std::thread::available_parallelism().map_or(0, usize::from),
         alone,
         one: one.context("nothing was measured")?,
         wakes,
+        copies,
         together,
         goals,
     })
@@ -157,37 +169,6 @@ fn together(running: &Running, count: u8) -> Result<Together> {
     })
 }
 
-fn apply(running: &Running, namespace: &str, count: u8) -> Result<()> {
-    let items: Vec<_> = (1..=count)
-        .map(|number| {
-            json!({
-                "apiVersion": "rates.internal/v1alpha1",
-                "kind": "RatesEnvironment",
-                "metadata": {"name": format!("pr-{number}"), "namespace": namespace},
-                "spec": {"profile": "Preview", "database": {"seed": {"bundled": {}}}},
-            })
-        })
-        .collect();
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-    let mut child = running
-        .kubectl()
-        .args(["apply", "--server-side", "--filename=-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .context("cannot start kubectl")?;
-    let input = child.stdin.take().context("kubectl has no input")?;
-    serde_json::to_writer(input, &list).context("cannot write to kubectl")?;
-    let status = child.wait().context("cannot wait for kubectl")?;
-    ensure!(status.success(), "kubectl apply ended with {status}");
-    Ok(())
-}
-
-fn kubectl(running: &Running, arguments: &[&str]) -> Result<String> {
-    let mut command: Command = running.kubectl();
-    command::output(command.args(arguments))
-}
-
 fn goals(alone: &[Round], wakes: Option<&Wakes>, together: &Together) -> Vec<Goal> {
     let median = median(alone);
     let slowest = alone.iter().map(|round| round.ready).fold(0.0, f64::max);
@@ -217,6 +198,28 @@ fn goals(alone: &[Round], wakes: Option<&Wakes>, together: &Together) -> Vec<Goa
     goals
 }
 
+fn goals_of_copies([small, large]: &[Copied; 2]) -> [Goal; 4] {
+    let slower = |copied: &Copied| copied.p99_meanwhile / copied.p99_quiet;
+    [
+        Goal::at_most(
+            "a copy of the bundled data, apply to Ready, in seconds",
+            10.0,
+            small.ready,
+        ),
+        Goal::at_most("a copy of five million prices, in seconds", 30.0, large.ready),
+        Goal::at_most(
+            "p99 of the source beside the small copy, times the quiet one",
+            1.5,
+            slower(small),
+        ),
+        Goal::at_most(
+            "p99 of the source beside the large copy, times the quiet one",
+            1.5,
+            slower(large),
+        ),
+    ]
+}
+
 fn median(rounds: &[Round]) -> f64 {
     let mut seconds: Vec<f64> = rounds.iter().map(|round| round.ready).collect();
     seconds.sort_by(f64::total_cmp);
@@ -244,6 +247,10 @@ impl fmt::Display for Report {
         if let Some(wakes) = &self.wakes {
             writeln!(formatter, "{wakes}.")?;
         }
+        self.copies
+            .iter()
+            .flatten()
+            .try_for_each(|copied| writeln!(formatter, "{copied}."))?;
         writeln!(
             formatter,
             "{} of {} applied at once were Ready after {:.0} s; together they take {}.",

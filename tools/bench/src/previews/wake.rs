@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use local_cluster::Running;
 
+use super::objects::{PATIENCE, apply, kubectl};
 use super::watch::Watch;
-use super::{PATIENCE, apply, kubectl};
 
 const NAMESPACE: &str = "wake";
 /// As `apply` names the first.
