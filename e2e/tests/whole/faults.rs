@@ -45,7 +45,6 @@ enum Victim {
     DatabaseCrash,
     DatabasePod,
     SeedJob,
-    MigrateJob,
     Operator,
 }
 
@@ -71,7 +70,6 @@ fn plan(random: &mut fastrand::Rng) -> Vec<Round> {
         Victim::DatabaseCrash,
         Victim::Operator,
         Victim::DatabasePod,
-        Victim::MigrateJob,
         Victim::Api,
         Victim::SeedJob,
     ];
@@ -209,7 +207,6 @@ fn end(environment: &Environment, victim: Victim) -> Result<String> {
         Victim::Api => (environment.kubectl.clone(), "api"),
         Victim::DatabaseCrash | Victim::DatabasePod => (environment.kubectl.clone(), "postgres"),
         Victim::SeedJob => (environment.kubectl.clone(), "seed"),
-        Victim::MigrateJob => (environment.kubectl.clone(), "migrate"),
     };
     let selector = if matches!(victim, Victim::Operator) {
         "app.kubernetes.io/name=rates-operator".to_owned()

@@ -148,6 +148,9 @@ class CopyTests:
         config = self.instances.config()
         self.instances.write_config(dict(config, synchronous_mode_strict=True))
         gone, copied = self.instances.standbys()
+        # Enough for a copy that is met before it ends.
+        filling = "SELECT repeat(md5(n::text), 30) AS text FROM generate_series(1, 200000) AS n"
+        self.superuser(primary, "CREATE TABLE filling AS " + filling)
         gone.kill()
         shutil.rmtree(self.lost(copied))
         copied.start(self.kubernetes)
@@ -166,6 +169,7 @@ class CopyTests:
         finally:
             os.kill(program, signal.SIGCONT)
         wait_until(lambda: self.instances.writes(primary), READY_SECONDS, "the standby acknowledges")
+        self.superuser(primary, "DROP TABLE filling")
         self.instances.write_config(config)
         self.instances.healthy()
 

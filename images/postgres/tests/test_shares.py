@@ -388,6 +388,8 @@ class ShareFailoverTests:
     def test_what_copies_may_read_is_on_the_promoted_standby_and_is_kept_there(self):
         primary = self.instances.healthy()
         reader = Reader(sample=50)
+        # The instances are those of all tests: another one may have left its database.
+        primary.query("DROP DATABASE IF EXISTS rates WITH (FORCE)", *SUPERUSER)
         seed(primary, 1000)
         for pod in self.instances.pods:
             share(pod, reader)
