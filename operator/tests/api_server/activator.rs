@@ -65,6 +65,8 @@ impl Scene {
             ("RATES_ACTIVATOR_PORTS", "24000-24003"),
             ("RATES_WATCH_NAMESPACE", self.namespace.as_str()),
             ("RATES_DRAIN_SECONDS", "2"),
+            // On a busy machine too.
+            ("RATES_HOLD_SECONDS", "300"),
         ];
         let kubeconfig = self.server.activator_kubeconfig();
         let settings = fixed.into_iter().chain(settings.iter().copied());
@@ -253,11 +255,10 @@ async fn fifty_at_once_are_answered_once_each_and_ask_once() {
     let waiting: Vec<_> = (0..50)
         .map(|number| scene.get(&format!("/rates?{number}")))
         .collect();
-    until("all of them are held", async || {
-        activator
-            .get("/metrics")
-            .unwrap()
-            .contains("rates_activator_held_requests 50")
+    until("all of them are held, and the operator was asked", async || {
+        let metrics = activator.get("/metrics").unwrap();
+        metrics.contains("rates_activator_held_requests 50")
+            && metrics.contains("rates_activator_wake_requests_total 1")
     })
     .await;
     scene.serves(&api).await;

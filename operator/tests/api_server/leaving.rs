@@ -84,7 +84,7 @@ async fn deleting_an_environment_leaves_nothing() {
     );
     assert_eq!(
         everything(&stage).await.len(),
-        4 + 4 + 5 + 1 + 4 + 1 + 1 + 1 + 1 + 3 + 2
+        4 + 4 + 5 + 1 + 4 + 1 + 1 + 1 + 1 + 3 + 1
     );
     delete(&stage, &[]).await;
 }
