@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use client::http::Client;
+use client::wait::{Look, until};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -74,6 +75,13 @@ pub fn measure(running: &Running) -> Result<[Copied; 2]> {
     };
     let address = get(&["jsonpath={.spec.clusterIP}", "service/source-api"])?;
     let source = format!("http://{address}");
+    // The nodes' proxies learn of its pods a moment after these are ready.
+    until("the source answers", PATIENCE, || {
+        Ok(match Client::new(&source).get(RATES) {
+            Ok(_) => Look::Holds(()),
+            Err(error) => Look::NotYet(error.to_string()),
+        })
+    })?;
     let small = copy(running, &source, "small")?;
     let token = get(&[
         "go-template={{index .data \"ingest-token\" | base64decode}}",
