@@ -1,7 +1,11 @@
 //! A local cluster for one benchmark, with the operator on it, which is taken down again.
 
+use std::process::Command;
+
 use anyhow::Result;
 
+use crate::figures;
+use host::command;
 use host::terminal::note;
 use local_cluster::{ClusterSpec, Leftovers, Running, TEST};
 
@@ -46,4 +50,15 @@ pub fn measure<T>(
         local_cluster::down(TEST)?;
     }
     measured
+}
+
+/// Runs a program that measures on the cluster, and says where it wrote its figures.
+pub fn run(running: &Running, program: &mut Command, figures: &str) -> Result<()> {
+    running.lead(program, &[])?;
+    command::run(program)?;
+    note(format_args!(
+        "the figures are in {}",
+        figures::path(figures).display()
+    ));
+    Ok(())
 }

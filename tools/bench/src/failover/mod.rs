@@ -14,9 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use load::failover::{Fault, Simple};
 
 use super::on_cluster::{self, Limits};
-use crate::figures;
-use host::terminal::note;
-use host::{command, workspace};
+use host::workspace;
 use local_cluster::Running;
 
 pub use goals::goals;
@@ -140,11 +138,5 @@ fn play(running: &Running, arguments: &Arguments) -> Result<()> {
     if let Some(image) = api.transpose()? {
         campaign.arg(format!("--api={image}"));
     }
-    running.lead(&mut campaign, &[])?;
-    command::run(&mut campaign)?;
-    note(format_args!(
-        "the figures are in {}",
-        figures::path(name).display()
-    ));
-    Ok(())
+    on_cluster::run(running, &mut campaign, name)
 }

@@ -10,8 +10,7 @@ use anyhow::Result;
 
 use super::on_cluster::{self, Limits};
 use crate::figures;
-use host::terminal::note;
-use host::{command, workspace};
+use host::workspace;
 
 pub use measure::measure;
 pub use report::Report;
@@ -34,13 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     on_cluster::measure(NODES, Limits::default(), arguments.keep, |running| {
         let mut program = Command::new(workspace::binaries().join("instances"));
         program.arg(format!("--rounds={}", arguments.rounds));
-        running.lead(&mut program, &[])?;
-        command::run(&mut program)?;
-        note(format_args!(
-            "the figures are in {}",
-            figures::path(FIGURES).display()
-        ));
-        Ok(())
+        on_cluster::run(running, &mut program, FIGURES)
     })
 }
 

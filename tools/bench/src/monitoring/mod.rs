@@ -14,8 +14,6 @@ use anyhow::{Context as _, Result};
 
 use super::on_cluster::{self, Limits};
 use crate::figures;
-use host::command;
-use host::terminal::note;
 use host::workspace;
 
 pub use measure::measure;
@@ -51,13 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         program
             .arg(format!("--only={}", arguments.only.join(",")))
             .env("RATES_E2E_MONITORING", objects.path());
-        running.lead(&mut program, &[])?;
-        command::run(&mut program)?;
-        note(format_args!(
-            "the figures are in {}",
-            figures::path(FIGURES).display()
-        ));
-        Ok(())
+        on_cluster::run(running, &mut program, FIGURES)
     })
 }
 
