@@ -79,14 +79,11 @@ class PodTests(
     ExporterTests,
     LoadTests,
     PrivilegeTests,
-    RestApiTests,
     RevocationTests,
     RoleTests,
     SeedTests,
-    StopTests,
-    SupervisionTests,
 ):
-    """The tests of one pod, for any version; the classes below name one."""
+    """The tests of one pod that depend on PostgreSQL's version; the classes below name one."""
 
     def setUp(self):
         self.kubernetes.make_environment()
@@ -164,7 +161,7 @@ class Shares(ImageTests, ShareTests, unittest.TestCase):
         cls.addClassCleanup(cls.environments.stop)
 
 
-class Postgres13(PodTests, unittest.TestCase):
+class Postgres13(PodTests, RestApiTests, StopTests, SupervisionTests, unittest.TestCase):
     version = "13.5"
 
 

@@ -88,7 +88,7 @@ async fn what_is_added_to_an_atomic_list_or_a_services_ports_is_taken_away() {
         ),
     ] {
         let spec = || {
-            let all = |path: &str| stage.field(object, path);
+            let all = |path: &str| stage.printed(object, path);
             (all("{.spec}"), all("{.rules}"), all("{.subjects}"))
         };
         let before = spec();

@@ -41,7 +41,7 @@ async fn the_end_is_in_the_status_and_moves_with_the_ttl() {
         "{column}"
     );
     assert_eq!(
-        stage.field("renv/harbour", "{.status.conditions[?(@.type==\"Expiring\")]}"),
+        stage.printed("renv/harbour", "{.status.conditions[?(@.type==\"Expiring\")]}"),
         ""
     );
 

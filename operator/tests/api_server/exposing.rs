@@ -48,7 +48,7 @@ async fn an_ingress_comes_and_goes_with_the_specification() {
         "https://harbour.example"
     );
     assert_eq!(
-        stage.field("ingress/harbour-api", "{.spec.ingressClassName} {.spec.tls[0]}"),
+        stage.printed("ingress/harbour-api", "{.spec.ingressClassName} {.spec.tls[0]}"),
         r#"sluice {"hosts":["harbour.example"],"secretName":"harbour-tls"}"#
     );
 
@@ -165,7 +165,7 @@ async fn a_route_waits_for_the_gateway_api_and_everything_else_goes_on() {
         "http://harbour.example"
     );
     assert_eq!(
-        stage.field(
+        stage.printed(
             "httproute/harbour-api",
             "{.spec.hostnames[0]} {.spec.rules[0].backendRefs[0].name}"
         ),

@@ -29,6 +29,7 @@ mod monitoring;
 mod mortal;
 mod namespaced;
 mod nulls;
+mod objects;
 mod pacing;
 mod parameters;
 mod placing;

@@ -106,7 +106,7 @@ async fn pod_monitors_wait_for_their_kind_and_nothing_else_does() {
         )
     );
     assert_eq!(
-        stage.field(
+        stage.printed(
             "podmonitor/harbour-postgres",
             "{.metadata.labels.release} {.spec.podMetricsEndpoints[*].port}"
         ),
@@ -158,7 +158,7 @@ async fn pod_monitors_wait_for_their_kind_and_nothing_else_does() {
 
 /// The names of the containers of the database's pods.
 fn containers(stage: &Stage) -> String {
-    stage.field(
+    stage.printed(
         "statefulset/harbour-postgres",
         "{.spec.template.spec.containers[*].name}",
     )
@@ -175,7 +175,7 @@ async fn the_exporter_and_the_open_ports_come_and_go_with_the_specification() {
     // Of each rule of the policy: whom it lets in from elsewhere, and at which ports.
     let open = |policy: &str| {
         let rules = "{range .spec.ingress[*]}{.from[0].namespaceSelector.matchLabels} {.ports[*].port};{end}";
-        stage.field(&format!("networkpolicy/{policy}"), rules)
+        stage.printed(&format!("networkpolicy/{policy}"), rules)
     };
     let lookout = r#"{"kubernetes.io/metadata.name":"lookout"}"#;
     assert_eq!(

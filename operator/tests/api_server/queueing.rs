@@ -71,7 +71,7 @@ async fn beyond_the_limit_previews_wait_in_the_order_of_their_creation_and_write
     assert!(sets.get_opt("third-postgres").await.unwrap().is_none());
     let claims: Api<PersistentVolumeClaim> = stage.api();
     assert!(claims.get_opt("data-third-postgres-0").await.unwrap().is_none());
-    let ready = stage.field("renv/third", "{.status.conditions[?(@.type==\"Ready\")].reason}");
+    let ready = stage.printed("renv/third", "{.status.conditions[?(@.type==\"Ready\")].reason}");
     assert_eq!(ready, "WaitingForTurn");
 
     let version = || stage.field("renv/third", "{.metadata.resourceVersion}");

@@ -160,7 +160,7 @@ async fn a_foreign_object_with_a_childs_name_is_not_taken_over() {
             manifest["metadata"]["name"].as_str().unwrap(),
         );
         let object = format!("{kind}/{name}");
-        let version = stage.field(&object, "{.metadata.resourceVersion}");
+        let version = stage.printed(&object, "{.metadata.resourceVersion}");
         stage.specify(&bundled());
         stage.reconcile().await;
         let (holds, reason, message) = stage.condition("Ready");
@@ -169,7 +169,7 @@ async fn a_foreign_object_with_a_childs_name_is_not_taken_over() {
             message.starts_with(&format!("{kind} {name} exists already")),
             "{message}"
         );
-        assert_eq!(stage.field(&object, "{.metadata.resourceVersion}"), version);
+        assert_eq!(stage.printed(&object, "{.metadata.resourceVersion}"), version);
         stage.settle().await;
         assert_eq!(stage.condition("Ready").1, "NameTaken");
 

@@ -81,15 +81,15 @@ async fn three_instances_are_made_and_then_nothing_is_written() {
     assert_eq!(role, "replica");
     let uri = stage.field("secret/harbour-postgres", "{.data.read-uri}");
     assert!(!uri.is_empty());
-    let variables = stage.field(
+    let variables = stage.printed(
         "deployment/harbour-api",
         "{.spec.template.spec.containers[0].env[*].name}",
     );
     assert!(variables.contains("RATES_DATABASE_READ_URI_FILE"), "{variables}");
     assert_eq!(settings(&stage)["synchronous_mode_strict"], true);
-    let marks = stage.field("pvc", "{.items[*].metadata.annotations.rates\\.internal/holds}");
+    let marks = stage.printed("pvc", "{.items[*].metadata.annotations.rates\\.internal/holds}");
     assert_eq!(marks, "7123 7123 7123");
-    let reasons = stage.field("events", "{.items[*].reason}");
+    let reasons = stage.printed("events", "{.items[*].reason}");
     assert!(
         reasons.contains("HighlyAvailable") && !reasons.contains("StandbyLost"),
         "{reasons}"
@@ -119,7 +119,7 @@ async fn what_a_person_changes_in_patronis_record_is_put_back() {
         (&json!("quorum"), &json!(20))
     );
     assert_eq!(found["theirs"], 1, "what is not the operator's stays");
-    let marks = stage.field("pvc", "{.items[*].metadata.annotations.rates\\.internal/holds}");
+    let marks = stage.printed("pvc", "{.items[*].metadata.annotations.rates\\.internal/holds}");
     assert_eq!(marks, "7123 7123 7123");
 
     // Also where all of it is gone.
@@ -189,7 +189,7 @@ async fn two_instances_of_which_either_stops_writes_are_warned_of() {
     let stage = Stage::new(server, "two-required").await;
     stage.specify(&json!({"database": {"instances": 2, "durability": "Required"}}));
     stage.settle().await;
-    let reasons = stage.field("events", "{.items[*].reason}");
+    let reasons = stage.printed("events", "{.items[*].reason}");
     assert!(reasons.contains("OneLossStopsWrites"), "{reasons}");
 }
 

@@ -142,7 +142,7 @@ fn annotation(stage: &Stage, part: &str, key: &str) -> String {
 }
 
 fn events(stage: &Stage) -> String {
-    stage.field(
+    stage.printed(
         "events",
         r#"{range .items[*]}{.reason}: {.note}{.message}{"\n"}{end}"#,
     )

@@ -23,7 +23,7 @@ fn image(stage: &Stage) -> String {
 }
 
 fn events(stage: &Stage, reason: &str) -> usize {
-    let reasons = stage.field("events", "{.items[*].reason}");
+    let reasons = stage.printed("events", "{.items[*].reason}");
     reasons.split_whitespace().filter(|told| *told == reason).count()
 }
 

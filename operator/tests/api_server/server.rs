@@ -8,11 +8,14 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use control_plane::{ControlPlane, Settings, flag, remove_at_end};
+use futures::executor::block_on;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
+
+use crate::objects::Reader;
 
 const ADMIN: &str = "admin";
 /// The operator's own service account, bound to what `manifests/` grants.
@@ -32,6 +35,7 @@ pub struct Server {
     dir: PathBuf,
     kubectl: PathBuf,
     control_plane: ControlPlane,
+    reader: OnceLock<Reader>,
     _remover: Child,
 }
 
@@ -93,6 +97,7 @@ impl Server {
             kubeconfig,
             kubectl,
             control_plane,
+            reader: OnceLock::new(),
             _remover: remove_at_end(&dir).unwrap(),
             dir,
         };
@@ -165,6 +170,15 @@ impl Server {
         )
         .await
         .unwrap()
+    }
+
+    /// What reads objects for tests that do not want to start kubectl.
+    pub fn reader(&self) -> &Reader {
+        self.reader.get_or_init(|| {
+            let config = config(self.control_plane.url(), ADMIN);
+            let options = KubeConfigOptions::default();
+            Reader::new(block_on(Config::from_custom_kubeconfig(config, &options)).unwrap())
+        })
     }
 
     pub fn kubeconfig(&self) -> &Path {

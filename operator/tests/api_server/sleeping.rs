@@ -317,7 +317,7 @@ async fn a_suspension_stands_above_a_sleep_and_deleting_is_possible_in_it() {
     stage.settle().await;
     ask(&stage, "rates.internal/sleep").await;
     falls_asleep(&stage).await;
-    let owners = stage.field(
+    let owners = stage.printed(
         &format!("endpointslice/{SLICE}"),
         "{.metadata.ownerReferences[*].name}",
     );

@@ -35,6 +35,7 @@ use tower::util::MapRequestLayer;
 
 use crate::catching_up::caught_up;
 use crate::mortal::{Life, Mortal, is_write};
+use crate::objects;
 use crate::server::Server;
 
 pub struct Stage {
@@ -204,8 +205,9 @@ impl Stage {
             "apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment",
             "metadata": {"name": self.name}, "spec": spec,
         });
-        let answer = self.server.apply(&self.namespace, &manifest.to_string());
-        assert!(answer.ok, "{}", answer.text);
+        let object = format!("renv/{}", self.name);
+        let reader = self.server.reader();
+        reader.apply(&self.namespace, &object, &manifest).unwrap();
     }
 
     /// Waits until the operator has noticed a kind that was installed.
@@ -279,20 +281,32 @@ impl Stage {
     }
 
     /// What `kubectl get KIND NAME -o jsonpath=…` prints.
-    pub fn field(&self, object: &str, path: &str) -> String {
-        let path = format!("jsonpath={path}");
+    pub fn printed(&self, object: &str, template: &str) -> String {
+        let template = format!("jsonpath={template}");
         self.server
-            .kubectl(&["-n", &self.namespace, "get", object, "-o", &path], "")
+            .kubectl(&["-n", &self.namespace, "get", object, "-o", &template], "")
             .text
     }
 
+    /// As [`Stage::printed`] for one path of names and indices, `{.spec.rules[0].host}`, without a program that is
+    /// started: the operator under test runs in the thread that asks.
+    pub fn field(&self, object: &str, path: &str) -> String {
+        match self.server.reader().get(&self.namespace, object) {
+            Ok(whole) => objects::at(&whole, path),
+            Err(error) => error.to_string(),
+        }
+    }
+
     pub fn condition(&self, kind: &str) -> (String, String, String) {
-        let field = |name: &str| {
-            self.field(
-                &format!("renv/{}", self.name),
-                &format!("{{.status.conditions[?(@.type=={kind:?})].{name}}}"),
-            )
-        };
+        let environment = self
+            .server
+            .reader()
+            .get(&self.namespace, &format!("renv/{}", self.name))
+            .unwrap();
+        let condition = environment["status"]["conditions"]
+            .as_array()
+            .and_then(|all| all.iter().find(|condition| condition["type"] == kind));
+        let field = |name: &str| condition.map_or_else(String::new, |found| objects::text(&found[name]));
         (field("status"), field("reason"), field("message"))
     }
 

@@ -33,7 +33,7 @@ fn with_image(image: &str) -> Value {
 
 /// The reasons of the environment's Events, a word for each.
 fn events(stage: &Stage, reason: &str) -> usize {
-    let reasons = stage.field("events", "{.items[*].reason}");
+    let reasons = stage.printed("events", "{.items[*].reason}");
     reasons.split_whitespace().filter(|told| *told == reason).count()
 }
 

@@ -163,7 +163,7 @@ async fn a_lost_volume_is_a_new_database_with_nothing_of_the_old_and_said_so() {
         message.contains("a new database is made, and seeded anew"),
         "{message}"
     );
-    let reasons = stage.field("events", "{.items[*].reason}");
+    let reasons = stage.printed("events", "{.items[*].reason}");
     let told = reasons
         .split_whitespace()
         .filter(|told| *told == "VolumeReplaced");

@@ -16,6 +16,10 @@ use local_cluster::KubeBinaries;
 /// processors fill it. Those of the API count for themselves.
 const TEST_THREADS: &str = "4";
 
+/// So many of the crates and of the parts of the pod's tests run at once. Each waits much of the time, so two fill no
+/// two processors; all of them at once make each other wait beyond what a test grants.
+const AT_ONCE: usize = 6;
+
 /// Compiles the tests of every crate. The tests of the whole are left out unless they are named.
 pub fn compile() -> Result<Vec<TestProgram>> {
     let step = Step::begin("compile the tests of the parts");
@@ -25,21 +29,25 @@ pub fn compile() -> Result<Vec<TestProgram>> {
 }
 
 /// Runs every crate's tests but the ones that need a cluster, a crate beside the others, and with them those of the
-/// database pod. All of them wait much of the time: two cores are enough for all.
+/// database pod.
 pub fn run(tally: &mut Tally, filter: Option<&str>, programs: &[TestProgram]) -> Result<()> {
     let scratch = Scratch::new()?;
     let binaries = local_cluster::binaries()?;
-    let mut rows: Vec<(String, Vec<Command>)> = rust(filter, programs, &binaries)?.into_iter().collect();
-    for (name, mut pod) in images::pod_tests(&binaries.kube, &binaries.kubectl)? {
-        if let Some(filter) = filter {
+    let mut pods = images::pod_tests(&binaries.kube, &binaries.kubectl)?;
+    if let Some(filter) = filter {
+        for (_, pod) in &mut pods {
             pod.args(["-k", filter]);
         }
-        rows.push((name, vec![pod]));
     }
+    let pods = pods.into_iter().map(|(name, pod)| (name, vec![pod]));
+    let mut crates = rust(filter, programs, &binaries)?;
+    // The longest come first: the operator's, then those of the pod.
+    let operator = crates.remove_entry("operator").into_iter();
+    let mut rows: Vec<(String, Vec<Command>)> = operator.chain(pods).chain(crates).collect();
     for command in rows.iter_mut().flat_map(|(_, commands)| commands) {
         command.env("TMPDIR", scratch.path());
     }
-    tally.run_side_by_side(rows)
+    tally.run_side_by_side(AT_ONCE, rows)
 }
 
 /// The tests of each crate, by its name.

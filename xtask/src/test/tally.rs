@@ -3,6 +3,7 @@
 use std::fmt::{Display, Formatter};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -58,14 +59,20 @@ impl Tally {
         Ok(())
     }
 
-    /// As [`Tally::run`], several rows of commands at once, in each one after another; each line is shown whole, with
-    /// the name of its row.
-    pub fn run_side_by_side(&mut self, rows: Vec<(String, Vec<Command>)>) -> Result<()> {
+    /// As [`Tally::run`], rows of commands, `at_once` of them at once and in each one after another; each line is shown
+    /// whole, with the name of its row. The next row starts when one is over, so the longest come first.
+    pub fn run_side_by_side(&mut self, at_once: usize, rows: Vec<(String, Vec<Command>)>) -> Result<()> {
+        let rows = Mutex::new(rows.into_iter());
+        let next = || rows.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let one_after_another = || {
+            let mut counted = Self::default();
+            while let Some((name, commands)) = next() {
+                counted.add(Self::of_row(&name, commands)?);
+            }
+            Ok(counted)
+        };
         let runs: Vec<Result<Self>> = thread::scope(|scope| {
-            let running: Vec<_> = rows
-                .into_iter()
-                .map(|(name, commands)| scope.spawn(move || Self::of_row(&name, commands)))
-                .collect();
+            let running: Vec<_> = (0..at_once).map(|_| scope.spawn(one_after_another)).collect();
             running
                 .into_iter()
                 .map(|run| {
@@ -205,19 +212,22 @@ mod tests {
         };
         let mut tally = Tally::default();
         tally
-            .run_side_by_side(vec![
-                (
-                    "first".to_owned(),
-                    vec![
-                        shell("exit 3"),
-                        shell("echo 'test result: ok. 2 passed; 0 failed'"),
-                    ],
-                ),
-                (
-                    "second".to_owned(),
-                    vec![shell("echo 'test result: ok. 4 passed; 0 failed'")],
-                ),
-            ])
+            .run_side_by_side(
+                1,
+                vec![
+                    (
+                        "first".to_owned(),
+                        vec![
+                            shell("exit 3"),
+                            shell("echo 'test result: ok. 2 passed; 0 failed'"),
+                        ],
+                    ),
+                    (
+                        "second".to_owned(),
+                        vec![shell("echo 'test result: ok. 4 passed; 0 failed'")],
+                    ),
+                ],
+            )
             .unwrap();
         assert_eq!((tally.passed, tally.failed), (6, 1));
     }
