@@ -36,6 +36,8 @@ pub const LOGIN: &str = "rates.internal/login";
 pub const ATTEMPT: &str = "rates.internal/attempt";
 /// Of a Job: what the attempt before it said.
 pub const LAST_FAILURE: &str = "rates.internal/last-failure";
+/// Of a seed Job: "true" where the source refused the copy before it.
+pub const REFUSED: &str = "rates.internal/refused";
 /// Of a database pod and its template: the digest of the parameters that it was last restarted for.
 pub const RESTARTED_FOR: &str = "rates.internal/restarted-for";
 /// Of an instance's claim: the system identifier of the data of which it holds a copy.

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::children::JobChild;
 use super::pod;
-use crate::annotations::{ATTEMPT, LAST_FAILURE};
+use crate::annotations::{ATTEMPT, LAST_FAILURE, REFUSED};
 use crate::copies::URI;
 use crate::identity::Component;
 use crate::plan::{Environment, JobRun, Migration, SeedSource, Seeding};
@@ -111,7 +111,8 @@ fn child(
         .failure
         .clone()
         .map(|message| (LAST_FAILURE.to_owned(), message));
-    metadata.annotations = Some([attempt].into_iter().chain(failure).collect());
+    let refused = run.refused.then(|| (REFUSED.to_owned(), "true".to_owned()));
+    metadata.annotations = Some([attempt].into_iter().chain(failure).chain(refused).collect());
     JobChild {
         job: Job {
             metadata,

@@ -47,7 +47,8 @@ impl Seeding {
         match self {
             Self::Failed { .. } => true,
             Self::Blocked(blocked) => blocked.reason.is_failure(),
-            Self::Done(_) | Self::Run { .. } | Self::Waiting(_) => false,
+            Self::Run { run, .. } => run.refused,
+            Self::Done(_) | Self::Waiting(_) => false,
         }
     }
 }
@@ -134,18 +135,26 @@ impl Progress<'_> {
         };
         let outcome = outcome_of(job, &self.observed.pods);
         // What began goes on, and is told why it ends. The next attempt waits for the source.
-        if let JobOutcome::Failed(Failure { retry: true, .. }) | JobOutcome::Lost { .. } = outcome
+        if let JobOutcome::Failed(_) | JobOutcome::Lost { .. } = outcome
             && let Some(blocked) = source.not_ready(self.observed)
         {
             return Seeding::Blocked(blocked);
         }
         match outcome {
             JobOutcome::Succeeded(success) => done(success),
-            JobOutcome::Failed(failure) if self.is_the_dumps_fault(&failure) => Seeding::Failed {
-                source,
-                hash,
-                message: failure.message,
-            },
+            // A dump stays as it is; a source may be corrected.
+            JobOutcome::Failed(failure) if self.is_the_dumps_fault(&failure) => {
+                if matches!(source, SeedSource::Environment { .. }) {
+                    let run = JobRun::after_refusal(hash, job, failure.ended, failure.message, self.now);
+                    Seeding::Run { source, run }
+                } else {
+                    Seeding::Failed {
+                        source,
+                        hash,
+                        message: failure.message,
+                    }
+                }
+            }
             JobOutcome::Failed(failure) => Seeding::Run {
                 source,
                 run: JobRun::next(hash, job, failure.ended, Some(failure.message), self.now),

@@ -28,18 +28,16 @@ pub fn seeded(environment: &Environment, observed: &Observed, now: Timestamp) ->
         }
         Seeding::Waiting(what) => Said::no(Reason::Waiting, format!("waiting for {what}")),
         Seeding::Blocked(blocked) => Said::no(blocked.reason, blocked.message.clone()),
-        // A source tells nobody that its tables are other ones by now.
-        Seeding::Failed {
-            source: SeedSource::Environment { .. },
-            hash,
-            message,
-        } => {
-            let job = environment.identity.seed_job(hash);
-            let message =
-                format!("{message}; once that is corrected, delete Job {job} and it is tried again");
+        Seeding::Failed { message, .. } => Said::no(Reason::SeedFailed, message.clone()),
+        // The same words for each attempt: nothing is written while nothing changes.
+        Seeding::Run { run, .. } if run.refused => {
+            let job = environment.identity.seed_job(&run.hash);
+            let failure = run.failure.as_deref().unwrap_or_default();
+            let message = format!(
+                "{failure}; once that is corrected the copy goes on within 5 minutes, and at once if Job {job} is deleted"
+            );
             Said::no(Reason::SeedFailed, message)
         }
-        Seeding::Failed { message, .. } => Said::no(Reason::SeedFailed, message.clone()),
         Seeding::Run { source, run } => match retrying(run) {
             Some(message) => Said::no(Reason::Retrying, message),
             None => loading(source, run, environment, observed, now),

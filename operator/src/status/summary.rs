@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::progress::Pods;
 use crate::apply::Applied;
 use crate::crd::Phase;
-use crate::plan::{Blocked, Environment, Migration, Seeding};
+use crate::plan::{Environment, Migration, Seeding};
 use crate::reason::Reason;
 
 /// The parts of an environment, each in its own words.
@@ -76,12 +76,10 @@ impl Parts {
         if let Some(what) = self.taken_back.as_ref().or(self.failure.as_ref()) {
             return what.clone();
         }
+        if environment.seeding.is_stopped() {
+            return Said::no(Reason::SeedFailed, self.seeded.message.clone());
+        }
         match (&environment.seeding, &environment.migration) {
-            (Seeding::Failed { message, .. } | Seeding::Blocked(Blocked { message, .. }), _)
-                if environment.seeding.is_stopped() =>
-            {
-                Said::no(Reason::SeedFailed, message.clone())
-            }
             (Seeding::Run { .. } | Seeding::Waiting(_) | Seeding::Failed { .. } | Seeding::Blocked(_), _) => {
                 Said::yes(Reason::Seeding, self.seeded.message.clone())
             }

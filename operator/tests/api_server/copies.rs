@@ -300,23 +300,50 @@ async fn a_copy_that_is_complete_stays_although_consent_was_withdrawn_at_that_mo
 }
 
 #[tokio::test]
-async fn a_copy_that_is_refused_for_good_is_tried_again_once_its_job_is_deleted() {
+async fn a_copy_that_is_refused_goes_on_by_itself_once_the_source_can_be_copied() {
     let (_source, reader) = pair("copies-refused", &["*"]).await;
     reader.database_runs().await;
     let refused =
         json!({"outcome": "failed", "message": "table prices has the column customer, which no rule knows"});
     reader.job_ends("seed", "load", "Failed", &refused).await;
     reader.settle().await;
-    let job = reader.job("seed").await.name_any();
+    let job = reader.job("seed").await;
     assert_eq!(
         seeded(&reader),
         (
             "SeedFailed".into(),
             format!(
-                "table prices has the column customer, which no rule knows; once that is corrected, delete Job {job} and it is tried again"
+                "table prices has the column customer, which no rule knows; once that is corrected the copy goes on within 5 minutes, and at once if Job {} is deleted",
+                job.name_any()
             )
         )
     );
+    assert_eq!(reader.field("renv/harbour", "{.status.phase}"), "Degraded");
+    assert_eq!(reader.condition("Progressing").0, "False");
+    assert_eq!(job.annotations()["rates.internal/attempt"], "2");
+
+    // Refused again: another attempt, and not a word more.
+    reader.job_ends("seed", "load", "Failed", &refused).await;
+    let mut written = reader.reconcile().await;
+    written.sort();
+    let path = format!("jobs/{}", job.name_any());
+    assert_eq!(written, [format!("DELETE {path}"), "POST jobs".to_owned()]);
+    assert_eq!(reader.reconcile().await, [""; 0]);
+
+    reader.job_ends("seed", "publish", "Succeeded", &copied()).await;
+    reader.settle().await;
+    assert_eq!(seeded(&reader).0, "Loaded");
+}
+
+#[tokio::test]
+async fn a_copy_that_is_refused_is_tried_at_once_when_its_job_is_deleted() {
+    let (_source, reader) = pair("copies-hurried", &["*"]).await;
+    reader.database_runs().await;
+    let refused = json!({"outcome": "failed", "message": "table prices has the column customer"});
+    reader.job_ends("seed", "load", "Failed", &refused).await;
+    reader.settle().await;
+    let job = reader.job("seed").await.name_any();
+    assert_eq!(seeded(&reader).0, "SeedFailed");
     reader
         .api::<Job>()
         .delete(&job, &DeleteParams::background())
