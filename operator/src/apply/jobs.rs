@@ -76,7 +76,8 @@ impl Writer<'_> {
         let seed = match &environment.seeding {
             Seeding::Run { run, .. } => Some(identity.seed_job(&run.hash)),
             Seeding::Failed { hash, .. } => Some(identity.seed_job(hash)),
-            Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) => None,
+            Seeding::Blocked(blocked) => blocked.looked.as_ref().map(|hash| identity.seed_job(hash)),
+            Seeding::Done(_) | Seeding::Waiting(_) => None,
         };
         let migrate = match &environment.migration {
             Migration::Run(run) => Some(identity.migrate_job(&run.hash)),

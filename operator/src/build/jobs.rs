@@ -34,6 +34,8 @@ pub fn seed(environment: &Environment) -> Option<JobChild> {
         | SeedSource::Url { .. }
         | SeedSource::Claim { .. }
         | SeedSource::Environment { .. } => vec![load(environment, source)],
+        // Publishing says what is there, and fails where nothing is.
+        SeedSource::Kept => Vec::new(),
     };
     let mut volumes = vec![
         pod::secret("app", login(environment)),
@@ -157,7 +159,7 @@ fn load(environment: &Environment, source: &SeedSource) -> Container {
         pod::sub_path(pod::mount("scratch", "/tmp"), "tmp"),
     ];
     match source {
-        SeedSource::Nothing => {}
+        SeedSource::Nothing | SeedSource::Kept => {}
         SeedSource::Bundled => {
             env.push(pod::variable("SEED_FILE", "/seed/dump.sql"));
             mounts.push(pod::read_only(pod::mount("seed", "/seed")));
@@ -241,6 +243,6 @@ fn source_volume(environment: &Environment, source: &SeedSource) -> Option<Volum
         SeedSource::Environment { .. } => {
             Some(pod::secret_key("seed-source", environment.identity.copy(), URI))
         }
-        SeedSource::Nothing | SeedSource::Bundled | SeedSource::Url { .. } => None,
+        SeedSource::Nothing | SeedSource::Bundled | SeedSource::Url { .. } | SeedSource::Kept => None,
     }
 }

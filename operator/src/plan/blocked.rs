@@ -7,4 +7,16 @@ use crate::reason::Reason;
 pub struct Blocked {
     pub reason: Reason,
     pub message: String,
+    /// The hash of the Job that looked for data in a volume of before, and found none.
+    pub looked: Option<String>,
+}
+
+impl Blocked {
+    pub(super) const fn new(reason: Reason, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            looked: None,
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(super) struct Terms {
 /// What the source that a seed names lets this environment copy, or why nothing.
 pub(super) fn terms(observed: &Observed, name: &EnvironmentName) -> Result<Terms, Blocked> {
     let own = &observed.identity;
-    let blocked = |reason, message| Err(Blocked { reason, message });
+    let blocked = |reason, message| Err(Blocked::new(reason, message));
     if (&own.namespace, &own.name) == (&name.namespace, &name.name) {
         return blocked(
             Reason::SourceIsItself,
@@ -89,10 +89,7 @@ pub(super) fn terms(observed: &Observed, name: &EnvironmentName) -> Result<Terms
     let schema = schema.unwrap_or_default().to_string();
     Ok(Terms {
         digest: short_digest(&[&uid, &terms, &schema].map(String::as_bytes)),
-        not_ready: not_ready(name, source).map(|message| Blocked {
-            reason: Reason::SourceNotReady,
-            message,
-        }),
+        not_ready: not_ready(name, source).map(|message| Blocked::new(Reason::SourceNotReady, message)),
     })
 }
 

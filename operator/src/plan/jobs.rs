@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use super::activity::Activity;
@@ -69,6 +70,18 @@ fn hash(inputs: &[&str], pods: &JobPods) -> String {
     short_digest(&inputs.map(str::as_bytes).collect::<Vec<_>>())
 }
 
+/// What a Job has found or loaded, as the status says it.
+fn status_of(success: Success, source: &SeedSource, claim_uid: &str) -> SeedStatus {
+    SeedStatus {
+        source: success.source.unwrap_or_else(|| source.describe()),
+        checksum: success.checksum,
+        rows: success.rows,
+        seconds: success.seconds,
+        claim_uid: Some(claim_uid.to_owned()),
+        copied: success.copied,
+    }
+}
+
 /// What decides about Jobs, all of it read already.
 pub struct Progress<'a> {
     pub observed: &'a Observed,
@@ -103,16 +116,16 @@ impl Progress<'_> {
             return Seeding::Done(seed.clone());
         }
         let source = SeedSource::of(self.observed);
-        let done = |success: Success| {
-            Seeding::Done(SeedStatus {
-                source: success.source.unwrap_or_else(|| source.describe()),
-                checksum: success.checksum,
-                rows: success.rows,
-                seconds: success.seconds,
-                claim_uid: Some(claim_uid.clone()),
-                copied: success.copied,
-            })
-        };
+        match self.seeding_from(source, claim_uid) {
+            Seeding::Blocked(blocked) if self.was_there_before(claim_uid) => {
+                self.seeding_from_volume(blocked, claim_uid)
+            }
+            seeding => seeding,
+        }
+    }
+
+    fn seeding_from(&self, source: SeedSource, claim_uid: &str) -> Seeding {
+        let done = |success| Seeding::Done(status_of(success, &source, claim_uid));
         if let Some(success) = self.finished_copy(&source, claim_uid) {
             return done(success);
         }
@@ -170,14 +183,58 @@ impl Progress<'_> {
         }
     }
 
+    /// Whether an environment before this one has kept the claim.
+    fn was_there_before(&self, claim_uid: &str) -> bool {
+        let claim = self.claim(claim_uid).and_then(ResourceExt::creation_timestamp);
+        let environment = self.observed.environment.creation_timestamp();
+        claim
+            .zip(environment)
+            .is_some_and(|(claim, environment)| claim < environment)
+    }
+
+    fn claim(&self, uid: &str) -> Option<&PersistentVolumeClaim> {
+        let mut claims = self.observed.claims.iter();
+        claims.find(|claim| claim.metadata.uid.as_deref() == Some(uid))
+    }
+
+    /// What cannot be loaded now may be there already: the database alone is asked.
+    fn seeding_from_volume(&self, blocked: Blocked, claim_uid: &str) -> Seeding {
+        let source = SeedSource::Kept;
+        let hash = hash(&[&source.describe(), self.api_image, claim_uid], self.pods);
+        let name = self.observed.identity.seed_job(&hash);
+        let Some(job) = self.job(&name) else {
+            if primary(self.observed).is_none() {
+                return Seeding::Waiting("the database, whose volume was there before");
+            }
+            if self.other_attempt_runs(Component::Seed, &name) {
+                return Seeding::Waiting("the attempt with the earlier inputs to end");
+            }
+            let run = JobRun::first(hash);
+            return Seeding::Run { source, run };
+        };
+        let run = match outcome_of(job, &self.observed.pods) {
+            JobOutcome::Succeeded(success) => {
+                return Seeding::Done(status_of(success, &source, claim_uid));
+            }
+            JobOutcome::Failed(failure) if self.server_was_up(&failure) => {
+                let looked = Some(hash);
+                return Seeding::Blocked(Blocked { looked, ..blocked });
+            }
+            JobOutcome::Failed(failure) => {
+                JobRun::next(hash, job, failure.ended, Some(failure.message), self.now)
+            }
+            JobOutcome::Lost { ended } => JobRun::next(hash, job, ended, None, self.now),
+            JobOutcome::Active => JobRun::current(hash, job),
+        };
+        Seeding::Run { source, run }
+    }
+
     /// What a Job copied into this claim, whatever the source allows by now: a copy that exists stays.
     fn finished_copy(&self, source: &SeedSource, claim_uid: &str) -> Option<Success> {
         if !matches!(source, SeedSource::Environment { .. }) {
             return None;
         }
-        let mut claims = self.observed.claims.iter();
-        let claim = claims.find(|claim| claim.uid().as_deref() == Some(claim_uid))?;
-        let made = claim.creation_timestamp()?;
+        let made = self.claim(claim_uid)?.creation_timestamp()?;
         let into_this_one =
             |job: &&Job| Component::Seed.is_of(*job) && job.creation_timestamp().is_some_and(|at| at >= made);
         let jobs = self.observed.jobs.iter().filter(into_this_one);
@@ -288,9 +345,11 @@ impl Progress<'_> {
 
     /// A dump is at fault only if the server was up all the while it was loaded.
     fn is_the_dumps_fault(&self, failure: &Failure) -> bool {
-        if failure.container != LOAD || failure.retry {
-            return false;
-        }
+        failure.container == LOAD && !failure.retry && self.server_was_up(failure)
+    }
+
+    /// Whether the server was up while a container ran that failed.
+    fn server_was_up(&self, failure: &Failure) -> bool {
         let first = self.observed.identity.postgres_pod(0);
         let server =
             primary(self.observed).or_else(|| self.observed.pods.iter().find(|pod| pod.name_any() == first));

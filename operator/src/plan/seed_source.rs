@@ -13,10 +13,24 @@ use crate::reason::Reason;
 pub enum SeedSource {
     Nothing,
     Bundled,
-    ConfigMap { name: String, key: String },
-    Url { url: String, sha256: String },
-    Claim { claim: String, path: String },
-    Environment { source: EnvironmentName, is_small: bool },
+    ConfigMap {
+        name: String,
+        key: String,
+    },
+    Url {
+        url: String,
+        sha256: String,
+    },
+    Claim {
+        claim: String,
+        path: String,
+    },
+    Environment {
+        source: EnvironmentName,
+        is_small: bool,
+    },
+    /// A volume that an environment before this one kept: it is looked at, and nothing is loaded.
+    Kept,
 }
 
 impl SeedSource {
@@ -56,7 +70,7 @@ impl SeedSource {
     pub const fn is_small(&self) -> bool {
         match self {
             Self::Nothing | Self::Bundled | Self::ConfigMap { .. } => true,
-            Self::Url { .. } | Self::Claim { .. } => false,
+            Self::Url { .. } | Self::Claim { .. } | Self::Kept => false,
             Self::Environment { is_small, .. } => *is_small,
         }
     }
@@ -74,6 +88,7 @@ impl SeedSource {
             }
             Self::Claim { claim, path } => format!("persistentVolumeClaim:{claim}/{path}"),
             Self::Environment { source, .. } => format!("environment:{source}"),
+            Self::Kept => "kept".to_owned(),
         }
     }
 
@@ -82,10 +97,8 @@ impl SeedSource {
         if let Self::Environment { source, .. } = self {
             return Ok(copies::terms(observed, source)?.digest);
         }
-        self.digest_of_dump(observed).map_err(|message| Blocked {
-            reason: Reason::SourceMissing,
-            message,
-        })
+        self.digest_of_dump(observed)
+            .map_err(|message| Blocked::new(Reason::SourceMissing, message))
     }
 
     /// What a copy of an environment waits for before it can begin.
@@ -101,7 +114,7 @@ impl SeedSource {
             return Err(format!("the operator may not read what the seed names: {words}"));
         }
         let (name, key) = match self {
-            Self::Nothing | Self::Bundled | Self::Environment { .. } => return Ok(String::new()),
+            Self::Nothing | Self::Bundled | Self::Environment { .. } | Self::Kept => return Ok(String::new()),
             Self::Url { url, sha256 } => return Ok(short_digest(&[url, sha256].map(String::as_bytes))),
             Self::Claim { claim, .. } => {
                 return match &observed.dump {

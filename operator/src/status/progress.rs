@@ -55,6 +55,7 @@ fn loading(
     let what = match source {
         SeedSource::Environment { source, .. } => format!("copying environment {source}"),
         SeedSource::Nothing => "making an empty database".to_owned(),
+        SeedSource::Kept => "looking for data in the volume, which was there before".to_owned(),
         SeedSource::Bundled
         | SeedSource::ConfigMap { .. }
         | SeedSource::Url { .. }
@@ -72,7 +73,7 @@ fn loading(
         None if pod.is_some_and(pods::has_begun) => format!("{what}: between two steps"),
         None => format!("{what}: starting"),
         Some(_) if primary(observed).is_none() => format!("{what}: waiting for the database"),
-        Some(PUBLISH) => format!("{what}: publishing"),
+        Some(PUBLISH) if *source != SeedSource::Kept => format!("{what}: publishing"),
         Some(_) => what,
     };
     Said::no(Reason::Loading, message)

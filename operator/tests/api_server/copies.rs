@@ -1,7 +1,10 @@
 //! Copies of an environment's data: consent, the login, and what stops a copy.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -11,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{accepts, refuses};
 use crate::controlling::until;
+use crate::leaving::delete;
 use crate::server;
 use crate::stage::{NAME, Stage};
 
@@ -357,6 +361,84 @@ async fn a_copy_that_is_refused_is_tried_at_once_when_its_job_is_deleted() {
     reader.settle().await;
     assert_eq!(seeded(&reader).0, "Loading");
     assert_eq!(reader.job("seed").await.name_any(), job);
+}
+
+/// A copy that was made, whose volume stayed and whose source shares nothing any more; the environment is made again.
+async fn made_again(namespace: &str) -> (Stage, Stage) {
+    let (source, reader) = pair(namespace, &["*"]).await;
+    let mut spec = copy_of(&source);
+    spec["database"]["storage"] = json!({"retain": true});
+    reader.specify(&spec);
+    reader.settle().await;
+    reader.database_runs().await;
+    reader.job_ends("seed", "publish", "Succeeded", &copied()).await;
+    reader.settle().await;
+    assert_eq!(seeded(&reader).0, "Loaded");
+    let kept = [
+        "harbour-postgres",
+        "harbour-postgres-admin",
+        "harbour-postgres-migrator",
+        "data-harbour-postgres-0",
+    ];
+    delete(&reader, &kept).await;
+    source.specify(&source_spec(&json!([])));
+
+    // Times of creation are whole seconds: in the second of its volume's, the environment is not known to be another one.
+    let claims = reader.api::<PersistentVolumeClaim>();
+    let claim = claims.get("data-harbour-postgres-0").await.unwrap();
+    let next_second = claim.creation_timestamp().unwrap().0 + Duration::from_secs(1);
+    let left = next_second.duration_since(Timestamp::now());
+    tokio::time::sleep(left.try_into().unwrap_or_default()).await;
+    reader.specify(&spec);
+    reader.sees(&source).await;
+    reader.settle().await;
+    assert_eq!(
+        seeded(&reader),
+        (
+            "Waiting".into(),
+            "waiting for the database, whose volume was there before".into()
+        )
+    );
+    reader.database_runs().await;
+    reader.settle().await;
+    assert!(seeded(&reader).1.starts_with("looking for data in the volume"));
+    let looks = reader.job("seed").await.spec.unwrap().template.spec.unwrap();
+    assert_eq!(looks.init_containers, None, "nothing is loaded");
+    assert!(!reader.exists::<Secret>("harbour-copy").await);
+    (source, reader)
+}
+
+#[tokio::test]
+async fn data_that_a_kept_volume_has_need_no_consent() {
+    let (_source, reader) = made_again("copies-kept").await;
+    let mut there = copied();
+    there["alreadySeeded"] = json!(true);
+    reader.job_ends("seed", "publish", "Succeeded", &there).await;
+    reader.settle().await;
+    assert_eq!(seeded(&reader).0, "Loaded");
+    let source = reader.field("renv/harbour", "{.status.database.seed.source}");
+    assert_eq!(source, "environment:a/origin");
+    assert_eq!(reader.reconcile().await, [""; 0], "at rest");
+}
+
+#[tokio::test]
+async fn a_kept_volume_without_data_waits_for_consent() {
+    let (source, reader) = made_again("copies-emptied").await;
+    let nothing = json!({"outcome": "failed", "message": "the scratch database rates_seed_1 is not there"});
+    reader.job_ends("seed", "publish", "Failed", &nothing).await;
+    reader.settle().await;
+    assert_eq!(seeded(&reader).0, "NotShared");
+    assert_eq!(reader.reconcile().await, [""; 0], "it looks once");
+    source.specify(&source_spec(&shared_with(&["*"])));
+    step(&reader, &source).await;
+    reader.settle().await;
+    assert!(
+        seeded(&reader).1.starts_with("copying environment"),
+        "{:?}",
+        seeded(&reader)
+    );
+    let copies = reader.job("seed").await.spec.unwrap().template.spec.unwrap();
+    assert_eq!(copies.init_containers.unwrap().len(), 1);
 }
 
 #[tokio::test]

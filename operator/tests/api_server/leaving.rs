@@ -43,7 +43,7 @@ async fn everything(stage: &Stage) -> Vec<String> {
 }
 
 /// Deletes the environment and waits until the garbage collector has left no more than `kept`.
-async fn delete(stage: &Stage, kept: &[&str]) {
+pub async fn delete(stage: &Stage, kept: &[&str]) {
     // Pods end by the kubelet's hand, which is not there.
     let at_once = DeleteParams {
         grace_period_seconds: Some(0),

@@ -52,7 +52,7 @@ fn reader() -> Observed {
 
 fn blocked(observed: &Observed) -> (Reason, String) {
     let environment = fixture::environment(observed);
-    let Seeding::Blocked(Blocked { reason, message }) = environment.seeding else {
+    let Seeding::Blocked(Blocked { reason, message, .. }) = environment.seeding else {
         panic!("{:?}", environment.seeding)
     };
     assert!(build(&fixture::environment(observed)).seed_job.is_none());
