@@ -103,7 +103,7 @@ async fn stand_and_lead(
         primaries: PrimaryHistory::default(),
         previews: Previews::new(settings.max_running_previews.into()),
         neighbours: Neighbours::default(),
-        sleeping: Sleeping::new(namespace, settings.activator_ports, first),
+        sleeping: Sleeping::new(namespace, settings.activator_ports, first, Sleeping::ASK_AGAIN),
     };
     let following = AbortOnDropHandle::new(tokio::spawn(following));
     let controller = controller(context, settings.scope, triggered, stop.clone());

@@ -19,15 +19,17 @@ use crate::observed::Observed;
 use crate::pods::{self, is_ready, primary};
 use crate::surroundings::Idle;
 
-/// Between two tries where the first did not say enough; it doubles with each that fails, so often.
-const AGAIN: Duration = Duration::from_secs(20);
+/// How often the pause between two tries doubles.
 const DOUBLED: u32 = 5;
 /// So many tries in a row that failed are told.
 const LASTING: u32 = 3;
 
-/// By environment, `NAMESPACE/NAME`.
-#[derive(Default)]
-pub struct Idleness(Mutex<HashMap<String, Known>>);
+pub struct Idleness {
+    /// By environment, `NAMESPACE/NAME`.
+    known: Mutex<HashMap<String, Known>>,
+    /// Between two tries where the first did not say enough; it doubles with each that fails.
+    again: Duration,
+}
 
 /// What the pods said last.
 #[derive(Clone)]
@@ -41,18 +43,25 @@ struct Known {
 
 impl Known {
     /// When it may be due, or is to be tried again.
-    fn due(&self, sleep_after: Duration) -> Instant {
+    fn due(&self, sleep_after: Duration, again: Duration) -> Instant {
         let wait = match &self.said {
             Ok(idle) if *idle < sleep_after => sleep_after.saturating_sub(*idle),
             // Something else keeps it awake.
-            Ok(_) => AGAIN,
-            Err(_) => AGAIN * 2_u32.pow(self.failures.saturating_sub(1).min(DOUBLED)),
+            Ok(_) => again,
+            Err(_) => again * 2_u32.pow(self.failures.saturating_sub(1).min(DOUBLED)),
         };
         self.at + wait
     }
 }
 
 impl Idleness {
+    pub fn new(again: Duration) -> Self {
+        Self {
+            known: Mutex::default(),
+            again,
+        }
+    }
+
     /// Asks if that is due. An environment that does not serve, or whose Jobs run, is not asked.
     pub async fn look(&self, key: &str, observed: &Observed) -> Idle {
         let Some(sleep_after) = sleep_after(observed) else {
@@ -69,7 +78,7 @@ impl Idleness {
         let before = self.lock().get(key).filter(|known| known.uid == *uid).cloned();
         if let Some(before) = before
             .as_ref()
-            .filter(|known| Instant::now() < known.due(sleep_after))
+            .filter(|known| Instant::now() < known.due(sleep_after, self.again))
         {
             return match &before.said {
                 // Only what was just said decides.
@@ -97,7 +106,7 @@ impl Idleness {
     /// When it is to be asked again. Where it was due and could not be asked, a change of its pods comes first.
     pub fn asks_after(&self, key: &str, observed: &Observed) -> Option<Duration> {
         let sleep_after = sleep_after(observed)?;
-        let due = self.lock().get(key)?.due(sleep_after);
+        let due = self.lock().get(key)?.due(sleep_after, self.again);
         let wait = due.checked_duration_since(Instant::now())?;
         Some(wait + Duration::from_millis(50)).filter(|_| !wait.is_zero())
     }
@@ -107,7 +116,7 @@ impl Idleness {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,13 +175,14 @@ mod tests {
         let known = |said| Known { said, ..failing(0) };
         let hour = Duration::from_hours(1);
         let minute = Duration::from_mins(1);
-        assert_eq!(known(Ok(minute)).due(hour), at + Duration::from_mins(59));
+        let again = Duration::from_secs(20);
+        assert_eq!(known(Ok(minute)).due(hour, again), at + Duration::from_mins(59));
         assert_eq!(
-            known(Ok(hour)).due(hour),
-            at + AGAIN,
+            known(Ok(hour)).due(hour, again),
+            at + again,
             "something else keeps it awake"
         );
-        let waits = [1, 2, 3, 99].map(|failures| failing(failures).due(hour) - at);
+        let waits = [1, 2, 3, 99].map(|failures| failing(failures).due(hour, again) - at);
         assert_eq!(waits.map(|wait| wait.as_secs()), [20, 40, 80, 640]);
     }
 }

@@ -27,14 +27,17 @@ pub struct Sleeping {
 }
 
 impl Sleeping {
-    /// `first` says where in the range of ports it begins.
+    /// Before an environment that did not say enough is asked again; the pause grows.
+    pub const ASK_AGAIN: Duration = Duration::from_secs(20);
+
+    /// `first` says where in the range of ports it begins, `ask_again` is [`Self::ASK_AGAIN`].
     #[must_use]
-    pub fn new(namespace: Option<String>, ports: ActivatorPorts, first: u64) -> Self {
+    pub fn new(namespace: Option<String>, ports: ActivatorPorts, first: u64, ask_again: Duration) -> Self {
         Self {
             namespace,
             pods: Pods::default(),
             ring: PortRing::new(ports, first),
-            idleness: Idleness::default(),
+            idleness: Idleness::new(ask_again),
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -12,7 +13,9 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
+use rates_operator::activator_ports::ActivatorPorts;
 use rates_operator::crd::RatesEnvironment;
+use rates_operator::sleeping::Sleeping;
 use rates_operator::surroundings::ActivatorPod;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -327,6 +330,9 @@ async fn a_suspension_stands_above_a_sleep_and_deleting_is_possible_in_it() {
     assert!(stage.reconcile().await.is_empty());
 }
 
+/// For how long an API was not in use that does not say so.
+const SAYS_NOTHING: u32 = u32::MAX;
+
 /// The metrics of an API, as its pod would give them.
 struct Metrics {
     address: IpAddr,
@@ -348,10 +354,10 @@ impl Metrics {
         let (idle, count) = (idle_seconds.clone(), asked.clone());
         let metrics = get(move || async move {
             count.fetch_add(1, Ordering::SeqCst);
-            format!(
-                "rates_ready 1\nrates_idle_seconds {}.5\n# EOF\n",
-                idle.load(Ordering::SeqCst)
-            )
+            match idle.load(Ordering::SeqCst) {
+                SAYS_NOTHING => "rates_ready 1\n# EOF\n".to_owned(),
+                seconds => format!("rates_ready 1\nrates_idle_seconds {seconds}.5\n# EOF\n"),
+            }
         });
         let router = Router::new().route("/metrics", metrics);
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -447,6 +453,39 @@ async fn a_pod_that_is_in_use_or_silent_keeps_its_environment_awake() {
     activator(&stage, &["198.18.9.1"]);
     stage.settle().await;
     assert_eq!(stage.condition("Ready").1, "FallingAsleep");
+}
+
+#[tokio::test]
+async fn an_api_that_does_not_say_how_long_it_was_idle_is_told_and_asked_on() {
+    let mut stage = Stage::new(server::shared(), "sleeping-unknown").await;
+    let ports = ActivatorPorts::DEFAULT.parse().unwrap();
+    let soon = Duration::from_millis(10);
+    stage.context.as_mut().unwrap().sleeping = Sleeping::new(Some("lookout".to_owned()), ports, 7, soon);
+    let metrics = Metrics::serve().await;
+    metrics.idle_seconds.store(SAYS_NOTHING, Ordering::SeqCst);
+    stage.until_ready(&by_time("1h")).await;
+    api_serves(&stage, &metrics.address.to_string()).await;
+    activator(&stage, &["198.18.9.1"]);
+    let reason = async || {
+        stage.reconcile().await;
+        stage.condition("SleepsWhenIdle").1
+    };
+    until("it is told", async || reason().await == "IdleUnknown").await;
+    assert_eq!(metrics.asked(), 3, "one answer that is missing may pass");
+    assert_eq!(
+        stage.condition("SleepsWhenIdle").2,
+        "it stays awake, as a pod does not say for how long it was not in use: harbour-api-1: its metrics have no \
+         rates_idle_seconds: its image is older than spec.lifetime.sleepAfter"
+    );
+    assert_eq!(phase(&stage), "Ready");
+    assert_eq!(sleep_of(&stage, "since"), "");
+
+    metrics.idle_seconds.store(3599, Ordering::SeqCst);
+    until("it says so again", async || {
+        reason().await == "WaitingForIdleness"
+    })
+    .await;
+    assert_eq!(phase(&stage), "Ready");
 }
 
 #[tokio::test]

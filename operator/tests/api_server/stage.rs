@@ -111,6 +111,7 @@ async fn operator(
             Some("lookout".to_owned()),
             ActivatorPorts::DEFAULT.parse().unwrap(),
             7,
+            Sleeping::ASK_AGAIN,
         ),
     };
     (
