@@ -105,6 +105,49 @@ async fn what_is_added_to_an_atomic_list_or_a_services_ports_is_taken_away() {
 }
 
 #[tokio::test]
+async fn the_mark_of_a_restart_stays_in_the_templates_and_is_no_drift() {
+    let server = server::shared();
+    let stage = Stage::new(server, "marked").await;
+    let mut spec = json!({"database": {"seed": {"bundled": {}}}});
+    stage.until_ready(&spec).await;
+    let objects = ["deployment/harbour-api", "statefulset/harbour-postgres"];
+    let restart = ["-n", &stage.namespace, "rollout", "restart"];
+    let restarted = server.kubectl(&[&restart[..], &objects].concat(), "");
+    assert!(restarted.ok, "{}", restarted.text);
+    let template = "{.spec.template.metadata.annotations";
+    let marks = || {
+        objects.map(|object| {
+            stage.field(
+                object,
+                &format!("{template}.kubectl\\.kubernetes\\.io/restartedAt}}"),
+            )
+        })
+    };
+    let made = marks();
+    assert!(made.iter().all(|mark| mark.starts_with("20")), "{made:?}");
+
+    let is_of_a_template = |write: &String| write.contains("deployments/") || write.contains("statefulsets/");
+    let written = stage.reconcile().await;
+    assert!(!written.iter().any(is_of_a_template), "{written:?}");
+    stage.deployment_rolls_out().await;
+    stage.settle().await;
+    assert_eq!(marks(), made);
+    assert_eq!(stage.condition("Contested").0, "");
+
+    // What the operator itself changes leaves them, too.
+    spec["api"] = json!({"config": {"log": "debug"}});
+    spec["database"]["resources"] = json!({"requests": {"cpu": "77m"}});
+    stage.specify(&spec);
+    let written = stage.reconcile().await;
+    assert_eq!(
+        written.iter().filter(|write| is_of_a_template(write)).count(),
+        2,
+        "{written:?}"
+    );
+    assert_eq!(marks(), made);
+}
+
+#[tokio::test]
 async fn amounts_that_the_api_server_rounds_are_written_once() {
     let server = server::shared();
     let stage = Stage::new(server, "rounded").await;
