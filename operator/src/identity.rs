@@ -164,10 +164,16 @@ impl Identity {
         format!("{}-api", self.name)
     }
 
-    /// The `EndpointSlice` that leads to the activator while the environment sleeps.
+    /// The `EndpointSlice` that leads to the activator's IPv4 addresses while the environment sleeps.
     #[must_use]
     pub fn activator_slice(&self) -> String {
         format!("{}-activator", self.api())
+    }
+
+    /// The same for its IPv6 addresses.
+    #[must_use]
+    pub fn activator_slice_ipv6(&self) -> String {
+        format!("{}-ipv6", self.activator_slice())
     }
 
     /// The Jobs' account and network policy.

@@ -15,7 +15,8 @@ pub struct Surroundings {
 /// A pod of the activator that is ready.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ActivatorPod {
-    pub address: String,
+    /// One of each family that the cluster has.
+    pub addresses: Vec<String>,
     pub name: String,
     pub node: Option<String>,
 }

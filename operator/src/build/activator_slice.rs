@@ -1,4 +1,5 @@
-//! While an environment sleeps, one more `EndpointSlice` of the API's Service leads to the activator.
+//! While an environment sleeps, one more `EndpointSlice` of the API's Service leads to the activator; two where the Service
+//! has addresses of both families.
 //!
 //! The proxies of the nodes put the slices of a Service together by the name of the port, and each slice may have another
 //! number: by the number the activator knows for which environment a connection is.
@@ -8,46 +9,64 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 
-use crate::identity::{Component, MANAGER, SLICE_MANAGER_LABEL};
+use crate::identity::{Component, Identity, MANAGER, SLICE_MANAGER_LABEL};
 use crate::plan::{Detour, Environment};
 use crate::surroundings::ActivatorPod;
 
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
-pub fn build(environment: &Environment) -> Option<EndpointSlice> {
-    let Detour { port, pods } = environment.sleep.detour.as_ref()?;
+const IPV4: &str = "IPv4";
+const IPV6: &str = "IPv6";
+
+pub fn build(environment: &Environment) -> Vec<EndpointSlice> {
+    let Some(detour) = &environment.sleep.detour else {
+        return Vec::new();
+    };
     let identity = &environment.identity;
-    let mut metadata = identity.metadata(identity.activator_slice(), Component::Api);
+    let mut slices = vec![
+        slice(identity, detour, identity.activator_slice(), IPV4),
+        slice(identity, detour, identity.activator_slice_ipv6(), IPV6),
+    ];
+    slices.retain(|slice| detour.families.contains(&slice.address_type));
+    slices
+}
+
+/// A slice has addresses of one family.
+fn slice(identity: &Identity, detour: &Detour, name: String, family: &str) -> EndpointSlice {
+    let mut metadata = identity.metadata(name, Component::Api);
     metadata.labels.get_or_insert_default().extend([
         (SERVICE_LABEL.to_owned(), identity.api()),
         (SLICE_MANAGER_LABEL.to_owned(), MANAGER.to_owned()),
     ]);
-    // A slice has addresses of one family.
-    let address_type = pods.first().map_or("IPv4", |pod| family(&pod.address));
-    let of_it = pods.iter().filter(|pod| family(&pod.address) == address_type);
-    Some(EndpointSlice {
+    EndpointSlice {
         metadata,
-        address_type: address_type.to_owned(),
-        endpoints: of_it.map(endpoint).collect(),
+        address_type: family.to_owned(),
+        endpoints: detour
+            .pods
+            .iter()
+            .filter_map(|pod| endpoint(pod, family))
+            .collect(),
         ports: Some(vec![EndpointPort {
             name: Some("http".to_owned()),
-            port: Some(*port),
+            port: Some(detour.port),
             protocol: Some("TCP".to_owned()),
             ..EndpointPort::default()
         }]),
-    })
-}
-
-fn family(address: &str) -> &'static str {
-    match address.parse() {
-        Ok(IpAddr::V6(_)) => "IPv6",
-        Ok(IpAddr::V4(_)) | Err(_) => "IPv4",
     }
 }
 
-fn endpoint(pod: &ActivatorPod) -> Endpoint {
-    Endpoint {
-        addresses: vec![pod.address.clone()],
+fn is_of(address: &str, family: &str) -> bool {
+    match address.parse() {
+        Ok(IpAddr::V6(_)) => family == IPV6,
+        Ok(IpAddr::V4(_)) => family == IPV4,
+        Err(_) => false,
+    }
+}
+
+fn endpoint(pod: &ActivatorPod, family: &str) -> Option<Endpoint> {
+    let address = pod.addresses.iter().find(|address| is_of(address, family))?;
+    Some(Endpoint {
+        addresses: vec![address.clone()],
         // Some gateways pass over what is not said to be ready.
         conditions: Some(EndpointConditions {
             ready: Some(true),
@@ -61,5 +80,5 @@ fn endpoint(pod: &ActivatorPod) -> Endpoint {
             ..ObjectReference::default()
         }),
         ..Endpoint::default()
-    }
+    })
 }

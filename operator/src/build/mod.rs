@@ -48,7 +48,7 @@ pub fn build(environment: &Environment) -> Children {
         ],
         claims: claims::build(environment),
         services: services::build(environment),
-        endpoint_slices: activator_slice::build(environment).into_iter().collect(),
+        endpoint_slices: activator_slice::build(environment),
         stateful_set: stateful_set::build(environment),
         seed_job: jobs::seed(environment),
         migrate_job: jobs::migrate(environment),

@@ -3,11 +3,12 @@
 //! The status records a sleep from its beginning to its end, so that it is known after a restart of the operator. It
 //! begins by an annotation, or by time; a request or an annotation ends it. `spec.suspend` stands above it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::discovery::v1::Endpoint;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 
 use crate::annotations;
@@ -43,6 +44,8 @@ pub struct Detour {
     /// At which it takes the requests to this environment.
     pub port: i32,
     pub pods: Vec<ActivatorPod>,
+    /// The families of addresses that the API's Service has.
+    pub families: Vec<String>,
 }
 
 /// What becomes of an environment's sleep.
@@ -96,20 +99,38 @@ impl Sleep {
 
 /// None where it would lead to nobody. Until the activator's pods are known, what is there stays as it is.
 fn detour(observed: &Observed, port: i32) -> Option<Detour> {
-    let existing = observed.endpoint_slices.first();
+    let existing = &observed.endpoint_slices;
     let pods = match &observed.surroundings.activator {
         Some(pods) => pods.clone(),
-        None => existing?.endpoints.iter().filter_map(pod).collect(),
+        None => pods_of(existing),
     };
-    (!pods.is_empty() || existing.is_some()).then_some(Detour { port, pods })
+    let name = observed.identity.api();
+    let service = observed
+        .services
+        .iter()
+        .find(|service| service.name_any() == name);
+    let families = service.and_then(|service| service.spec.as_ref()?.ip_families.clone());
+    (!pods.is_empty() || !existing.is_empty()).then_some(Detour {
+        port,
+        pods,
+        families: families.unwrap_or_else(|| vec!["IPv4".to_owned()]),
+    })
 }
 
-fn pod(endpoint: &Endpoint) -> Option<ActivatorPod> {
-    Some(ActivatorPod {
-        address: endpoint.addresses.first()?.clone(),
-        name: endpoint.target_ref.as_ref()?.name.clone()?,
-        node: endpoint.node_name.clone(),
-    })
+/// The activator's pods to which slices lead.
+fn pods_of(slices: &[EndpointSlice]) -> Vec<ActivatorPod> {
+    let mut pods = BTreeMap::new();
+    for endpoint in slices.iter().flat_map(|slice| &slice.endpoints) {
+        let name = endpoint.target_ref.as_ref().and_then(|pod| pod.name.clone());
+        let name = name.unwrap_or_default();
+        let pod = pods.entry(name.clone()).or_insert_with(|| ActivatorPod {
+            addresses: Vec::new(),
+            name,
+            node: endpoint.node_name.clone(),
+        });
+        pod.addresses.extend(endpoint.addresses.iter().cloned());
+    }
+    pods.into_values().collect()
 }
 
 fn state(

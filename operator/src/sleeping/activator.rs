@@ -16,9 +16,10 @@ use crate::surroundings::ActivatorPod;
 pub const LABEL: &str = "app.kubernetes.io/name=rates-activator";
 
 fn ready(pod: &Pod) -> Option<ActivatorPod> {
-    let address = pod.status.as_ref()?.pod_ip.clone()?;
-    is_ready(pod).then(|| ActivatorPod {
-        address,
+    let addresses = pod.status.as_ref()?.pod_ips.iter().flatten();
+    let addresses: Vec<String> = addresses.map(|address| address.ip.clone()).collect();
+    (is_ready(pod) && !addresses.is_empty()).then(|| ActivatorPod {
+        addresses,
         name: pod.name_any(),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
     })
@@ -120,7 +121,7 @@ mod tests {
         let pod = json!({
             "metadata": {"name": name},
             "spec": {"nodeName": "node-1", "containers": []},
-            "status": {"podIP": "198.18.0.9", "conditions": [{"type": "Ready", "status": ready}]},
+            "status": {"podIPs": [{"ip": "198.18.0.9"}], "conditions": [{"type": "Ready", "status": ready}]},
         });
         serde_json::from_value(pod).unwrap()
     }

@@ -43,7 +43,7 @@ fn by_time(sleep_after: &str) -> Value {
 pub fn activator(stage: &Stage, addresses: &[&str]) {
     let context = stage.context.as_ref().unwrap();
     let pods = addresses.iter().map(|address| ActivatorPod {
-        address: (*address).to_owned(),
+        addresses: vec![(*address).to_owned()],
         name: format!("rates-activator-{}", address.replace('.', "-")),
         node: None,
     });

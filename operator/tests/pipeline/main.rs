@@ -16,5 +16,6 @@ mod instances;
 mod placing;
 mod progress;
 mod rollout;
+mod sleeping;
 mod templates;
 mod trouble;
