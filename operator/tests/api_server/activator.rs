@@ -383,6 +383,25 @@ async fn what_cannot_be_held_is_answered_with_when_to_ask_again() {
 }
 
 #[tokio::test]
+async fn a_request_to_one_that_waits_for_its_turn_is_answered_with_its_place() {
+    let scene = Scene::new("queueing-to-wake").await;
+    let _activator = scene.activator(&[("RATES_HOLD_SECONDS", "3")]).await;
+    scene
+        .status(&json!({
+            "phase": "Queued", "message": "place 2 of 5: 5 previews run", "sleep": {"since": SINCE, "port": PORT},
+        }))
+        .await;
+    let answer = scene.get("/rates").await.unwrap().unwrap();
+    assert_eq!(answer.status, 503);
+    assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+    assert_eq!(
+        answer.problem(),
+        "The environment waits until it may run: place 2 of 5: 5 previews run"
+    );
+    scene.until_asked().await;
+}
+
+#[tokio::test]
 async fn a_request_whose_answer_is_lost_is_not_sent_again() {
     let scene = Scene::new("interrupted").await;
     let _activator = scene.activator(&[]).await;

@@ -15,6 +15,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::core::ApiResource;
 use rates_operator::activator_ports::ActivatorPorts;
 use rates_operator::crd::RatesEnvironment;
+use rates_operator::previews::Previews;
 use rates_operator::sleeping::Sleeping;
 use rates_operator::surroundings::ActivatorPod;
 use serde_json::{Value, json};
@@ -486,6 +487,56 @@ async fn an_api_that_does_not_say_how_long_it_was_idle_is_told_and_asked_on() {
     })
     .await;
     assert_eq!(phase(&stage), "Ready");
+}
+
+#[tokio::test]
+async fn one_that_is_to_wake_while_as_many_run_as_may_waits_until_another_sleeps() {
+    let mut stage = Stage::new(server::shared(), "sleeping-queued").await;
+    stage.context.as_mut().unwrap().previews = Previews::new(1);
+    stage.until_ready(&spec()).await;
+    api_serves(&stage, "198.18.7.1").await;
+    activator(&stage, &["198.18.9.1"]);
+    ask(&stage, "rates.internal/sleep").await;
+    falls_asleep(&stage).await;
+    let since = sleep_of(&stage, "since");
+
+    let stop = CancellationToken::new();
+    let running = stage.run(&stop);
+    let database = |name: &str| stage.field(&format!("statefulset/{name}-postgres"), "{.spec.replicas}");
+    let other = json!({
+        "apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment", "metadata": {"name": "other"}, "spec": {},
+    });
+    let made = stage.server.apply(&stage.namespace, &other.to_string());
+    assert!(made.ok, "{}", made.text);
+    until("another one runs", async || database("other") == "1").await;
+    asks_to_wake(&stage, &since).await;
+    until("it waits", async || phase(&stage) == "Queued").await;
+    let message = stage.field("renv/harbour", "{.status.message}");
+    assert!(
+        message.starts_with("place 1 of 1: 1 previews run in this namespace"),
+        "{message}"
+    );
+    let (holds, reason, _) = stage.condition("Queued");
+    assert_eq!((holds.as_str(), reason.as_str()), ("True", "WaitingForTurn"));
+    assert_eq!(database(NAME), "0");
+    assert_eq!(
+        sleep_of(&stage, "since"),
+        since,
+        "the activator holds its requests"
+    );
+    assert!(stage.exists::<EndpointSlice>(SLICE).await);
+
+    stage
+        .annotate::<RatesEnvironment>("other", &json!({"rates.internal/sleep": "now"}))
+        .await;
+    until("it starts", async || database(NAME) == "1").await;
+    assert_eq!(stage.field("renv/other", "{.status.phase}"), "Asleep");
+    stage.database_runs().await;
+    api_serves(&stage, "198.18.7.2").await;
+    until("it is awake", async || phase(&stage) == "Ready").await;
+    assert_eq!(stage.condition("Queued").0, "");
+    stop.cancel();
+    running.await.unwrap();
 }
 
 #[tokio::test]
