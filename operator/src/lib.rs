@@ -34,6 +34,7 @@ pub mod refusals;
 mod pods;
 
 pub mod sleeping;
+pub mod starts;
 
 pub mod password;
 

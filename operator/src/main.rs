@@ -167,6 +167,10 @@ struct Run {
     #[arg(long, env = "RATES_ROLLOUTS_AT_ONCE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     rollouts_at_once: u16,
 
+    /// How many new environments of the profile Preview start at once; further ones wait until one of them is Ready: two for each processor of a small cluster
+    #[arg(long, env = "RATES_STARTS_AT_ONCE", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    starts_at_once: u16,
+
     /// How many environments of the profile Preview run at once in a namespace; further ones wait for their turn. 0: all of them run
     #[arg(
         long,
@@ -214,6 +218,7 @@ impl Run {
                 concurrency: self.concurrency,
             },
             rollouts_at_once: self.rollouts_at_once,
+            starts_at_once: self.starts_at_once,
             max_running_previews: self.max_running_previews,
             activator_ports: self.common.activator_ports,
             listen: self.common.listen,

@@ -119,6 +119,13 @@ impl Observed {
         self.deployments.iter().find(|found| found.name_any() == name)
     }
 
+    /// Whether its database was started, although the status may not say so yet.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        let replicas = self.stateful_set().and_then(|set| set.spec.as_ref()?.replicas);
+        replicas.is_some_and(|replicas| replicas > 0)
+    }
+
     /// The database's `StatefulSet`.
     #[must_use]
     pub fn stateful_set(&self) -> Option<&StatefulSet> {

@@ -79,7 +79,7 @@ impl Previews {
             (None, _) => return None,
             // It may run already, and its status does not say so yet.
             (Some(Standing::Waits(..)), Some(Standing::Runs)) => Standing::Runs,
-            (Some(Standing::Waits(..)), _) if has_started(observed) => Standing::Runs,
+            (Some(Standing::Waits(..)), _) if observed.has_started() => Standing::Runs,
             // It goes on waiting since it was first seen to.
             (Some(Standing::Waits(_, uid)), Some(Standing::Waits(since, before))) if uid == *before => {
                 Standing::Waits(*since, uid)
@@ -205,14 +205,6 @@ fn since(environment: &RatesEnvironment, status: &RatesEnvironmentStatus) -> Opt
     let mut conditions = status.conditions.iter();
     let queued = conditions.find(|condition| condition.type_ == QUEUED)?;
     Some(queued.last_transition_time.0)
-}
-
-/// Whether its database was started before, although the status does not say so.
-fn has_started(observed: &Observed) -> bool {
-    let replicas = observed
-        .stateful_set()
-        .and_then(|set| set.spec.as_ref()?.replicas);
-    replicas.is_some_and(|replicas| replicas > 0)
 }
 
 #[cfg(test)]

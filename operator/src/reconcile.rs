@@ -29,6 +29,7 @@ use crate::previews::Previews;
 use crate::reason::Reason;
 use crate::settings::{Images, Monitoring};
 use crate::sleeping::Sleeping;
+use crate::starts::{LONGEST_START, Starts};
 use crate::status::{self, Problem};
 
 /// Watches tell of every change; this is for what they might miss.
@@ -72,6 +73,7 @@ pub struct Context {
     pub recorder: Recorder,
     pub corrections: Corrections,
     pub pacing: Pacing,
+    pub starts: Starts,
     pub primaries: PrimaryHistory,
     pub neighbours: Neighbours,
     pub sleeping: Sleeping,
@@ -108,6 +110,7 @@ async fn reconcile_alone(key: &str, failures: u32, context: &Context) -> Result<
             if let Some((namespace, name)) = key.split_once('/') {
                 context.cache.tell(context.previews.gone(namespace, name));
             }
+            context.cache.tell(context.starts.gone(key));
             context.sleeping.forget(key);
             return Ok(Next::Gone);
         }
@@ -150,12 +153,11 @@ async fn advance(
     now: Timestamp,
 ) -> Result<Next, Error> {
     let queued = context.previews.place(&observed, &context.cache, now);
+    let queued = queued.map(|place| place.to_string());
     observed.waits_for_turn = queued.is_some();
-    if let Some(place) = queued
-        && !sleeps(&observed)
-    {
-        report(context, &observed, status::queued(&observed, place, now)).await?;
-        return Ok(Next::Settled(SAFETY_NET));
+    if let Some((why, again)) = waits_to_start(key, context, &observed, queued.as_deref()) {
+        report(context, &observed, status::queued(&observed, &why, now)).await?;
+        return Ok(Next::Settled(again));
     }
     let pace = (&context.corrections, &context.pacing);
     // Before anything else: writes wait for it.
@@ -224,8 +226,8 @@ async fn advance(
     let blocked = blocked.or_else(|| hindered(&applied));
     applied.primary_change.clone_from(&change);
     let mut status = status::status(&environment, &observed, &applied, problem, now);
-    if let Some(place) = queued {
-        status = status::waiting(status, &observed, place, now);
+    if let Some(why) = queued {
+        status = status::waiting(status, &observed, &why, now);
     }
     let goes_on = record_sleep(key, context, &observed, &mut status);
     let again = if applied.writes > 0 || goes_on {
@@ -245,6 +247,21 @@ async fn advance(
         context.primaries.told(key, &change.to);
     }
     Ok(again)
+}
+
+/// Why an environment of which nothing runs is to wait, and when to look at it again.
+fn waits_to_start(
+    key: &str,
+    context: &Context,
+    observed: &Observed,
+    queued: Option<&str>,
+) -> Option<(String, Duration)> {
+    match queued {
+        // It goes on sleeping, which is work.
+        Some(_) if sleeps(observed) => None,
+        Some(why) => Some((why.to_owned(), SAFETY_NET)),
+        None => Some((context.starts.wait(key, observed)?, LONGEST_START)),
+    }
 }
 
 fn sleeps(observed: &Observed) -> bool {
@@ -396,7 +413,10 @@ async fn report(
     observed: &Observed,
     mut status: RatesEnvironmentStatus,
 ) -> Result<(), Error> {
-    let released = context.previews.record(observed, &status, Timestamp::now());
+    let mut released = context.previews.record(observed, &status, Timestamp::now());
+    let identity = &observed.identity;
+    let key = format!("{}/{}", identity.namespace, identity.name);
+    released.extend(context.starts.record(&key, status.phase));
     if !released.is_empty() {
         context.cache.tell(released);
     }
@@ -407,7 +427,6 @@ async fn report(
     if previous == status {
         return Ok(());
     }
-    let identity = &observed.identity;
     let api: Api<RatesEnvironment> = Api::namespaced(context.client.clone(), &identity.namespace);
     let patch = json!({
         "apiVersion": RatesEnvironment::api_version(&()),

@@ -25,6 +25,7 @@ use crate::plan::replication::PrimaryHistory;
 use crate::previews::Previews;
 use crate::reconcile::Context;
 use crate::sleeping::Sleeping;
+use crate::starts::Starts;
 
 /// How long what is under way may take once the process was told to end: less than the pod's grace
 /// period, so that the lease is given up in any case.
@@ -101,6 +102,7 @@ async fn stand_and_lead(
         corrections: Corrections::default(),
         pacing: Pacing::new(env!("CARGO_PKG_VERSION"), settings.rollouts_at_once),
         primaries: PrimaryHistory::default(),
+        starts: Starts::new(settings.starts_at_once),
         previews: Previews::new(settings.max_running_previews.into()),
         neighbours: Neighbours::default(),
         sleeping: Sleeping::new(namespace, settings.activator_ports, first, Sleeping::ASK_AGAIN),

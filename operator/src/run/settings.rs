@@ -14,6 +14,8 @@ pub struct Settings {
     pub scope: Scope,
     /// How many databases and APIs are replaced at once after an upgrade of the operator.
     pub rollouts_at_once: u16,
+    /// How many new previews start at once.
+    pub starts_at_once: u16,
     /// How many previews run at once in a namespace; 0: all of them.
     pub max_running_previews: u16,
     /// One for each environment that sleeps.

@@ -24,7 +24,7 @@ use crate::crd::{Phase, RatesEnvironment, RatesEnvironmentStatus};
 use crate::observed::Observed;
 use crate::plan::{Activity, Environment};
 use crate::pods::primary;
-use crate::previews::{Place, QUEUED};
+use crate::previews::QUEUED;
 use crate::reason::Reason;
 
 use conditions::{Said, condition, one_line};
@@ -94,8 +94,8 @@ pub fn unread(environment: &RatesEnvironment, problem: &Problem, now: Timestamp)
 
 /// The status of an environment that has no pods and waits until it may run.
 #[must_use]
-pub fn queued(observed: &Observed, place: Place, now: Timestamp) -> RatesEnvironmentStatus {
-    in_order(queued::status(observed, place, now))
+pub fn queued(observed: &Observed, why: &str, now: Timestamp) -> RatesEnvironmentStatus {
+    in_order(queued::status(observed, why, now))
 }
 
 /// A status, with that the environment waits until it may run.
@@ -103,10 +103,10 @@ pub fn queued(observed: &Observed, place: Place, now: Timestamp) -> RatesEnviron
 pub fn waiting(
     mut status: RatesEnvironmentStatus,
     observed: &Observed,
-    place: Place,
+    why: &str,
     now: Timestamp,
 ) -> RatesEnvironmentStatus {
-    queued::wait_for_turn(&mut status, observed, place, now);
+    queued::wait_for_turn(&mut status, observed, why, now);
     in_order(status)
 }
 

@@ -7,19 +7,19 @@ use super::conditions::{Said, condition};
 use super::expiring;
 use crate::crd::{Phase, RatesEnvironmentStatus};
 use crate::observed::Observed;
-use crate::previews::{Place, QUEUED};
+use crate::previews::QUEUED;
 use crate::reason::Reason;
 
 /// The status of one that has no pods and waits: what was made for it before stays as it is.
 #[must_use]
-pub fn status(observed: &Observed, place: Place, now: Timestamp) -> RatesEnvironmentStatus {
+pub fn status(observed: &Observed, why: &str, now: Timestamp) -> RatesEnvironmentStatus {
     let previous = observed.environment.status.clone().unwrap_or_default();
     let (expires_at, expiring) = expiring::said(&observed.environment, now);
     let generation = observed.environment.metadata.generation;
     let told = ["Ready", "Progressing", expiring::KIND];
     let mut conditions: Vec<Condition> = previous.conditions.clone();
     conditions.retain(|kept| !told.contains(&kept.type_.as_str()));
-    let wait = Said::no(Reason::WaitingForTurn, place.to_string());
+    let wait = Said::no(Reason::WaitingForTurn, why);
     let said = [
         ("Ready", Some(wait.clone())),
         ("Progressing", Some(wait)),
@@ -36,22 +36,22 @@ pub fn status(observed: &Observed, place: Place, now: Timestamp) -> RatesEnviron
         wake_request: None,
         ..previous
     };
-    wait_for_turn(&mut status, observed, place, now);
+    wait_for_turn(&mut status, observed, why, now);
     status
 }
 
 /// Says in a status that the environment waits.
-pub fn wait_for_turn(status: &mut RatesEnvironmentStatus, observed: &Observed, place: Place, now: Timestamp) {
+pub fn wait_for_turn(status: &mut RatesEnvironmentStatus, observed: &Observed, why: &str, now: Timestamp) {
     let previous = observed.environment.status.as_ref();
     let previous = previous
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
     let generation = observed.environment.metadata.generation;
-    let said = Said::yes(Reason::WaitingForTurn, place.to_string());
+    let said = Said::yes(Reason::WaitingForTurn, why);
     status.conditions.retain(|condition| condition.type_ != QUEUED);
     status
         .conditions
         .push(condition(previous, QUEUED, said, generation, now));
     status.phase = Some(Phase::Queued);
-    status.message = Some(place.to_string());
+    status.message = Some(why.to_owned());
 }

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{Api, DeleteParams};
 use rates_operator::crd::RatesEnvironment;
 use rates_operator::previews::Previews;
 use rates_operator::reconcile::reconcile;
+use rates_operator::starts::Starts;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::catching_up::caught_up;
 use crate::controlling::until;
 use crate::server;
-use crate::stage::Stage;
+use crate::stage::{Stage, seeded};
 
 async fn stage(namespace: &str, limit: usize) -> Stage {
     let mut stage = Stage::new(server::shared(), namespace).await;
@@ -36,6 +38,13 @@ fn phase(stage: &Stage, name: &str) -> String {
 
 fn message(stage: &Stage, name: &str) -> String {
     stage.field(&format!("renv/{name}"), "{.status.message}")
+}
+
+/// A stage whose operator starts so many at once.
+async fn starting(namespace: &str, at_once: u16) -> Stage {
+    let mut stage = Stage::new(server::shared(), namespace).await;
+    stage.context.as_mut().unwrap().starts = Starts::new(at_once);
+    stage
 }
 
 async fn look(stage: &Stage, names: &[&str]) {
@@ -120,6 +129,57 @@ async fn the_next_one_starts_at_once_when_one_is_deleted_or_suspended() {
         stage.field("statefulset/second-postgres", "{.spec.replicas}"),
         "0"
     );
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn of_many_new_previews_a_few_start_at_once_and_the_next_when_one_is_ready() {
+    let mut stage = starting("starts-at-once", 1).await;
+    stage.until_ready(&json!({})).await;
+    let stop = CancellationToken::new();
+    let running = stage.run(&stop);
+    create(&stage, "first", &json!({}));
+    until("the first starts, beside one that is Ready", async || {
+        phase(&stage, "first") == "Pending"
+    })
+    .await;
+    create(&stage, "second", &json!({}));
+    create(&stage, "staging", &json!({"profile": "Staging"}));
+    until("only new previews wait", async || {
+        phase(&stage, "staging") == "Pending" && phase(&stage, "second") == "Queued"
+    })
+    .await;
+    assert_eq!(
+        message(&stage, "second"),
+        "waits to be started: 1 new previews start at once (--starts-at-once)"
+    );
+    assert!(!stage.exists::<StatefulSet>("second-postgres").await);
+
+    let first = stage.beside("first").await;
+    first.database_runs().await;
+    until("the seed's Job is made", async || {
+        let names = first.names::<Job>().await;
+        names.iter().any(|name| name.starts_with("first-seed"))
+    })
+    .await;
+    assert_eq!(phase(&stage, "second"), "Queued");
+    first.job_ends("seed", "publish", "Succeeded", &seeded()).await;
+    until("the API is made", || first.exists::<Deployment>("first-api")).await;
+    first.deployment_rolls_out().await;
+    until("the second starts", async || phase(&stage, "second") == "Pending").await;
+
+    create(&stage, "third", &json!({}));
+    until("the third waits", async || phase(&stage, "third") == "Queued").await;
+    let environments: Api<RatesEnvironment> = stage.api();
+    environments
+        .delete("second", &DeleteParams::default())
+        .await
+        .unwrap();
+    until("one that goes gives its turn back", async || {
+        phase(&stage, "third") == "Pending"
+    })
+    .await;
     stop.cancel();
     running.await.unwrap();
 }

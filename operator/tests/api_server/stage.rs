@@ -25,6 +25,7 @@ use rates_operator::previews::Previews;
 use rates_operator::reconcile::{Context, reconcile};
 use rates_operator::settings::{Images, Monitoring, Namespaces};
 use rates_operator::sleeping::Sleeping;
+use rates_operator::starts::Starts;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -105,6 +106,7 @@ async fn operator(
         corrections: Corrections::default(),
         pacing: Pacing::new("0.0.0", 1),
         primaries: PrimaryHistory::default(),
+        starts: Starts::new(100),
         previews: Previews::new(0),
         neighbours: Neighbours::default(),
         sleeping: Sleeping::new(

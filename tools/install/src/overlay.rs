@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -36,7 +37,7 @@ struct ImageReplacement {
     new_tag: String,
 }
 
-/// The images that the operator gives to environments.
+/// What the operator is told by variables: the images that it gives to environments, and the size of the machine.
 #[derive(Serialize)]
 struct Generator {
     name: String,
@@ -113,9 +114,15 @@ fn kustomization(built: &[Built]) -> Result<Kustomization> {
                 format!("RATES_API_IMAGE={}", reference(Image::Api)?),
                 format!("RATES_POSTGRES_IMAGES={}", postgres.join(",")),
                 format!("RATES_EXPORTER_IMAGE={}", reference(Image::Exporter)?),
+                // All nodes of the local cluster share this machine.
+                format!("RATES_STARTS_AT_ONCE={}", 2 * processors()),
             ],
         }],
     })
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The folder in which a clone keeps its kubeconfig, its kubectl and the overlay.
@@ -150,7 +157,8 @@ mod tests {
             [
                 "RATES_API_IMAGE=registry:5000/rates-api:bb",
                 "RATES_POSTGRES_IMAGES=13.5=registry:5000/p13:cc,17=registry:5000/p17:dd",
-                "RATES_EXPORTER_IMAGE=registry:5000/rates-exporter:ee"
+                "RATES_EXPORTER_IMAGE=registry:5000/rates-exporter:ee",
+                &format!("RATES_STARTS_AT_ONCE={}", 2 * processors()),
             ]
         );
         assert!(kustomization(&all[1..]).is_err(), "without the operator's image");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use host::terminal::note;
 use local_cluster::Running;
 
-use super::objects::{PATIENCE, apply_all, environment, kubectl};
+use super::objects::{self, PATIENCE, apply_all, environment, kubectl};
 use super::watch::Watch;
 
 const NAMESPACE: &str = "copies";
@@ -92,7 +92,7 @@ pub fn measure(running: &Running) -> Result<[Copied; 2]> {
         ensure!(response.status == 201, "{response:?}");
     }
     let large = copy(running, &source, "large")?;
-    kubectl(running, &["delete", "namespace", NAMESPACE, "--wait=true"])?;
+    objects::remove(running, NAMESPACE)?;
     Ok([small, large])
 }
 

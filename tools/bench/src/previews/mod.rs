@@ -134,7 +134,7 @@ fn round(running: &Running, number: u8, one: &mut Option<Usage>) -> Result<Round
         std::thread::sleep(SETTLE);
         *one = Some(Usage::of(running, &namespace)?);
     }
-    kubectl(running, &["delete", "namespace", &namespace, "--wait=true"])?;
+    objects::remove(running, &namespace)?;
     let seconds = |at: Instant| at.saturating_duration_since(started).as_secs_f64();
     let times = times.into_iter().next().context("no times")?;
     let parts = PARTS

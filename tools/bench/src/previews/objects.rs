@@ -46,6 +46,24 @@ pub fn apply_all(running: &Running, items: &[Value]) -> Result<()> {
     Ok(())
 }
 
+/// Removes the environments of a namespace and it. Their pods go first: where it has pods, Kubernetes looks at a namespace that
+/// ends only every half of the time that they may take to end, which is minutes.
+pub fn remove(running: &Running, namespace: &str) -> Result<()> {
+    kubectl(
+        running,
+        &[
+            "delete",
+            "renv",
+            "--all",
+            "--namespace",
+            namespace,
+            "--cascade=foreground",
+        ],
+    )?;
+    kubectl(running, &["delete", "namespace", namespace])?;
+    Ok(())
+}
+
 pub fn kubectl(running: &Running, arguments: &[&str]) -> Result<String> {
     let mut command: Command = running.kubectl();
     command::output(command.args(arguments))

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use local_cluster::Running;
 
-use super::objects::{PATIENCE, apply, kubectl};
+use super::objects::{self, PATIENCE, apply, kubectl};
 use super::watch::Watch;
 
 const NAMESPACE: &str = "wake";
@@ -93,7 +93,7 @@ pub fn measure(running: &Running, rounds: u8) -> Result<Wakes> {
         seconds.push(took.as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    kubectl(running, &["delete", "namespace", NAMESPACE, "--wait=true"])?;
+    objects::remove(running, NAMESPACE)?;
     Ok(Wakes(seconds))
 }
 
