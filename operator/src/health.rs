@@ -157,12 +157,7 @@ async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {
-    let phases = sources
-        .cache
-        .get()
-        .map(|cache| cache.phases())
-        .unwrap_or_default();
-    match sources.metrics.text(&phases) {
+    match sources.metrics.text(sources.cache.get().map(AsRef::as_ref)) {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

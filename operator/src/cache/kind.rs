@@ -63,6 +63,7 @@ impl<K: Watched> Kind<K> {
             digest: object.digest(),
             refers_to: object.refers_to().into_iter().map(Into::into).collect(),
             phase: object.phase(),
+            instances: object.instances(),
             port: object.port(),
             packed,
         };
@@ -210,6 +211,13 @@ impl<K: Watched> Kind<K> {
             *phases.entry(phase).or_default() += 1;
         }
         phases
+    }
+
+    /// How many instances each environment's database is to have now.
+    pub fn instances(&self) -> Vec<(Key, u8)> {
+        let objects = self.lock();
+        let with_instances = |entry: &Entry| Some((entry.environment.clone(), entry.instances?));
+        objects.by_name.values().filter_map(with_instances).collect()
     }
 
     /// The versions by name of what is held in a namespace.

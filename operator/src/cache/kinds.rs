@@ -230,6 +230,12 @@ impl Cache {
         self.environments.phases()
     }
 
+    /// How many instances each environment's database is to have now.
+    #[must_use]
+    pub fn instances(&self) -> Vec<(Key, u8)> {
+        StatefulSet::cached_in(self).instances()
+    }
+
     /// The versions by name of what is held of a kind in a namespace.
     #[must_use]
     pub fn versions<K: Cached>(&self, namespace: &str) -> BTreeMap<String, u64> {

@@ -46,6 +46,7 @@ pub struct Entry {
     pub digest: u64,
     pub refers_to: Box<[Box<str>]>,
     pub phase: Option<Phase>,
+    pub instances: Option<u8>,
     pub port: Option<u16>,
     pub packed: Box<[u8]>,
 }

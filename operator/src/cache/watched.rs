@@ -73,6 +73,11 @@ pub trait Watched:
         None
     }
 
+    /// How many instances of a database there are to be now.
+    fn instances(&self) -> Option<u8> {
+        None
+    }
+
     /// The activator's port of an environment that sleeps.
     fn port(&self) -> Option<u16> {
         None
@@ -96,7 +101,6 @@ macro_rules! any_write {
 }
 
 any_write!(
-    StatefulSet,
     Deployment,
     Job,
     PersistentVolumeClaim,
@@ -105,6 +109,16 @@ any_write!(
     Role,
     RoleBinding
 );
+
+impl Watched for StatefulSet {
+    fn digest(&self) -> u64 {
+        hash(&(&self.metadata.uid, &self.metadata.resource_version))
+    }
+
+    fn instances(&self) -> Option<u8> {
+        u8::try_from(self.spec.as_ref()?.replicas?).ok()
+    }
+}
 
 impl Watched for NetworkPolicy {
     const ESSENTIAL: bool = false;

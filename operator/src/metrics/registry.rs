@@ -1,6 +1,5 @@
 //! Every metric, and how it is counted.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -11,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::cache::Cache;
 
 /// Seconds: a look at what is settled takes milliseconds, making an environment some tenths.
 const DURATIONS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -41,6 +42,13 @@ struct InPhase {
     phase: String,
 }
 
+/// `namespace` would be that of the operator's own pod in Prometheus.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OfEnvironment {
+    environment_namespace: String,
+    environment: String,
+}
+
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Request {
     verb: String,
@@ -63,6 +71,7 @@ pub struct Metrics {
     malformed: Family<OfKind, Gauge>,
     leading: Gauge,
     environments: Family<InPhase, Gauge>,
+    instances: Family<OfEnvironment, Gauge>,
     resident: Gauge<f64, AtomicU64>,
 }
 
@@ -81,6 +90,7 @@ impl Default for Metrics {
             malformed: Family::default(),
             leading: Gauge::default(),
             environments: Family::default(),
+            instances: Family::default(),
             resident: Gauge::default(),
         };
         for result in [Outcome::Settled, Outcome::Wrote, Outcome::Failed, Outcome::Gone] {
@@ -153,6 +163,11 @@ impl Metrics {
             "Environments by the phase in their status",
             self.environments.clone(),
         );
+        own.register(
+            "database_instances",
+            "How many instances of an environment's database there are to be now",
+            self.instances.clone(),
+        );
         self.registry.register_with_unit(
             "process_resident_memory",
             "Memory of the process that is in use",
@@ -202,13 +217,24 @@ impl Metrics {
         self.leading.set(1);
     }
 
-    /// All of it in the text format of `OpenMetrics` 1.0; `phases` are those of the environments.
-    pub fn text(&self, phases: &BTreeMap<String, usize>) -> std::result::Result<String, std::fmt::Error> {
+    /// All of it in the text format of `OpenMetrics` 1.0, with what the cache knows of environments; nothing of them while
+    /// this process does not lead.
+    pub fn text(&self, cache: Option<&Cache>) -> std::result::Result<String, std::fmt::Error> {
         self.environments.clear();
-        for (phase, count) in phases {
-            let phase = phase.clone();
-            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+        for (phase, count) in cache.map(Cache::phases).into_iter().flatten() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.environments.get_or_create(&InPhase { phase }).set(count);
+        }
+        self.instances.clear();
+        for (key, instances) in cache.map(Cache::instances).into_iter().flatten() {
+            let Some((namespace, name)) = key.split_once('/') else {
+                continue;
+            };
+            let environment = OfEnvironment {
+                environment_namespace: namespace.to_owned(),
+                environment: name.to_owned(),
+            };
+            self.instances.get_or_create(&environment).set(instances.into());
         }
         if let Some(bytes) = resident_bytes() {
             self.resident.set(bytes);

@@ -167,7 +167,7 @@ async fn renewals_wake_nobody_and_the_key_of_a_dead_primary_is_given_up_at_once(
     let mut stage = whole("leader-key").await;
     let metrics = stage.context.as_ref().unwrap().metrics.clone();
     let reconciles = || {
-        let text = metrics.text(&std::collections::BTreeMap::new()).unwrap();
+        let text = metrics.text(None).unwrap();
         let lines = text
             .lines()
             .filter(|line| line.starts_with("rates_operator_reconciles_total"));
@@ -366,6 +366,18 @@ async fn a_switchover_is_carried_out_by_patroni_and_told_before_and_after() {
     );
 }
 
+/// What Prometheus is told of how many instances there are to be.
+fn told_instances(stage: &Stage) -> String {
+    let context = stage.context.as_ref().unwrap();
+    let text = context.metrics.text(Some(&context.cache)).unwrap();
+    let series = format!(
+        "rates_operator_database_instances{{environment_namespace=\"{}\",environment=\"harbour\"}} ",
+        stage.namespace
+    );
+    let told = text.lines().find_map(|line| line.strip_prefix(&series));
+    told.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
 #[tokio::test]
 async fn fewer_instances_move_the_primary_first_and_remove_their_volumes_last() {
     let stage = whole("scale-down").await;
@@ -375,11 +387,13 @@ async fn fewer_instances_move_the_primary_first_and_remove_their_volumes_last() 
     stage.settle().await;
     let replicas = || stage.field("statefulset/harbour-postgres", "{.spec.replicas}");
     assert_eq!(replicas(), "3");
+    assert_eq!(told_instances(&stage), "3", "the primary moves first");
     assert_eq!(annotation(&stage, "failover", "member"), name(0));
     leads(&stage, 0, 3).await;
     key(&stage, "failover", &json!({"leader": null, "member": null})).await;
     stage.settle().await;
     assert_eq!(replicas(), "1");
+    assert_eq!(told_instances(&stage), "1");
     assert_eq!(
         stage.names::<PersistentVolumeClaim>().await.len(),
         3,

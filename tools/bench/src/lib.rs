@@ -25,7 +25,7 @@ pub enum Command {
     Failover(failover::Arguments),
     /// Measure databases of one, two and three instances side by side; some six minutes
     Instances(instances::Arguments),
-    /// Saturate the rungs of the ladder one by one, and see after how many seconds each is named and what the remedy does; some forty minutes
+    /// Saturate the rungs of the ladder one by one, and see after how many seconds each is named and what the remedy does; some forty minutes. With --faults, see which alerts each fault fires
     Monitoring(monitoring::Arguments),
     /// Measure the operator with 1,000 environments on a real API server, against kubectl with the same objects; takes some fifteen minutes of an otherwise idle machine
     Operator(operator::Arguments),

@@ -1,5 +1,6 @@
 //! Prometheus and Alertmanager on the cluster, installed by objects that `cargo xtask` wrote, and gone when this is dropped.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
@@ -46,22 +47,34 @@ impl Monitoring {
         Ok(Prometheus::new(format!("http://{address}")))
     }
 
+    pub fn alertmanager(&self) -> Result<Alertmanager> {
+        let address = service::address_of_port(&self.kubectl, "alertmanager", 9093)?;
+        Ok(Alertmanager(Client::new(format!("http://{address}"))))
+    }
+
     /// The names of the alerts of a namespace that Alertmanager has.
     pub fn alerts(&self, namespace: &str) -> Result<Vec<String>> {
-        let address = service::address_of_port(&self.kubectl, "alertmanager", 9093)?;
-        let response = Client::new(format!("http://{address}")).get("/api/v2/alerts")?;
+        let is_of = |labels: &Value| labels["namespace"] == namespace;
+        Ok(self.alertmanager()?.firing(is_of)?.into_iter().collect())
+    }
+}
+
+/// Alertmanager's HTTP API, at an address that needs no Kubernetes API any more.
+pub struct Alertmanager(Client);
+
+impl Alertmanager {
+    /// The names of the alerts that fire and have such labels.
+    pub fn firing(&self, chosen: impl Fn(&Value) -> bool) -> Result<BTreeSet<String>> {
+        let response = self.0.get("/api/v2/alerts")?;
         ensure!(response.status == 200, "{} {}", response.status, response.body);
         let alerts = response.json()?;
-        let mut names: Vec<String> = alerts
-            .as_array()
-            .context("no list of alerts")?
+        let alerts = alerts.as_array().context("no list of alerts")?;
+        Ok(alerts
             .iter()
-            .filter(|alert| alert["labels"]["namespace"] == namespace)
-            .filter_map(|alert| Some(alert["labels"]["alertname"].as_str()?.to_owned()))
-            .collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
+            .map(|alert| &alert["labels"])
+            .filter(|labels| chosen(labels))
+            .filter_map(|labels| Some(labels["alertname"].as_str()?.to_owned()))
+            .collect())
     }
 }
 

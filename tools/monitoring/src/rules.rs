@@ -17,6 +17,9 @@ pub struct Rule {
     pub record: Option<String>,
     pub alert: Option<String>,
     pub expr: String,
+    /// How long an alert's expression has to hold, such as `5m`.
+    #[serde(rename = "for")]
+    pub holds: Option<String>,
     #[serde(default)]
     pub annotations: std::collections::BTreeMap<String, String>,
     #[serde(default)]

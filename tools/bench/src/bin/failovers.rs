@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use bench::failover::{self, Protection};
+use anyhow::Result;
+use bench::failover::{self, Placing, Protection};
 use bench::figures;
 use bench::goal::Goal;
 use clap::Parser;
-use client::kubectl::Kubectl;
 use load::failover::{Play, Report, Stage};
-use load::rollouts::Subject;
 use serde::Serialize;
 use serde_json::json;
 
@@ -43,8 +41,6 @@ struct Arguments {
     quiet: u64,
 }
 
-/// It has the control plane; in the campaign also the operator and the API.
-const FIRST_NODE: &str = "node-1";
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
@@ -94,18 +90,7 @@ fn without(stage: &mut Stage, protection: Protection, rounds: usize) -> Result<(
 
 /// The database's instances on all nodes but the first; the API and the operator on that one, which is not harmed.
 fn begin(arguments: &Arguments) -> Result<Stage> {
-    let cluster = Kubectl::new("default");
-    let nodes = cluster.run(["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"])?;
-    let others: Vec<_> = nodes
-        .split_whitespace()
-        .filter(|node| *node != FIRST_NODE)
-        .collect();
-    ensure!(
-        others.len() >= arguments.instances,
-        "{} instances need as many nodes beside {FIRST_NODE}, there are {others:?}",
-        arguments.instances
-    );
-    cluster.run(["cordon", FIRST_NODE])?;
+    let placing = Placing::begin(arguments.instances)?;
     let mut play = Play {
         spec: json!({
             "profile": "Staging",
@@ -122,24 +107,5 @@ fn begin(arguments: &Arguments) -> Result<Stage> {
     if let Some(image) = &arguments.api {
         play.spec["api"]["image"] = json!(image);
     }
-    Stage::begin("failover", play, |subject| {
-        cluster.run(["uncordon", FIRST_NODE])?;
-        cluster.run(std::iter::once("cordon").chain(others.iter().copied()))?;
-        let moved = to_first_node(subject);
-        cluster.run(std::iter::once("uncordon").chain(others.iter().copied()))?;
-        moved
-    })
-}
-
-fn to_first_node(subject: &Subject) -> Result<()> {
-    let system = Kubectl::new("rates-system");
-    system.run([
-        "delete",
-        "pod",
-        "--selector=app.kubernetes.io/name=rates-operator",
-    ])?;
-    system.run(["rollout", "status", "deployment/rates-operator", "--timeout=120s"])?;
-    let environment = &subject.environment.kubectl;
-    environment.run(["delete", "pod", "--selector=app.kubernetes.io/component=api"])?;
-    subject.settled()
+    Stage::begin("failover", play, |subject| placing.finish(subject, || Ok(())))
 }

@@ -5,6 +5,7 @@
 mod data;
 mod goals;
 mod nodes;
+mod placing;
 mod protection;
 
 use std::path::{Path, PathBuf};
@@ -18,11 +19,13 @@ use host::workspace;
 use local_cluster::Running;
 
 pub use goals::goals;
+pub(crate) use nodes::{nodes, processes};
+pub use placing::Placing;
 pub use protection::Protection;
 
-const NODES: u8 = 4;
+pub(crate) const NODES: u8 = 4;
 /// Little enough that one of the faults fills it.
-const VOLUME_MIB: u32 = 2048;
+pub(crate) const VOLUME_MIB: u32 = 2048;
 
 #[derive(clap::Args)]
 pub struct Arguments {

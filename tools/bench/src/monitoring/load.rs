@@ -188,9 +188,7 @@ pub fn signal_all(environment: &Environment, pod: &str, signal: &str) -> Result<
 
 /// A file on the volume that leaves a twentieth of it. Some of what is free only root may use.
 pub fn filled_volume(environment: &Environment, stop: &Stop) -> Result<()> {
-    let fill = "size=$(df --output=size -k /data | tail -1); free=$(df --output=avail -k /data | tail -1); \
-                fallocate -l $(( free - size / 20 ))k /data/filling";
-    on_primary(environment, fill)?;
+    fill(environment, &first(environment))?;
     while going(stop) {
         thread::sleep(PAUSE);
     }
@@ -198,13 +196,59 @@ pub fn filled_volume(environment: &Environment, stop: &Stop) -> Result<()> {
 }
 
 pub fn empty_volume(environment: &Environment) -> Result<()> {
-    on_primary(environment, "rm -f /data/filling")
+    empty(environment, &first(environment))
 }
 
-fn on_primary(environment: &Environment, script: &str) -> Result<()> {
-    let pod = format!("{}-postgres-0", environment.name);
+fn first(environment: &Environment) -> String {
+    format!("{}-postgres-0", environment.name)
+}
+
+/// Leaves a twentieth of the volume of a pod.
+pub fn fill(environment: &Environment, pod: &str) -> Result<()> {
+    let fill = "size=$(df --output=size -k /data | tail -1); free=$(df --output=avail -k /data | tail -1); \
+                fallocate -l $(( free - size / 20 ))k /data/filling";
+    in_database(environment, pod, fill)
+}
+
+pub fn empty(environment: &Environment, pod: &str) -> Result<()> {
+    in_database(environment, pod, "rm -f /data/filling")
+}
+
+fn in_database(environment: &Environment, pod: &str, script: &str) -> Result<()> {
     environment
         .kubectl
-        .run(["exec", &pod, "--container", "postgres", "--", "sh", "-c", script])
+        .run(["exec", pod, "--container", "postgres", "--", "sh", "-c", script])
         .map(drop)
+}
+
+/// So little that the failures of a failover are below what wakes somebody: ten reads, or five batches, in an hour.
+const READ_EVERY: Duration = Duration::from_secs(3);
+const BATCH_EVERY: Duration = Duration::from_secs(30);
+
+/// A read and a small batch now and then. What fails is not sent again.
+pub fn sporadic(environment: &Environment, stop: &Stop) -> Result<()> {
+    let (client, token) = (environment.client()?, environment.ingest_token()?);
+    let csv = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2039-01-03,1000\n";
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            every(READ_EVERY, stop, || {
+                let _ = client.rates("CNGGZ", "EETLL", "2021-01-01", "2021-01-31");
+            });
+        });
+        every(BATCH_EVERY, stop, || {
+            let _ = client.post_csv(&token, &[], csv);
+        });
+    });
+    Ok(())
+}
+
+/// Again and again, with this pause after each.
+fn every(pause: Duration, stop: &Stop, act: impl Fn()) {
+    while going(stop) {
+        act();
+        let done = Instant::now();
+        while going(stop) && done.elapsed() < pause {
+            thread::sleep(PAUSE);
+        }
+    }
 }
