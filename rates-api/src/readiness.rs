@@ -50,6 +50,12 @@ impl Readiness {
         self.0.borrow().clone()
     }
 
+    /// Waits until the database was reached once.
+    pub async fn reached(&self) {
+        let mut states = self.0.subscribe();
+        let _ = states.wait_for(|state| !matches!(state, State::Waiting(_))).await;
+    }
+
     fn change(&self, state: State) {
         self.0.send_if_modified(|current| {
             let differs = *current != state;

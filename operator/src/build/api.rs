@@ -152,8 +152,12 @@ fn container(environment: &Environment, revision: &Revision) -> Container {
         }),
         startup_probe: Some(pod::http_probe("/healthz", "http", 1, 60)),
         // A database that restarts is waited for in the pods: a Service without any would refuse requests, and no
-        // other pod has another database.
-        readiness_probe: Some(pod::http_probe("/readyz", "http", 1, 30)),
+        // other pod has another database. One that was never reached is waited for in the probe.
+        readiness_probe: Some(pod::with_header(
+            pod::http_probe("/readyz", "http", 1, 30),
+            "Prefer",
+            "wait=4",
+        )),
         liveness_probe: Some(pod::http_probe("/healthz", "http", 10, 3)),
         volume_mounts: Some(vec![
             pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),

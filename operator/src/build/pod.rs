@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, KeyToPath,
-    LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, HTTPHeader,
+    KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, Probe,
+    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -222,6 +222,18 @@ pub fn secret_key(volume: &str, secret: String, key: &str) -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+/// A probe by HTTP that says more.
+pub fn with_header(mut probe: Probe, name: &str, value: &str) -> Probe {
+    let header = HTTPHeader {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    if let Some(get) = &mut probe.http_get {
+        get.http_headers = Some(vec![header]);
+    }
+    probe
 }
 
 /// A probe by HTTP on a named port.

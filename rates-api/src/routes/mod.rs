@@ -5,6 +5,7 @@ pub mod docs;
 pub mod healthz;
 pub mod openapi;
 pub mod places;
+mod prefer;
 pub mod rates;
 mod read_problem;
 pub mod readyz;

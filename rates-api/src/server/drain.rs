@@ -61,6 +61,11 @@ impl Drain {
         self.0.phase.send_replace(Phase::Closing);
     }
 
+    /// Waits for SIGTERM.
+    pub async fn begun(&self) {
+        let _ = self.phase().wait_for(|phase| *phase != Phase::Serving).await;
+    }
+
     /// Where the process is now.
     #[must_use]
     pub fn now(&self) -> Phase {

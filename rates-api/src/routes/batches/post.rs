@@ -10,6 +10,7 @@ use super::{answer, problem};
 use crate::batches::content::Format;
 use crate::batches::{BatchRequest, key, tokens};
 use crate::problem::{FieldError, Problem, ProblemType};
+use crate::routes::prefer;
 use crate::service::Service;
 
 pub async fn post(
@@ -58,7 +59,7 @@ async fn request(service: &Service, headers: &HeaderMap) -> Result<BatchRequest,
         key,
         format,
         gzip,
-        asynchronous: prefers_asynchronous(headers),
+        asynchronous: prefer::asynchronous(headers),
     })
 }
 
@@ -74,21 +75,6 @@ fn is_gzip(headers: &HeaderMap) -> Option<bool> {
         },
     };
     codings.next().is_none().then_some(gzip)
-}
-
-/// `Prefer: respond-async` (RFC 7240, section 4.1), alone or in a list; other preferences are not known here.
-fn prefers_asynchronous(headers: &HeaderMap) -> bool {
-    headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|preference| {
-            preference
-                .split(';')
-                .next()
-                .is_some_and(|name| name.trim().eq_ignore_ascii_case("respond-async"))
-        })
 }
 
 #[cfg(test)]
@@ -113,15 +99,5 @@ mod tests {
         for values in [&["br"][..], &["gzip, gzip"], &["gzip", "gzip"], &["deflate"]] {
             assert_eq!(is_gzip(values), None, "{values:?}");
         }
-    }
-
-    #[test]
-    fn a_preference_may_stand_among_others() {
-        let prefers = |values: &[&'static str]| prefers_asynchronous(&headers("prefer", values));
-        assert!(prefers(&["respond-async"]));
-        assert!(prefers(&["wait=10, Respond-Async; x=1"]));
-        assert!(prefers(&["handling=lenient", "respond-async"]));
-        assert!(!prefers(&[]));
-        assert!(!prefers(&["respond-async-not", "wait=10"]));
     }
 }
