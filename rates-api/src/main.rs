@@ -19,7 +19,13 @@ fn main() -> ExitCode {
                 Err(error) => report::fail("cannot serve", &error),
             },
             Command::Migrate(job) => job.termination.tell(migrate::run(&job).await),
-            Command::Publish(job) => job.migration.termination.tell(seed::publish::run(&job).await),
+            Command::Publish(job) => {
+                let termination = &job.migration.termination;
+                match seed::publish::run(&job).await {
+                    Err(error) if error.is_of_the_load() => termination.skip(&error),
+                    outcome => termination.tell(outcome),
+                }
+            }
             Command::Dump(job) => job.termination.tell(seed::dump::run(&job)),
         }
     });

@@ -23,7 +23,13 @@ pub struct Termination {
 #[serde(tag = "outcome", rename_all = "camelCase")]
 enum Report<'a, T> {
     Succeeded(T),
-    Failed { message: &'a str },
+    Failed {
+        message: &'a str,
+    },
+    /// Nothing was done, because of a failure that another container reports.
+    Skipped {
+        message: &'a str,
+    },
 }
 
 impl Termination {
@@ -33,13 +39,25 @@ impl Termination {
             Ok(value) => (serialise(&Report::Succeeded(value)), ExitCode::SUCCESS),
             Err(error) => (failure::<T>(&chain(&error)), ExitCode::FAILURE),
         };
+        self.leave(&report);
+        code
+    }
+
+    /// The same where nothing was done, because of a failure that another container reports.
+    pub fn skip(&self, why: &dyn Error) -> ExitCode {
+        let message = &chain(why);
+        let report: Report<'_, ()> = Report::Skipped { message };
+        self.leave(&serialise(&report));
+        ExitCode::FAILURE
+    }
+
+    fn leave(&self, report: &str) {
         eprintln!("{report}");
         if let Some(path) = self.path()
-            && let Err(error) = fs::write(&path, &report)
+            && let Err(error) = fs::write(&path, report)
         {
             eprintln!("cannot write the report to {}: {error}", path.display());
         }
-        code
     }
 
     fn path(&self) -> Option<PathBuf> {

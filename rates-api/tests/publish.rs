@@ -1,5 +1,9 @@
 //! `rates-api publish`: a whole scratch database becomes the served one, once, whatever attempts run beside.
 
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,8 +11,8 @@ use serde_json::json;
 
 use crate::support::http::EXAMPLE;
 use crate::support::postgres::{Postgres, number};
-use crate::support::program::{Finished, Service, run};
-use crate::support::{dump, tests};
+use crate::support::program::{Finished, Service, command, finish, run};
+use crate::support::{SOON, dump, eventually, tests};
 
 tests![
     a_loaded_database_is_migrated_and_served_under_the_name,
@@ -17,6 +21,8 @@ tests![
     of_attempts_at_the_same_time_one_wins_and_all_succeed,
     a_load_that_did_not_finish_is_not_published,
     a_scratch_database_that_is_gone_is_named,
+    a_load_that_runs_beside_is_waited_for,
+    a_load_beside_that_fails_or_is_killed_ends_the_wait_and_is_left_to_say_why,
     a_database_that_no_seed_made_is_left_alone,
     the_bundled_dump_is_written_whole,
 ];
@@ -80,6 +86,26 @@ impl Case {
             "60",
         ])
         .await
+    }
+
+    /// Publishes after a load that keeps this file locked.
+    fn publish_after(&self, file: &Path) -> Child {
+        let uri = self.postgres.owner_uri(&self.target);
+        let attempt = self.attempt(1);
+        let file = file.to_str().unwrap();
+        command(&[
+            "publish",
+            "--attempt",
+            &attempt,
+            "--database-uri",
+            &uri,
+            "--after",
+            file,
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
     }
 
     async fn exists(&self, database: &str) -> bool {
@@ -214,6 +240,70 @@ async fn a_scratch_database_that_is_gone_is_named(postgres: Arc<Postgres>) {
     );
 }
 
+/// As a load makes its file: locked before it has its name.
+fn load_begins(path: &Path) -> File {
+    let new = path.with_extension("new");
+    let file = File::create(&new).unwrap();
+    file.lock().unwrap();
+    fs::rename(&new, path).unwrap();
+    file
+}
+
+/// Whether a process waits for a lock, as the kernel tells.
+async fn until_it_waits_for_a_lock(process: &Child) {
+    let stacks = format!("/proc/{}/task", process.id());
+    eventually("it waits for the lock", SOON, async || {
+        let mut tasks = fs::read_dir(&stacks).unwrap().flatten();
+        tasks
+            .any(|task| {
+                let call = fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+                call.split(' ').next() == Some(&nix::libc::SYS_flock.to_string())
+            })
+            .then_some(())
+    })
+    .await;
+}
+
+async fn a_load_that_runs_beside_is_waited_for(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("load");
+    let publish = case.publish_after(&path);
+    let mut load = load_begins(&path);
+    until_it_waits_for_a_lock(&publish).await;
+    // Only now is there anything to publish, and a moment later all of it.
+    case.load(1, true).await;
+    assert!(!case.exists(&case.target).await);
+
+    load.write_all(b"done\n").unwrap();
+    drop(load);
+
+    let report = finish(publish).await.report();
+    assert_eq!(report["outcome"], "succeeded", "{report}");
+    assert!(case.exists(&case.target).await);
+    // One that comes again, when the load has long ended, finds its work done.
+    let report = finish(case.publish_after(&path)).await.report();
+    assert_eq!(report["alreadySeeded"], true, "{report}");
+}
+
+async fn a_load_beside_that_fails_or_is_killed_ends_the_wait_and_is_left_to_say_why(postgres: Arc<Postgres>) {
+    let case = Case::new(postgres);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("load");
+    let load = load_begins(&path);
+    let publish = case.publish_after(&path);
+    until_it_waits_for_a_lock(&publish).await;
+    // As the kernel does for a process that is gone.
+    drop(load);
+    // And one that comes later.
+    for publish in [publish, case.publish_after(&path)] {
+        let finished = finish(publish).await;
+        assert!(!finished.success);
+        assert_eq!(finished.report()["outcome"], "skipped", "{}", finished.message);
+    }
+    assert!(!case.exists(&case.target).await);
+}
+
 async fn a_database_that_no_seed_made_is_left_alone(postgres: Arc<Postgres>) {
     let case = Case::new(postgres);
     let admin = case.postgres.admin("postgres").await;
@@ -237,9 +327,6 @@ async fn the_bundled_dump_is_written_whole(_: Arc<Postgres>) {
     let path = directory.path().join("dump.sql");
     let finished = run(&["dump", "--output", path.to_str().unwrap()]).await;
     assert!(finished.success, "{}", finished.message);
-    assert_eq!(
-        std::fs::read_to_string(path).unwrap(),
-        rates_api::seed::dump::BUNDLED
-    );
+    assert_eq!(fs::read_to_string(path).unwrap(), rates_api::seed::dump::BUNDLED);
     assert!(!run(&["dump", "--output", "/nowhere/dump.sql"]).await.success);
 }

@@ -1,5 +1,6 @@
 """Loads of dumps: their markers, failures, kills and repetitions. A part of the database pod's tests (test_pod.py)."""
 
+import fcntl
 import gzip
 import hashlib
 import json
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from control_plane import wait_until
 from dumps import HEAD, PRIMARY_KEY, TABLES
-from sandbox import READY_SECONDS
+from sandbox import READY_SECONDS, Container
 
 DUMP = (HEAD + TABLES + PRIMARY_KEY).encode()
 # After it the loader waits while it counts the prices.
@@ -131,6 +132,66 @@ class LoadTests:
         container = pod.load(self.uid(), DUMP)
         pod.start(self.kubernetes)
         self.assertEqual(pod.loaded(container), (0, ""))
+
+    def test_who_waits_for_a_load_sees_its_end_however_it_ends(self):
+        pod = self.ready_pod()
+        endless = DUMP + b"SELECT pg_sleep(3600);\n"
+
+        def begun(content):
+            uid = self.uid()
+            container, path = self.load_beside(pod, uid, content)
+            wait_until(path.exists, READY_SECONDS, "the load has begun")
+            return uid, container, path
+
+        # Only a good end is told in the file; any end shows by the lock.
+        uid, container, path = begun(endless)
+        self.half_done(pod, uid)
+        self.assertTrue(self.is_locked(path))
+        self.assertEqual(path.read_text(), "")
+        pod.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'", *SUPERUSER)
+        self.assertEqual(pod.loaded(container)[0], 1)
+        self.assertEqual((self.is_locked(path), path.read_text()), (False, ""), "it failed")
+
+        for end in (Container.kill, Container.terminate):
+            uid, container, path = begun(endless)
+            self.half_done(pod, uid)
+            self.assertTrue(self.is_locked(path))
+            end(container)
+            wait_until(lambda path=path: not self.is_locked(path), READY_SECONDS, "the kernel has taken the lock away")
+            self.assertEqual(path.read_text(), "")
+
+        uid, container, path = begun(DUMP)
+        self.assertEqual(pod.loaded(container), (0, ""))
+        self.assertEqual((self.is_locked(path), path.read_text()), (False, "done\n"))
+        # One that is started again finds the work done.
+        pod.own("ALTER DATABASE {} RENAME TO rates".format(self.scratch(uid)))
+        uid, container, path = begun(DUMP)
+        self.assertEqual(pod.loaded(container), (0, ""))
+        self.assertEqual((self.is_locked(path), path.read_text()), (False, "done\n"))
+
+    def load_beside(self, pod, uid, content):
+        """A load that another container waits for, and the file by which that one does."""
+        steps = pod.folder / "steps"
+        shutil.rmtree(steps, ignore_errors=True)
+        steps.mkdir()
+        shutil.chown(steps, 999, 999)
+        container = pod.load(uid, content, mounts=[(steps, "steps")], SEED_END_FILE="/steps/load")
+        return container, steps / "load"
+
+    def half_done(self, pod, uid):
+        wait_until(
+            lambda: pod.query("SELECT 1 FROM prices LIMIT 1", database=self.scratch(uid), check=False)[1] == "1",
+            READY_SECONDS,
+            "the load is half done",
+        )
+
+    def is_locked(self, path):
+        with open(path, encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def test_a_load_whose_connection_is_ended_may_be_tried_again(self):
         pod = self.ready_pod()

@@ -19,34 +19,45 @@ use crate::pods::job_outcome::{DUMP, LOAD, MIGRATE, PUBLISH};
 
 /// Where the login is that copies another environment's data.
 const COPY_PATH: &str = "/etc/rates/copy";
+/// What the load keeps locked until it ends, where publishing waits for that.
+const STEPS: &str = "steps";
+const END_OF_LOAD: &str = "/steps/load";
 const URI_FILE: (&str, &str) = ("RATES_DATABASE_URI_FILE", "/etc/rates/app/uri");
 
 /// The Job that loads the data; it also says what an existing database holds.
+///
+/// Publishing is started together with the load and waits for it: between two containers that follow each other the kubelet
+/// takes up to a second. Where that failed they follow each other, as an image of an earlier release may know no other way.
 pub fn seed(environment: &Environment) -> Option<JobChild> {
     let Seeding::Run { source, run } = &environment.seeding else {
         return None;
     };
     let identity = &environment.identity;
-    let init = match source {
-        SeedSource::Bundled => vec![dump(environment), load(environment, source)],
-        SeedSource::Nothing
-        | SeedSource::ConfigMap { .. }
-        | SeedSource::Url { .. }
-        | SeedSource::Claim { .. }
-        | SeedSource::Environment { .. } => vec![load(environment, source)],
-        // Publishing says what is there, and fails where nothing is.
-        SeedSource::Kept => Vec::new(),
+    // Of what is kept, publishing says what is there, and fails where nothing is.
+    let loads = *source != SeedSource::Kept;
+    let together = loads && run.attempt == 1 && environment.database.of_this_release;
+    let load = loads.then(|| load(environment, source, together));
+    let publish = publish(environment, together);
+    let dump = matches!(source, SeedSource::Bundled).then(|| dump(environment));
+    let (first, then): (Vec<_>, Vec<_>) = if together {
+        (
+            dump.into_iter().collect(),
+            load.into_iter().chain([publish]).collect(),
+        )
+    } else {
+        (dump.into_iter().chain(load).collect(), vec![publish])
     };
     let mut volumes = vec![
         pod::secret("app", login(environment)),
         pod::empty_dir("seed", EmptyDirVolumeSource::default()),
         pod::empty_dir("scratch", EmptyDirVolumeSource::default()),
     ];
+    volumes.extend(together.then(|| pod::empty_dir(STEPS, EmptyDirVolumeSource::default())));
     volumes.extend(source_volume(environment, source));
     let pod_spec = PodSpec {
         service_account_name: Some(identity.jobs()),
-        init_containers: Some(init),
-        containers: vec![publish(environment)],
+        init_containers: Some(first).filter(|first: &Vec<Container>| !first.is_empty()),
+        containers: then,
         volumes: Some(volumes),
         termination_grace_period_seconds: Some(5),
         restart_policy: Some("Never".to_owned()),
@@ -148,7 +159,7 @@ fn dump(environment: &Environment) -> Container {
 }
 
 /// Loads the dump into a database of this attempt's own.
-fn load(environment: &Environment, source: &SeedSource) -> Container {
+fn load(environment: &Environment, source: &SeedSource, is_waited_for: bool) -> Container {
     let mut env = vec![
         pod::variable(URI_FILE.0, URI_FILE.1),
         pod::field("POD_UID", "metadata.uid"),
@@ -158,6 +169,10 @@ fn load(environment: &Environment, source: &SeedSource) -> Container {
         pod::read_only(pod::mount("app", pod::APP_SECRET_PATH)),
         pod::sub_path(pod::mount("scratch", "/tmp"), "tmp"),
     ];
+    if is_waited_for {
+        env.push(pod::variable("SEED_END_FILE", END_OF_LOAD));
+        mounts.push(pod::mount(STEPS, "/steps"));
+    }
     match source {
         SeedSource::Nothing | SeedSource::Kept => {}
         SeedSource::Bundled => {
@@ -203,14 +218,20 @@ fn load(environment: &Environment, source: &SeedSource) -> Container {
 }
 
 /// Migrates what was loaded and gives it the name that the API serves.
-fn publish(environment: &Environment) -> Container {
+fn publish(environment: &Environment, waits: bool) -> Container {
+    let mut args = vec!["publish", "--attempt", "$(POD_UID)"];
+    let mut mounts = vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))];
+    if waits {
+        args.extend(["--after", END_OF_LOAD]);
+        mounts.push(pod::read_only(pod::mount(STEPS, "/steps")));
+    }
     Container {
-        args: Some(["publish", "--attempt", "$(POD_UID)"].map(str::to_owned).into()),
+        args: Some(args.into_iter().map(str::to_owned).collect()),
         env: Some(vec![
             pod::variable(URI_FILE.0, URI_FILE.1),
             pod::field("POD_UID", "metadata.uid"),
         ]),
-        volume_mounts: Some(vec![pod::read_only(pod::mount("app", pod::APP_SECRET_PATH))]),
+        volume_mounts: Some(mounts),
         ..pod::container(PUBLISH, &environment.api.image, &environment.jobs.others)
     }
 }

@@ -15,7 +15,7 @@ pub struct Jobs {
     /// Default: load 20m and 64Mi, at most 512Mi; the others 10m and 32Mi, at most 256Mi. Where
     /// api.resources is set, dump, publish and migrate ask for 50m and 64Mi, or for as much as the
     /// API's container if that is less. Where database.resources is set, the same holds for load
-    /// and PostgreSQL's container.
+    /// and PostgreSQL's container. Load and publish run at the same time, so their pod asks for both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 

@@ -32,6 +32,8 @@ pub struct Database {
     /// Whether the database has the Jobs' own login; where an image of an earlier release keeps the roles, they use the
     /// application's.
     pub knows_migrator: bool,
+    /// Whether this operator comes with the image, so that its programs are of the same release.
+    pub of_this_release: bool,
     /// Whether the image is the spec's own.
     pub own_image: bool,
     pub instances: Instances,
@@ -151,10 +153,11 @@ impl Database {
                 found
             }
         };
+        let of_this_release = images.has_postgres(&image);
         Ok(Self {
             version,
-            knows_migrator: images.has_postgres(&image)
-                || primary(observed).is_some_and(patroni::knows_migrator),
+            knows_migrator: of_this_release || primary(observed).is_some_and(patroni::knows_migrator),
+            of_this_release,
             image,
             own_image: spec.image.is_some(),
             drain_seconds: defaults.database_drain_seconds,

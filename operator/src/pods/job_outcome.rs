@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use kube::ResourceExt;
 use serde::Deserialize;
 
-use super::all_containers;
+use super::{all_containers, terminated};
 use crate::crd::Copied;
 
 /// The container that writes the dump of the API's image.
@@ -20,7 +20,7 @@ pub const LOAD: &str = "load";
 pub const PUBLISH: &str = "publish";
 /// The container that migrates the tables.
 pub const MIGRATE: &str = "migrate";
-/// The containers of Jobs, and of each Job the one that ends last.
+/// The containers of Jobs in their order, and of each Job the one that reports what was done.
 const OURS: [&str; 4] = [DUMP, LOAD, PUBLISH, MIGRATE];
 const LAST: [&str; 2] = [PUBLISH, MIGRATE];
 
@@ -50,6 +50,8 @@ enum Report {
         #[serde(default)]
         retry: bool,
     },
+    /// Nothing was done, because of a failure that another container reports, perhaps a moment later.
+    Skipped {},
 }
 
 /// How a Job stands.
@@ -123,7 +125,16 @@ pub fn outcome_of(job: &Job, pods: &[Pod]) -> JobOutcome {
 #[must_use]
 pub fn has_ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed")) || last(pod).is_some()
+    matches!(phase, Some("Succeeded" | "Failed")) || have_ended(pod)
+}
+
+/// Whether all containers of ours have ended. Those that come before, one after the other, have then.
+fn have_ended(pod: &Pod) -> bool {
+    let ours: Vec<_> = super::containers(pod)
+        .into_iter()
+        .filter(|container| OURS.contains(&container.name.as_str()))
+        .collect();
+    !ours.is_empty() && ours.iter().all(|container| terminated(container).is_some())
 }
 
 /// Whether the Job's pod runs on although our containers ended: a container that is not ours runs. The pod's phase is late,
@@ -138,7 +149,7 @@ pub fn lingers(job: &Job, pods: &[Pod]) -> bool {
         runs && !OURS.contains(&container.name.as_str())
     };
     let own = pods.iter().filter(|pod| is_of(job, pod));
-    own.filter(|pod| last(pod).is_some())
+    own.filter(|pod| have_ended(pod))
         .any(|pod| all_containers(pod).any(is_foreign_and_runs))
 }
 
@@ -149,7 +160,7 @@ fn is_of(job: &Job, pod: &Pod) -> bool {
         .any(|owner| Some(&owner.uid) == job.uid().as_ref())
 }
 
-/// The end of the container after which nothing of ours is to come.
+/// The end of the container that reports what was done.
 fn last(pod: &Pod) -> Option<&ContainerStateTerminated> {
     let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
     let ours = containers
@@ -177,13 +188,14 @@ fn success(pod: &Pod) -> Option<Success> {
             already_seeded,
             copied,
         }),
-        Report::Failed { .. } => None,
+        Report::Failed { .. } | Report::Skipped {} => None,
     }
 }
 
+/// Of several containers that failed, the first one's, by their order.
 fn failure(pod: &Pod) -> Option<Failure> {
-    let ours = |container: &&ContainerStatus| OURS.contains(&container.name.as_str());
-    all_containers(pod).filter(ours).find_map(|container| {
+    OURS.iter().find_map(|name| {
+        let container = all_containers(pod).find(|container| container.name == *name)?;
         let terminated = terminated(container)?;
         let (message, retry) = why(terminated)?;
         Some(Failure {
@@ -210,12 +222,8 @@ fn why(terminated: &ContainerStateTerminated) -> Option<(String, bool)> {
             let words = line.map(|line| format!(": {line}")).unwrap_or_default();
             Some((format!("exit code {}{words}", terminated.exit_code), true))
         }
-        Ok(Report::Succeeded { .. }) | Err(_) => None,
+        Ok(Report::Succeeded { .. } | Report::Skipped {}) | Err(_) => None,
     }
-}
-
-fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    container.state.as_ref()?.terminated.as_ref()
 }
 
 fn ended_at(pod: &Pod) -> Timestamp {

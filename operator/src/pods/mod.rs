@@ -4,7 +4,7 @@ pub mod failure;
 pub mod job_outcome;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
 
 use crate::identity::{Component, ROLE_LABEL};
@@ -72,21 +72,20 @@ pub fn is_running(container: &ContainerStatus) -> bool {
         .is_some_and(|state| state.running.is_some())
 }
 
-/// The container that is running now, init containers first.
+/// The first container that has not ended, init containers first, if it runs. Of others that run beside it, it may be waited
+/// for.
 pub fn current(pod: &Pod) -> Option<&str> {
-    all_containers(pod)
-        .find(|container| is_running(container))
-        .map(|container| container.name.as_str())
+    let container = all_containers(pod).find(|container| terminated(container).is_none())?;
+    is_running(container).then_some(container.name.as_str())
 }
 
 /// Whether a container of the pod ended already.
 pub fn has_begun(pod: &Pod) -> bool {
-    all_containers(pod).any(|container| {
-        container
-            .state
-            .as_ref()
-            .is_some_and(|state| state.terminated.is_some())
-    })
+    all_containers(pod).any(|container| terminated(container).is_some())
+}
+
+fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    container.state.as_ref()?.terminated.as_ref()
 }
 
 /// Why the scheduler found no node.

@@ -102,7 +102,7 @@ async fn reader_has_a_login(reader: &Stage) -> Secret {
         )
     );
     let pod = reader.job("seed").await.spec.unwrap().template.spec.unwrap();
-    let load = &pod.init_containers.unwrap()[0];
+    let load = &pod.containers[0];
     let variable = |name: &str| {
         let mut env = load.env.iter().flatten();
         env.find(|variable| variable.name == name)

@@ -1,7 +1,7 @@
 //! What runs next, by what Jobs and pods reported; and what the status says of it.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use rates_operator::apply::Applied;
 use rates_operator::build::build;
 use rates_operator::crd::{Phase, RatesEnvironmentStatus};
@@ -62,6 +62,25 @@ impl Seeded {
         self.observed
             .pods
             .push(serde_json::from_value::<Pod>(pod).unwrap());
+        self
+    }
+
+    /// A pod of the Job whose containers load and publish run together; `None` is one that runs, else its exit code and message.
+    fn together(mut self, load: Option<(i32, &Value)>, publish: Option<(i32, &Value)>) -> Self {
+        let status = |name: &str, end: Option<(i32, &Value)>| {
+            let state = match end {
+                None => json!({"running": {"startedAt": "2031-03-04T05:06:00Z"}}),
+                Some((code, message)) => json!({"terminated": {
+                    "exitCode": code, "message": message.to_string(),
+                    "startedAt": "2031-03-04T05:06:00Z", "finishedAt": "2031-03-04T05:06:05Z",
+                }}),
+            };
+            json!({"name": name, "ready": false, "image": "", "imageID": "", "restartCount": 0, "state": state})
+        };
+        self = self.pod("Running", &[], &[]);
+        let statuses = json!([status("load", load), status("publish", publish)]);
+        let pod = self.observed.pods.last_mut().unwrap().status.as_mut().unwrap();
+        pod.container_statuses = serde_json::from_value(statuses).unwrap();
         self
     }
 
@@ -395,6 +414,108 @@ fn a_missing_claim_is_told_with_what_to_do() {
         ),
         "{message}"
     );
+}
+
+#[test]
+fn a_load_that_fails_is_told_whatever_publishing_beside_it_says_and_when() {
+    let psql = failed("psql:<stdin>:3: ERROR:  relation \"prices\" does not exist");
+    let skipped = json!({"outcome": "skipped", "message": "the load did not come to a good end; its container says why"});
+    let of = |load, publish| {
+        let seeded = Seeded::new(SEEDING, 1).together(load, publish);
+        seeded.database("2031-03-04T05:00:00Z")
+    };
+
+    // The kubelet may see the second end before the first.
+    let early = of(None, Some((1, &skipped)));
+    assert_eq!(early.run().attempt, 1, "still the same one");
+
+    for publish in [None, Some((1, &skipped))] {
+        let seeded = of(Some((1, &psql)), publish);
+        assert!(matches!(seeded.environment().seeding, Seeding::Failed { .. }));
+        let status = seeded.status();
+        let (_, reason, message) = condition(&status, "Seeded");
+        assert_eq!(reason, "SeedFailed");
+        assert!(
+            message.contains("relation \"prices\" does not exist"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_load_that_is_killed_is_lost_and_publishing_beside_it_says_nothing_of_it() {
+    let skipped = json!({"outcome": "skipped", "message": "the load did not come to a good end; its container says why"});
+    let killed = Seeded::new(BUNDLED, 1).together(Some((137, &json!(""))), Some((1, &skipped)));
+    let run = killed.run();
+    assert_eq!(
+        (run.attempt, run.replaces.as_deref(), run.failure),
+        (2, Some("job-1"), None)
+    );
+}
+
+#[test]
+fn what_publishing_reports_counts_before_the_load_is_seen_to_have_ended() {
+    let report = json!({"outcome": "succeeded", "source": "bundled", "rows": 7, "seconds": 1.5, "schemaVersion": 4, "alreadySeeded": false});
+    let seeded = Seeded::new(BUNDLED, 1).together(None, Some((0, &report)));
+    assert!(matches!(seeded.environment().seeding, Seeding::Done(_)));
+}
+
+#[test]
+fn the_message_says_publishing_once_the_load_has_ended() {
+    let message = |load| {
+        let seeded = Seeded::new(SEEDING, 1).together(load, None);
+        let seeded = seeded.database("2031-03-04T05:00:00Z");
+        condition(&seeded.status(), "Seeded").2.to_owned()
+    };
+    let loading = message(None);
+    assert!(
+        loading.starts_with("loading ") && !loading.contains(": "),
+        "{loading}"
+    );
+    let publishing = message(Some((0, &json!(""))));
+    assert!(publishing.ends_with(": publishing"), "{publishing}");
+}
+
+#[test]
+fn an_image_that_cannot_wait_for_the_load_gets_a_pod_whose_containers_follow_each_other() {
+    let names = |containers: Option<&Vec<Container>>| -> Vec<String> {
+        let containers = containers.into_iter().flatten();
+        containers.map(|container| container.name.clone()).collect()
+    };
+    let shape = |observed: &Observed| {
+        let environment = fixture::environment(observed);
+        let job = build(&environment).seed_job.unwrap().job;
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        let args = pod.containers.last().unwrap().args.clone().unwrap();
+        (
+            names(pod.init_containers.as_ref()),
+            names(Some(&pod.containers)),
+            args,
+        )
+    };
+    let together = shape(&fixture::observed(BUNDLED));
+    assert_eq!(together.0, ["dump"]);
+    assert_eq!(together.1, ["load", "publish"]);
+    assert_eq!(together.2.last().unwrap(), "/steps/load");
+
+    // The attempt after one whose API knows no `--after`, which is told before the load has ended.
+    let usage = json!("error: unexpected argument '--after' found");
+    let seeded = Seeded::new(BUNDLED, 1).together(None, Some((2, &usage)));
+    assert_eq!(seeded.run().attempt, 2);
+    let turn = shape(&seeded.observed);
+    assert_eq!(
+        (turn.0, turn.1),
+        (
+            vec!["dump".to_owned(), "load".to_owned()],
+            vec!["publish".to_owned()]
+        )
+    );
+    assert_eq!(turn.2, ["publish", "--attempt", "$(POD_UID)"]);
+
+    // A database's image of its own may be of any release.
+    let mut own = fixture::observed(BUNDLED);
+    own.environment.spec.database.image = Some("registry.example/postgres:own".to_owned());
+    assert_eq!(shape(&own).1, ["publish"]);
 }
 
 /// A container of a mesh, which does not end by itself.

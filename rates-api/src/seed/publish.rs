@@ -4,6 +4,7 @@
 //! whole load by that attempt. Two attempts may run at once (a node that was thought lost): the rename decides,
 //! as a name can be taken only once. The other one finds the name taken, and drops what it loaded.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -16,12 +17,16 @@ use crate::database::{Address, AddressError, Schema, SchemaError, is_lost};
 use crate::migrate::{self, MigrateError, MigrateJob};
 use crate::migrations::migrations;
 use crate::report::chain;
+use crate::seed::load::{self, LoadError};
 
 #[derive(clap::Args)]
 pub struct PublishJob {
     /// The unique id of the attempt (the pod's uid); its first 12 hexadecimal digits name the scratch database
     #[arg(long, value_name = "UID")]
     pub attempt: String,
+    /// The file that the load, which runs at the same time, keeps locked until it ends; without it the load has ended
+    #[arg(long, value_name = "FILE")]
+    pub after: Option<PathBuf>,
     #[command(flatten)]
     pub migration: MigrateJob,
 }
@@ -59,6 +64,8 @@ pub enum PublishError {
     #[error("the attempt `{0}` is no unique id; expected the pod's uid, with at least 12 hexadecimal digits")]
     Attempt(String),
     #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
     Address(#[from] AddressError),
     #[error("the database's URI names no database; expected postgres://USER:PASSWORD@HOST:PORT/NAME")]
     NoName,
@@ -84,6 +91,12 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// There is nothing to publish because the load failed, which says why.
+    #[must_use]
+    pub fn is_of_the_load(&self) -> bool {
+        matches!(self, Self::Load(LoadError::Failed))
+    }
+
     /// The connection was lost, perhaps after the server did what it was told: every step may be taken again.
     fn is_lost_connection(&self) -> bool {
         matches!(self, Self::Sql { source, .. } | Self::Schema(SchemaError::Read(source)) if is_lost(source))
@@ -97,16 +110,20 @@ enum Found {
     Seeded { marker: Marker, schema_version: i32 },
 }
 
-/// Migrates the attempt's scratch database and renames it, unless the served one is already there.
+/// Migrates the attempt's scratch database, once it is loaded, and renames it, unless the served one is already there.
 ///
 /// # Errors
 /// When there is nothing whole to publish, or the server cannot be used before the deadline.
 pub async fn run(job: &PublishJob) -> Result<Published, PublishError> {
+    let scratch = scratch_name(&job.attempt)?;
+    if let Some(file) = &job.after {
+        load::ended(file).await?;
+    }
+    // The deadline begins only now.
     let publisher = Publisher {
         address: job.migration.database.address(),
         options: job.migration.options(),
     };
-    let scratch = scratch_name(&job.attempt)?;
     loop {
         match publisher.publish(&scratch).await {
             Err(error) if error.is_lost_connection() && Instant::now() < publisher.options.deadline => {
