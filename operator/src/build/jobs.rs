@@ -14,7 +14,7 @@ use super::pod;
 use crate::annotations::{ATTEMPT, LAST_FAILURE, REFUSED};
 use crate::copies::URI;
 use crate::identity::Component;
-use crate::plan::{Environment, JobRun, Migration, SeedSource, Seeding};
+use crate::plan::{Environment, JobRun, Migration, Release, SeedSource, Seeding};
 use crate::pods::job_outcome::{DUMP, LOAD, MIGRATE, PUBLISH};
 
 /// Where the login is that copies another environment's data.
@@ -35,7 +35,7 @@ pub fn seed(environment: &Environment) -> Option<JobChild> {
     let identity = &environment.identity;
     // Of what is kept, publishing says what is there, and fails where nothing is.
     let loads = *source != SeedSource::Kept;
-    let together = loads && run.attempt == 1 && environment.database.of_this_release;
+    let together = loads && run.attempt == 1 && environment.database.release == Release::Operators;
     let load = loads.then(|| load(environment, source, together));
     let publish = publish(environment, together);
     let dump = matches!(source, SeedSource::Bundled).then(|| dump(environment));

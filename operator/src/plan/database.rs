@@ -32,8 +32,7 @@ pub struct Database {
     /// Whether the database has the Jobs' own login; where an image of an earlier release keeps the roles, they use the
     /// application's.
     pub knows_migrator: bool,
-    /// Whether this operator comes with the image, so that its programs are of the same release.
-    pub of_this_release: bool,
+    pub release: Release,
     /// Whether the image is the spec's own.
     pub own_image: bool,
     pub instances: Instances,
@@ -64,6 +63,24 @@ pub struct Database {
     pub service_metadata: Metadata,
     /// For how long a stop waits for batches.
     pub drain_seconds: i32,
+}
+
+/// Of which release the programs of an image are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Release {
+    /// The operator comes with the image.
+    Operators,
+    Any,
+}
+
+impl Release {
+    fn of(image: &str, images: &Images) -> Self {
+        if images.has_postgres(image) {
+            Self::Operators
+        } else {
+            Self::Any
+        }
+    }
 }
 
 const ROLES_AMOUNTS: Amounts = Amounts {
@@ -153,11 +170,10 @@ impl Database {
                 found
             }
         };
-        let of_this_release = images.has_postgres(&image);
         Ok(Self {
             version,
-            knows_migrator: of_this_release || primary(observed).is_some_and(patroni::knows_migrator),
-            of_this_release,
+            release: Release::of(&image, images),
+            knows_migrator: knows_migrator(&image, images, observed),
             image,
             own_image: spec.image.is_some(),
             drain_seconds: defaults.database_drain_seconds,
@@ -185,6 +201,10 @@ impl Database {
             service_metadata: Metadata::of(spec.service_metadata.as_ref(), "database.serviceMetadata")?,
         })
     }
+}
+
+fn knows_migrator(image: &str, images: &Images, observed: &Observed) -> bool {
+    images.has_postgres(image) || primary(observed).is_some_and(patroni::knows_migrator)
 }
 
 /// The version and the image: the spec's own, those pinned, or the operator's.

@@ -48,7 +48,7 @@ pub use attempts::JobRun;
 pub use autoscaling::{Autoscaler, Scale};
 pub use blocked::Blocked;
 pub use copies::{AdmittedReader, Copy, Readers};
-pub use database::Database;
+pub use database::{Database, Release};
 pub use expiry::Expiry;
 pub use exposure::Exposure;
 pub use instances::Instances;
