@@ -181,6 +181,7 @@ fn goals(alone: &[Round], wakes: Option<&Wakes>, together: &Together) -> Vec<Goa
             format!("{} of {}", together.ready, together.applied),
             together.ready >= 30,
         ),
+        Goal::at_most("all of them Ready, in seconds", 120.0, together.seconds),
     ];
     if let Some(wakes) = wakes {
         let first = |percent| wakes.percentile(percent);

@@ -1,7 +1,8 @@
 //! Environments as these benchmarks apply them.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -49,17 +50,17 @@ pub fn apply_all(running: &Running, items: &[Value]) -> Result<()> {
 /// Removes the environments of a namespace and it. Their pods go first: where it has pods, Kubernetes looks at a namespace that
 /// ends only every half of the time that they may take to end, which is minutes.
 pub fn remove(running: &Running, namespace: &str) -> Result<()> {
-    kubectl(
-        running,
-        &[
-            "delete",
-            "renv",
-            "--all",
-            "--namespace",
-            namespace,
-            "--cascade=foreground",
-        ],
-    )?;
+    let all = ["renv", "--namespace", namespace];
+    let delete = ["delete", "--all", "--cascade=foreground", "--wait=false"];
+    kubectl(running, &[&delete[..], &all[..]].concat())?;
+    let deadline = Instant::now() + PATIENCE;
+    while !kubectl(running, &[&["get", "--output=name"], &all[..]].concat())?.is_empty() {
+        ensure!(
+            Instant::now() < deadline,
+            "the environments of {namespace} do not end"
+        );
+        thread::sleep(Duration::from_millis(500));
+    }
     kubectl(running, &["delete", "namespace", namespace])?;
     Ok(())
 }
