@@ -23,6 +23,7 @@ LOGIN_PREFIX, SCHEMA_PREFIX = "rates_copy_", "rates_share_"
 # From here on the prices are copied in two parts at once. The source serves requests meanwhile: no more than that.
 BYTES_FOR_TWO = 16 << 20
 LOST_ITS_SERVER = 2
+LOCKED = "could not obtain lock"
 
 COLUMNS = {
     "regions": {"slug": "text", "name": "text", "parent_slug": "text"},
@@ -53,6 +54,7 @@ WAITS_FOR = (
     ("is not permitted to log in", "it has taken the consent to this copy back"),
     ("FATAL:  database", "it has no data yet: its own seed has not finished"),
     ("permission denied for schema", "it has taken the consent to this copy back"),
+    ("lock timeout", "its tables are just being changed"),
 )
 
 
@@ -96,15 +98,14 @@ class Source:
             connection = None
             try:
                 connection = psycopg2.connect(**self.parameters())
+                self.check(connection)
                 snapshot, about = self.begin(connection)
-                reason = "it is just being changed" if about["outdated"] or not about["position"] else None
+                is_changing = about["outdated"] or about["refused"] or not about["position"]
+                reason = "it is just being changed" if is_changing else None
             except (psycopg2.Error, OSError) as error:
                 text = str(error).strip()
                 reason = next((words for part, words in WAITS_FOR if part in text), text)
             else:
-                if about["refused"]:
-                    connection.close()
-                    raise Refused("{} cannot be copied: {}".format(self.name, about["refused"]))
                 if not reason:
                     return connection, snapshot, about
             if connection:
@@ -117,10 +118,27 @@ class Source:
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
 
+    def lock(self, *tables):
+        """Has the tables behind the views stay as they are: a snapshot alone shows a table empty that is truncated or
+        rewritten after it."""
+        return "LOCK TABLE {} IN ACCESS SHARE MODE".format(", ".join(self.schema() + "." + table for table in tables))
+
+    def check(self, connection):
+        """Before anything is locked: where a copy is refused there are no tables to lock."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT refused FROM {}.source".format(self.schema()))
+            (refused,) = cursor.fetchone()
+        connection.rollback()
+        if refused:
+            connection.close()
+            raise Refused("{} cannot be copied: {}".format(self.name, refused))
+
     def begin(self, connection):
         connection.set_session("REPEATABLE READ", readonly=True)
         names = ("refused", "outdated", "position", "at", "sample", "masks", "constraints", "bytes")
         with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '5s'")
+            cursor.execute(self.lock(*COLUMNS))
             # One statement: position and time are the snapshot's.
             query = "SELECT CASE WHEN position IS NOT NULL THEN pg_export_snapshot() END, {} FROM {}.source"
             cursor.execute(query.format(", ".join(names), self.schema()))
@@ -231,7 +249,10 @@ class Pipe:
         self.name, self.errors = copy.source.name, []
         psql = ["psql", "--no-psqlrc", "--no-password", "--set=ON_ERROR_STOP=1", "--no-align", "--tuples-only"]
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PGSERVICEFILE": service_file}
-        reading = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET TRANSACTION SNAPSHOT '{}'".format(snapshot), select]
+        # Whoever waits for the lock that the snapshot's session has is not waited for: neither would ever go on.
+        lock = copy.source.lock("prices") + " NOWAIT"
+        snapshot = "SET TRANSACTION SNAPSHOT '{}'".format(snapshot)
+        reading = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", snapshot, lock, select]
         writing = ["SET ROLE " + copy.owner, insert]
 
         def start(service, options, commands, stdin):
@@ -257,6 +278,8 @@ class Pipe:
             # `COPY 3`
             return int(told.split()[-1])
         said = [self.said(errors) for errors in self.errors]
+        if LOCKED in said[0]:
+            raise Passing("the copy of {} ended for a change of its tables, which waits for the copy".format(self.name))
         # One that is ended because the other has ended says nothing of the cause.
         where = "{}: {}".format(self.name, said[0]) if said[0] and codes[0] > 0 else "this environment's database: " + said[1]
         # A snapshot lives as long as the session that exports it.

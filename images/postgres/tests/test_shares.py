@@ -1,6 +1,7 @@
 """Copies of one environment by another: what they hold, and what the login of a copy may read. A part of the database pod's
 tests (test_pod.py), with both versions at once."""
 
+import contextlib
 import json
 import re
 import socket
@@ -33,6 +34,33 @@ FROM b, (VALUES ('P10', 'P11'), ('P28', 'P29')) AS pair (orig, dest);
 UPDATE rates_internal.batches SET status = 'applied', rows = 8, finished_at = now() WHERE status = 'receiving';
 """
 OF_A_BATCH = 8
+
+
+# In the database that a copy fills: it stands still there while somebody has an advisory lock.
+HOLDS = {
+    # The copy has begun, and has read nothing.
+    "begun": """
+CREATE FUNCTION public.hold() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(7);
+END $$;
+CREATE EVENT TRIGGER hold ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.hold()""",
+    # The prices are being read.
+    "prices": """
+CREATE FUNCTION public.held() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(7);
+    RETURN NULL;
+END $$;
+CREATE FUNCTION public.hold() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF pg_catalog.to_regclass('public.prices') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'held') THEN
+        CREATE TRIGGER held BEFORE INSERT ON public.prices FOR EACH STATEMENT EXECUTE FUNCTION public.held();
+    END IF;
+END $$;
+CREATE EVENT TRIGGER hold ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.hold()""",
+}
+MIGRATOR = ("rates_migrator", "migrator-1")
 
 
 class Batches:
@@ -121,6 +149,48 @@ class ShareTests:
     def end_sleep(self, pod):
         """Ends what holds a lock."""
         self.as_superuser(pod, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'", "postgres")
+
+    @contextlib.contextmanager
+    def holding(self, pod, statements, database, login=SUPERUSER):
+        """A session that keeps what it has locked."""
+        run = lambda: pod.query(statements + "; SELECT pg_sleep(300)", *login, database, check=False)
+        thread = threading.Thread(target=run)
+        thread.start()
+        there = "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND query = 'SELECT pg_sleep(300)'".format(database)
+        try:
+            wait_until(lambda: self.as_superuser(pod, there, "postgres") == "1", READY_SECONDS, "it is locked")
+            yield
+        finally:
+            self.end_sleep(pod)
+            thread.join(READY_SECONDS)
+
+    def waits(self, pod, what):
+        """Waits until a session waits for a lock."""
+        query = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND " + what
+        wait_until(lambda: self.as_superuser(pod, query, "postgres") == "t", READY_SECONDS, what)
+
+    @contextlib.contextmanager
+    def stopped(self, target, source, reader, where):
+        """A copy that stands still, until the end."""
+        with contextlib.ExitStack() as held:
+            with self.holding(source, "BEGIN; LOCK TABLE public.regions", "rates"):
+                container = copy(target, source, reader)
+                self.waits(source, "usename = '{}'".format(reader.login))
+                self.as_superuser(target, HOLDS[where], scratch(reader))
+                held.enter_context(self.holding(target, "SELECT pg_advisory_lock(7)", scratch(reader), MIGRATOR))
+            self.waits(target, "wait_event = 'advisory' AND datname = '{}'".format(scratch(reader)))
+            yield container
+
+    def restored(self, pod, price):
+        """Begins to put other prices in the place of those that are there, as a restore does; gives its thread."""
+        run = lambda: pod.own(
+            "BEGIN; TRUNCATE rates_internal.seed_prices; INSERT INTO rates_internal.seed_prices (orig_code, dest_code, day, price)"
+            " SELECT a.code, b.code, '2021-01-01', {} FROM public.ports AS a, public.ports AS b WHERE a.code < b.code; COMMIT".format(price),
+            "rates",
+        )
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
 
     def compare(self, target, source, reader, database=None):
         expected = self.as_superuser(source, CONTENT)
@@ -326,33 +396,61 @@ class ShareTests:
         share(self.old, reader)
         self.assertEqual(self.new.loaded(container), (0, ""))
 
-        # The prices wait for a lock, so the copy is in the middle.
-        for ended in ("connection", "container"):
-            with self.subTest(ended):
-                lock = threading.Thread(
-                    target=lambda: self.old.query(
-                        "BEGIN; LOCK TABLE rates_internal.batches; SELECT pg_sleep(300)", *SUPERUSER, "rates", check=False
-                    )
-                )
-                lock.start()
-                of_reader = "FROM pg_stat_activity WHERE usename = '{}' AND query LIKE 'COPY%prices%'".format(reader.login)
-                reader.uid = str(reader.uid)
-                container = copy(self.new, self.old, reader)
-                waits = "SELECT count(*) {} AND wait_event_type = 'Lock'".format(of_reader)
-                wait_until(lambda waits=waits: self.as_superuser(self.old, waits, "postgres") == "2", READY_SECONDS, "it is in the middle")
-                if ended == "connection":
-                    self.as_superuser(self.old, "SELECT pg_terminate_backend(pid) " + of_reader, "postgres")
-                    message, retry = self.failure(self.new, self.old, reader, container)
-                    self.assertTrue(retry, message)
-                    self.assertIn("rates/source", message)
-                else:
-                    started = time.monotonic()
-                    container.terminate(10)
-                    self.assertLess(time.monotonic() - started, 5)
-                self.end_sleep(self.old)
-                lock.join(READY_SECONDS)
+        of_reader = "FROM pg_stat_activity WHERE usename = '{}' AND query LIKE 'COPY%prices%'".format(reader.login)
+        reads = lambda: self.as_superuser(self.old, "SELECT count(*) " + of_reader, "postgres") == "2"
+        with self.stopped(self.new, self.old, reader, "prices") as container:
+            wait_until(reads, READY_SECONDS, "it reads")
+            self.as_superuser(self.old, "SELECT pg_terminate_backend(pid) " + of_reader, "postgres")
+        message, retry = self.failure(self.new, self.old, reader, container)
+        self.assertTrue(retry, message)
+        self.assertIn("rates/source", message)
+        with self.stopped(self.new, self.old, reader, "prices") as container:
+            wait_until(reads, READY_SECONDS, "it reads")
+            started = time.monotonic()
+            container.terminate(10)
+            self.assertLess(time.monotonic() - started, 5)
         self.assertEqual(self.new.query("SELECT count(*) FROM pg_database WHERE datname = 'copied'"), "0")
         self.copied(self.new, self.old, reader)
+
+    def test_a_source_that_is_restored_in_the_middle_is_copied_as_it_was_or_as_it_is(self):
+        source, target = self.new, self.old
+        reader = self.let_in(source, Reader())
+        source.own("CREATE TABLE public.kept AS TABLE rates_internal.seed_prices", "rates")
+        back = "TRUNCATE rates_internal.seed_prices; INSERT INTO rates_internal.seed_prices TABLE public.kept; DROP TABLE public.kept"
+        self.addCleanup(source.own, back, "rates")
+        content = lambda: self.as_superuser(source, CONTENT)
+        restores = "query LIKE 'TRUNCATE%'"
+
+        # The copy reads: what is restored waits for it.
+        before = content()
+        with self.stopped(target, source, reader, "prices") as container:
+            restoring = self.restored(source, 1)
+            self.waits(source, restores)
+        self.assertEqual(target.loaded(container), (0, ""))
+        restoring.join(READY_SECONDS)
+        self.assertEqual(self.as_superuser(target, CONTENT, scratch(reader)), before)
+        self.assertNotEqual(content(), before)
+
+        # It waits to begin: it holds what was restored meanwhile.
+        with self.holding(source, "BEGIN; LOCK TABLE public.regions", "rates"):
+            container = copy(target, source, reader)
+            self.waits(source, "usename = '{}'".format(reader.login))
+            self.restored(source, 2).join(READY_SECONDS)
+        self.assertEqual(target.loaded(container), (0, ""))
+        self.compare(target, source, reader)
+
+        # It has begun and reads nothing yet: neither waits for the other, and the next attempt holds what was restored.
+        before = content()
+        with self.stopped(target, source, reader, "begun") as container:
+            restoring = self.restored(source, 3)
+            self.waits(source, restores)
+        message, retry = self.failure(target, source, reader, container)
+        self.assertIn("the copy of rates/source ended for a change of its tables", message)
+        self.assertTrue(retry)
+        restoring.join(READY_SECONDS)
+        self.assertNotEqual(content(), before)
+        self.copied(target, source, reader)
+        self.compare(target, source, reader)
 
     def test_what_is_not_let_in_says_why_when_its_patience_is_over(self):
         reader = self.let_in(self.old, Reader())
