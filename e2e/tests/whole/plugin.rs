@@ -1,6 +1,8 @@
 //! `kubectl renv`, as a person types it: each command once, in the life of one environment.
 
 use std::fs;
+use std::iter;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -15,10 +17,16 @@ use crate::trial::trial;
 const COMMIT: &str = "0123456789abcdef";
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial(
-        "plugin::each_command_of_kubectl_renv_does_what_it_says",
-        does_what_it_says,
-    )]
+    vec![
+        trial(
+            "plugin::each_command_of_kubectl_renv_does_what_it_says",
+            does_what_it_says,
+        ),
+        trial(
+            "plugin::a_switchover_moves_the_primary_to_the_standby",
+            a_switchover_moves_the_primary,
+        ),
+    ]
 }
 
 struct Plugin<'a> {
@@ -111,6 +119,9 @@ fn does_what_it_says() -> Result<()> {
     ];
     plugin.says(&up, &["is Ready at http://"])?;
     looks(&plugin, name)?;
+    completes(&plugin, name)?;
+    // With one it is asked in the test of monitoring.
+    plugin.refused(&["top", name], 1, "name it by --prometheus URL")?;
     let generation = || -> Result<Value> { Ok(environment.object()?["metadata"]["generation"].clone()) };
     let before = generation()?;
     plugin.ok(&up)?;
@@ -121,6 +132,7 @@ fn does_what_it_says() -> Result<()> {
     changes(&plugin, name)?;
     plans(&plugin, name)?;
     reports(&plugin, name)?;
+    copies(&plugin, name)?;
     plugin.says(&["preview", "down", "42", "--prefix", "plugin-"], &["is gone"])?;
     let left = environment.kubectl.list(
         "pods,persistentvolumeclaims",
@@ -132,6 +144,95 @@ fn does_what_it_says() -> Result<()> {
         3,
         "there is no environment",
     )
+}
+
+/// kubectl itself completes commands and names, by the program that the plugin prints.
+fn completes(plugin: &Plugin<'_>, name: &str) -> Result<()> {
+    let script = Command::new("kubectl")
+        .args(["renv", "completion", "kubectl"])
+        .output()
+        .context("cannot start kubectl")?;
+    ensure!(script.status.success(), "{script:?}");
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join("kubectl_complete-renv");
+    fs::write(&program, &script.stdout)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let before = std::env::var_os("PATH").context("no PATH")?;
+    let folders = iter::once(folder.path().to_owned()).chain(std::env::split_paths(&before));
+    let path = std::env::join_paths(folders)?;
+    let complete = |words: &[&str]| -> Result<String> {
+        let output = Command::new("kubectl")
+            .args(["__complete", "renv"])
+            .args(words)
+            .env("PATH", &path)
+            .output()
+            .context("cannot start kubectl")?;
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let commands = complete(&["swi"])?;
+    ensure!(commands.starts_with("switchover"), "{commands}");
+    let namespace = plugin.environment.kubectl.namespace();
+    let names = complete(&["status", "--namespace", namespace, "plug"])?;
+    ensure!(names.lines().next() == Some(name), "{names}");
+    Ok(())
+}
+
+/// An environment with the data of another one.
+fn copies(plugin: &Plugin<'_>, name: &str) -> Result<()> {
+    let kubectl = &plugin.environment.kubectl;
+    let create = ["create", "copied", "--from", name, "--wait"];
+    let shared = json!({"spec": {"sharing": [{"namespaces": [kubectl.namespace()]}]}}).to_string();
+    let renv = format!("renv/{name}");
+    kubectl.run(["patch", &renv, "--type=merge", "-p", &shared])?;
+    plugin.says(&create, &["environment copied is Ready at http://"])?;
+    let prices = |name: &str| {
+        let query = "SELECT count(*), sum(price) FROM prices";
+        plugin.ok(&["psql", name, "--", "-XAtc", query])
+    };
+    let (original, copied) = (prices(name)?, prices("copied")?);
+    ensure!(original == copied && original.len() > 4, "{copied} of {original}");
+    plugin.says(
+        &["status", "copied"],
+        &[&format!("environment:{}/{name}", kubectl.namespace())],
+    )?;
+    kubectl.run(["delete", "renv/copied"])?;
+    let selector = "app.kubernetes.io/instance=copied";
+    until("nothing of the copy is left", PATIENCE, || {
+        let left = kubectl.list("pods,persistentvolumeclaims", selector)?;
+        Ok(if left.is_empty() {
+            Look::Holds(())
+        } else {
+            Look::NotYet(format!("{} objects", left.len()))
+        })
+    })
+}
+
+fn a_switchover_moves_the_primary() -> Result<()> {
+    let environment = Environment::new("plugin-pair")?;
+    let name = environment.name.as_str();
+    let plugin = Plugin {
+        environment: &environment,
+    };
+    environment
+        .apply(&json!({"profile": "Preview", "database": {"instances": 2, "seed": {"bundled": {}}}}))?;
+    environment.wait_ready()?;
+    environment.wait_condition("HighlyAvailable", "True")?;
+    let primary = || -> Result<Value> { Ok(environment.object()?["status"]["database"]["primary"].clone()) };
+    let before = primary()?;
+    ensure!(before == "plugin-pair-postgres-0", "{before}");
+    plugin.says(&["switchover", name, "1", "--wait"], &["plugin-pair-postgres-1"])?;
+    until("the status names the other one", PATIENCE, || {
+        let now = primary()?;
+        Ok(if now == "plugin-pair-postgres-1" {
+            Look::Holds(())
+        } else {
+            Look::NotYet(now.to_string())
+        })
+    })?;
+    environment.wait_condition("HighlyAvailable", "True")?;
+    let prices = ["psql", name, "--", "-XAtc", "SELECT count(*) > 0 FROM prices"];
+    ensure!(plugin.ok(&prices)?.trim() == "t");
+    plugin.refused(&["switchover", name, "7"], 1, "plugin-pair")
 }
 
 /// What shows something, and changes nothing.
