@@ -157,7 +157,10 @@ async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {
-    match sources.metrics.text(sources.cache.get().map(AsRef::as_ref)) {
+    let cache = sources.cache.get();
+    let phases = cache.map(|cache| cache.phases()).unwrap_or_default();
+    let instances = cache.map(|cache| cache.instances()).unwrap_or_default();
+    match sources.metrics.text(&phases, &instances) {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -1,5 +1,7 @@
 //! Every metric, and how it is counted.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -10,8 +12,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-
-use crate::cache::Cache;
 
 /// Seconds: a look at what is settled takes milliseconds, making an environment some tenths.
 const DURATIONS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -217,16 +217,21 @@ impl Metrics {
         self.leading.set(1);
     }
 
-    /// All of it in the text format of `OpenMetrics` 1.0, with what the cache knows of environments; nothing of them while
-    /// this process does not lead.
-    pub fn text(&self, cache: Option<&Cache>) -> std::result::Result<String, std::fmt::Error> {
+    /// All of it in the text format of `OpenMetrics` 1.0; `phases` are those of the environments, `instances` how many each
+    /// one's database is to have, by `NAMESPACE/NAME`.
+    pub fn text(
+        &self,
+        phases: &BTreeMap<String, usize>,
+        instances: &[(Arc<str>, u8)],
+    ) -> std::result::Result<String, std::fmt::Error> {
         self.environments.clear();
-        for (phase, count) in cache.map(Cache::phases).into_iter().flatten() {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
+        for (phase, count) in phases {
+            let phase = phase.clone();
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
             self.environments.get_or_create(&InPhase { phase }).set(count);
         }
         self.instances.clear();
-        for (key, instances) in cache.map(Cache::instances).into_iter().flatten() {
+        for (key, instances) in instances {
             let Some((namespace, name)) = key.split_once('/') else {
                 continue;
             };
@@ -234,7 +239,9 @@ impl Metrics {
                 environment_namespace: namespace.to_owned(),
                 environment: name.to_owned(),
             };
-            self.instances.get_or_create(&environment).set(instances.into());
+            self.instances
+                .get_or_create(&environment)
+                .set((*instances).into());
         }
         if let Some(bytes) = resident_bytes() {
             self.resident.set(bytes);

@@ -40,7 +40,7 @@ fn follow(
 }
 
 fn says(metrics: &Metrics, line: &str) -> bool {
-    let text = metrics.text(None).unwrap();
+    let text = metrics.text(&std::collections::BTreeMap::new(), &[]).unwrap();
     text.lines().any(|told| told == line)
 }
 

@@ -167,7 +167,7 @@ async fn renewals_wake_nobody_and_the_key_of_a_dead_primary_is_given_up_at_once(
     let mut stage = whole("leader-key").await;
     let metrics = stage.context.as_ref().unwrap().metrics.clone();
     let reconciles = || {
-        let text = metrics.text(None).unwrap();
+        let text = metrics.text(&std::collections::BTreeMap::new(), &[]).unwrap();
         let lines = text
             .lines()
             .filter(|line| line.starts_with("rates_operator_reconciles_total"));
@@ -369,7 +369,8 @@ async fn a_switchover_is_carried_out_by_patroni_and_told_before_and_after() {
 /// What Prometheus is told of how many instances there are to be.
 fn told_instances(stage: &Stage) -> String {
     let context = stage.context.as_ref().unwrap();
-    let text = context.metrics.text(Some(&context.cache)).unwrap();
+    let (phases, instances) = (context.cache.phases(), context.cache.instances());
+    let text = context.metrics.text(&phases, &instances).unwrap();
     let series = format!(
         "rates_operator_database_instances{{environment_namespace=\"{}\",environment=\"harbour\"}} ",
         stage.namespace
