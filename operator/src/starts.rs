@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kube::ResourceExt as _;
+
+use crate::annotations::SLEEP;
 use crate::cache::Key;
 use crate::crd::{Phase, Profile};
 use crate::observed::Observed;
@@ -98,7 +101,7 @@ impl Turns {
     }
 }
 
-/// Whether nothing of it runs yet. One that wakes is waited for by a request, and starts at once.
+/// Whether nothing of it runs yet, and it is to run. One that wakes is waited for by a request, and starts at once.
 fn is_new(observed: &Observed) -> bool {
     let environment = &observed.environment;
     let status = environment.status.clone().unwrap_or_default();
@@ -109,6 +112,7 @@ fn is_new(observed: &Observed) -> bool {
     environment.spec.profile == Profile::Preview
         && !environment.spec.suspend
         && status.sleep.is_none()
+        && !environment.annotations().contains_key(SLEEP)
         && has_not_run
         && !observed.has_started()
 }

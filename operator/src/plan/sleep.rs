@@ -58,6 +58,7 @@ pub struct Sleep {
     pub detour: Option<Detour>,
     /// Annotations that asked for what is done.
     pub done: Vec<&'static str>,
+    stops: bool,
 }
 
 impl Sleep {
@@ -82,8 +83,11 @@ impl Sleep {
         };
         let is_taken_over = matches!(state, SleepState::Asleep | SleepState::Waking);
         let port = recorded.and_then(|sleep| sleep.port).filter(|_| is_taken_over);
+        // One that was made to sleep starts nothing first.
+        let is_new = state == SleepState::Begins && !observed.has_started();
         Self {
             done: done(observed, &state),
+            stops: is_new || state == SleepState::Asleep,
             state,
             record,
             detour: port.and_then(|port| detour(observed, port)),
@@ -93,7 +97,7 @@ impl Sleep {
     /// Whether no pods are to run.
     #[must_use]
     pub const fn stops(&self) -> bool {
-        matches!(self.state, SleepState::Asleep)
+        self.stops
     }
 }
 

@@ -227,6 +227,44 @@ async fn an_environment_sleeps_and_wakes_by_hand_and_the_activator_takes_its_req
 }
 
 #[tokio::test]
+async fn one_that_is_made_to_sleep_starts_nothing_before_it_is_woken() {
+    let stage = Stage::new(server::shared(), "made-asleep").await;
+    activator(&stage, &["198.18.7.2"]);
+    let made = json!({
+        "apiVersion": "rates.internal/v1alpha1", "kind": "RatesEnvironment",
+        "metadata": {"name": NAME, "annotations": {"rates.internal/sleep": "now"}}, "spec": spec(),
+    });
+    let made = stage.server.apply(&stage.namespace, &made.to_string());
+    assert!(made.ok, "{}", made.text);
+    let instances = || stage.field("statefulset/harbour-postgres", "{.spec.replicas}");
+    for _ in 0..8 {
+        stage.reconcile().await;
+        assert_eq!(instances(), "0");
+    }
+    assert_eq!(stage.reconcile().await, [""; 0]);
+    assert_eq!(phase(&stage), "Asleep");
+    assert_eq!(
+        stage
+            .api::<Pod>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
+        0
+    );
+
+    asks_to_wake(&stage, &sleep_of(&stage, "since")).await;
+    stage.settle().await;
+    assert_eq!(instances(), "1");
+    stage.until_the_api_is_due().await;
+    stage.settle().await;
+    api_serves(&stage, "198.18.7.1").await;
+    stage.settle().await;
+    assert_eq!(phase(&stage), "Ready");
+}
+
+#[tokio::test]
 async fn a_request_wakes_the_sleep_that_it_names_and_no_later_one() {
     let server = server::shared();
     let stage = Stage::new(server, "sleeping-request").await;

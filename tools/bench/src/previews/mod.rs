@@ -1,7 +1,8 @@
 //! `cargo xtask bench previews`: how soon a Preview is Ready on the local cluster, what one takes, how soon one that
-//! sleeps answers, how soon a copy is Ready, and how many are Ready at once. On a cluster of its own, which is taken down
-//! again; docs/benchmarks.md has a run.
+//! sleeps answers, how soon a copy is Ready, how many are Ready at once, and what many take that sleep. On a cluster of
+//! its own, which is taken down again; docs/benchmarks.md has a run.
 
+mod asleep;
 mod copies;
 mod objects;
 mod usage;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+use self::asleep::Asleep;
 use self::copies::Copied;
 use self::objects::{PATIENCE, apply, kubectl};
 use self::usage::Usage;
@@ -39,6 +41,9 @@ pub struct Arguments {
     /// How many times one that sleeps is woken by a request; 0: not measured
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     wakes: u8,
+    /// How many are made that sleep from the beginning; 0: none
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(0..=2000))]
+    asleep: u16,
     /// Leave out the copies of a running environment
     #[arg(long)]
     no_copies: bool,
@@ -55,6 +60,7 @@ struct Report {
     wakes: Option<Wakes>,
     copies: Option<[Copied; 2]>,
     together: Together,
+    asleep: Option<Asleep>,
     goals: Vec<Goal>,
 }
 
@@ -103,7 +109,16 @@ fn measure(running: &Running, arguments: &Arguments) -> Result<Report> {
         Some(copies::measure(running)?)
     };
     let together = together(running, arguments.count)?;
+    let asleep = match arguments.asleep {
+        0 => None,
+        count => Some(asleep::measure(running, count.into())?),
+    };
     let mut goals = goals(&alone, wakes.as_ref(), &together);
+    goals.extend(
+        asleep
+            .iter()
+            .map(|asleep| Goal::at_most("writes at rest, of those asleep", 0.0, asleep.writes())),
+    );
     goals.extend(copies.iter().flat_map(goals_of_copies));
     Ok(Report {
         processors: std::thread::available_parallelism().map_or(0, usize::from),
@@ -112,6 +127,7 @@ fn measure(running: &Running, arguments: &Arguments) -> Result<Report> {
         wakes,
         copies,
         together,
+        asleep,
         goals,
     })
 }
@@ -161,11 +177,13 @@ fn together(running: &Running, count: u8) -> Result<Together> {
     }
     drop(watch);
     std::thread::sleep(SETTLE);
+    let usage = Usage::of(running, namespace)?;
+    objects::remove(running, namespace)?;
     Ok(Together {
         applied: count,
         ready: times.len(),
         seconds: last.saturating_duration_since(started).as_secs_f64(),
-        usage: Usage::of(running, namespace)?,
+        usage,
     })
 }
 
@@ -257,6 +275,9 @@ impl fmt::Display for Report {
             "{} of {} applied at once were Ready after {:.0} s; together they take {}.",
             self.together.ready, self.together.applied, self.together.seconds, self.together.usage
         )?;
+        self.asleep
+            .iter()
+            .try_for_each(|asleep| writeln!(formatter, "{asleep}."))?;
         self.goals
             .iter()
             .try_for_each(|goal| writeln!(formatter, "{goal}"))
