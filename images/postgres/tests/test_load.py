@@ -39,8 +39,11 @@ class LoadTests:
             self.assertEqual(pod.loaded(pod.load(uid, content, source)), (0, ""))
             self.assertEqual(self.marker(pod, self.scratch(uid)), "{}|{}|3|t".format(source, checksum))
             self.assertEqual(pod.query("SELECT sum(price) FROM prices", database=self.scratch(uid)), "3300")
+            analyzed = "SELECT reltuples FROM pg_class WHERE oid = 'public.prices'::regclass"
+            self.assertEqual(pod.query(analyzed, database=self.scratch(uid)), "3")
             owner = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname IN ('public', 'rates_internal')"
             self.assertEqual(pod.query(owner, database=self.scratch(uid)), "rates_owner")
+        self.assertNotIn("can analyze it", pod.postgres.log())
         # The second attempt dropped what the first one left.
         self.assertEqual(pod.query("SELECT count(*) FROM pg_database WHERE datname LIKE 'rates%'"), "1")
 
