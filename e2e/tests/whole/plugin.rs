@@ -218,12 +218,19 @@ fn a_switchover_moves_the_primary() -> Result<()> {
     environment.wait_ready()?;
     environment.wait_condition("HighlyAvailable", "True")?;
     let primary = || -> Result<Value> { Ok(environment.object()?["status"]["database"]["primary"].clone()) };
-    let before = primary()?;
-    ensure!(before == "plugin-pair-postgres-0", "{before}");
-    plugin.says(&["switchover", name, "1", "--wait"], &["plugin-pair-postgres-1"])?;
+    let standby = if primary()? == "plugin-pair-postgres-0" {
+        "1"
+    } else {
+        "0"
+    };
+    let pod = format!("plugin-pair-postgres-{standby}");
+    plugin.says(
+        &["switchover", name, standby, "--wait"],
+        &[&format!("{pod} is the primary")],
+    )?;
     until("the status names the other one", PATIENCE, || {
         let now = primary()?;
-        Ok(if now == "plugin-pair-postgres-1" {
+        Ok(if now == pod {
             Look::Holds(())
         } else {
             Look::NotYet(now.to_string())

@@ -16,7 +16,8 @@ use crate::admission::{accepts, refuses};
 use crate::controlling::until;
 use crate::leaving::delete;
 use crate::server;
-use crate::stage::{NAME, Stage};
+use crate::stage::{self, NAME, Stage};
+use crate::volumes::{claim_and_pod_go, stateful_set_has};
 
 const SOURCE: &str = "origin";
 
@@ -363,6 +364,13 @@ async fn a_copy_that_is_refused_is_tried_at_once_when_its_job_is_deleted() {
     assert_eq!(reader.job("seed").await.name_any(), job);
 }
 
+/// The containers of the seed Job.
+async fn steps(reader: &Stage) -> Vec<String> {
+    let pod = reader.job("seed").await.spec.unwrap().template.spec.unwrap();
+    let containers = pod.init_containers.into_iter().flatten().chain(pod.containers);
+    containers.map(|container| container.name).collect()
+}
+
 /// A copy that was made, whose volume stayed and whose source shares nothing any more; the environment is made again.
 async fn made_again(namespace: &str) -> (Stage, Stage) {
     let (source, reader) = pair(namespace, &["*"]).await;
@@ -402,8 +410,7 @@ async fn made_again(namespace: &str) -> (Stage, Stage) {
     reader.database_runs().await;
     reader.settle().await;
     assert!(seeded(&reader).1.starts_with("looking for data in the volume"));
-    let looks = reader.job("seed").await.spec.unwrap().template.spec.unwrap();
-    assert_eq!(looks.init_containers, None, "nothing is loaded");
+    assert_eq!(steps(&reader).await, ["publish"], "nothing is loaded");
     assert!(!reader.exists::<Secret>("harbour-copy").await);
     (source, reader)
 }
@@ -437,8 +444,52 @@ async fn a_kept_volume_without_data_waits_for_consent() {
         "{:?}",
         seeded(&reader)
     );
-    let copies = reader.job("seed").await.spec.unwrap().template.spec.unwrap();
-    assert_eq!(copies.init_containers.unwrap().len(), 1);
+    assert_eq!(steps(&reader).await, ["load", "publish"]);
+}
+
+#[tokio::test]
+async fn a_source_whose_volume_is_replaced_in_the_middle_is_copied_once_its_data_are_there_again() {
+    let (source, reader) = pair("copies-replaced", &["*"]).await;
+    step(&source, &reader).await;
+    stateful_set_has(&source, 1).await;
+    reader.database_runs().await;
+    let first = reader.job("seed").await;
+
+    claim_and_pod_go(&source).await;
+    source.settle().await;
+    step(&reader, &source).await;
+    assert_eq!(seeded(&reader).0, "Loading", "its Job notices");
+    let lost = json!({"outcome": "failed", "message": "the copy ended: server closed the connection", "retry": true});
+    reader.job_ends("seed", "load", "Failed", &lost).await;
+    reader.settle().await;
+    let (reason, message) = seeded(&reader);
+    assert_eq!(reason, "SourceNotReady");
+    assert!(message.contains("has no primary"), "{message}");
+    assert!(reader.names::<Job>().await.is_empty());
+
+    // The new volume is taken up, with a database that has no data yet.
+    stateful_set_has(&source, 0).await;
+    source.settle().await;
+    stateful_set_has(&source, 1).await;
+    source.database_runs().await;
+    source.settle().await;
+    step(&reader, &source).await;
+    reader.settle().await;
+    let (reason, message) = seeded(&reader);
+    assert_eq!(reason, "SourceNotReady");
+    assert!(message.contains("whose own data are not loaded yet"), "{message}");
+
+    source
+        .job_ends("seed", "publish", "Succeeded", &stage::seeded())
+        .await;
+    source.settle().await;
+    step(&reader, &source).await;
+    reader.settle().await;
+    assert_eq!(seeded(&reader).0, "Loading");
+    assert_ne!(reader.job("seed").await.uid(), first.uid());
+    reader.job_ends("seed", "publish", "Succeeded", &copied()).await;
+    reader.settle().await;
+    assert_eq!(seeded(&reader).0, "Loaded");
 }
 
 #[tokio::test]

@@ -100,25 +100,24 @@ async fn a_volume_that_a_person_enlarged_stays_so_and_freezes_nothing() {
 }
 
 /// Plays the kubelet and the controller that protects claims: the volume's claim goes, and its pod with it.
-async fn claim_and_pod_go(stage: &Stage) {
+pub async fn claim_and_pod_go(stage: &Stage) {
     let now = DeleteParams::default().grace_period(0);
-    stage
-        .api::<Pod>()
-        .delete("harbour-postgres-0", &now)
-        .await
-        .unwrap();
+    let pod = format!("{}-postgres-0", stage.name);
+    let claim = format!("data-{pod}");
+    stage.api::<Pod>().delete(&pod, &now).await.unwrap();
     let claims = stage.api::<PersistentVolumeClaim>();
-    let _ = claims.delete(CLAIM, &now).await.unwrap();
+    let _ = claims.delete(&claim, &now).await.unwrap();
     let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    let _ = claims.patch(CLAIM, &PatchParams::default(), &release).await;
-    assert!(claims.get_opt(CLAIM).await.unwrap().is_none());
+    let _ = claims.patch(&claim, &PatchParams::default(), &release).await;
+    assert!(claims.get_opt(&claim).await.unwrap().is_none());
 }
 
 /// Plays the controller of the `StatefulSet`: it has so many pods.
-async fn stateful_set_has(stage: &Stage, replicas: i32) {
-    let set = stage.api::<StatefulSet>().get("harbour-postgres").await.unwrap();
+pub async fn stateful_set_has(stage: &Stage, replicas: i32) {
+    let name = format!("{}-postgres", stage.name);
+    let set = stage.api::<StatefulSet>().get(&name).await.unwrap();
     let status = json!({"observedGeneration": set.metadata.generation, "replicas": replicas});
-    stage.set_status::<StatefulSet>("harbour-postgres", &status).await;
+    stage.set_status::<StatefulSet>(&name, &status).await;
 }
 
 /// Plays Patroni: what it keeps of a cluster.
