@@ -375,22 +375,32 @@ impl Stage {
         self.set_status::<Pod>(name, &status).await;
     }
 
-    /// Plays the Job controller and the kubelet: a pod of the Job that ended with a report.
+    /// Plays the Job controller and the kubelet: a pod of the Job that ended with a report of this container. Of a seed's
+    /// two that run together, the other one ended as it then does.
     pub async fn job_ends(&self, component: &str, container: &str, phase: &str, report: &Value) {
         let job = self.job(component).await;
         let name = format!("{}-pod", job.uid().unwrap());
         let labels = json!({"batch.kubernetes.io/job-name": job.name_any()});
         self.pod(&name, component, &labels, Some(&job)).await;
-        let status = json!({
-            "phase": phase,
-            "containerStatuses": [{
+        let ended = |container: &str, code: i32, message: &str| {
+            json!({
                 "name": container, "ready": false, "image": "", "imageID": "", "restartCount": 0,
                 "state": {"terminated": {
-                    "exitCode": 0, "message": report.to_string(),
+                    "exitCode": code, "message": message,
                     "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z",
                 }},
-            }],
-        });
+            })
+        };
+        let code = i32::from(report["outcome"] == "failed");
+        let skipped =
+            json!({"outcome": "skipped", "message": "the load did not come to a good end"}).to_string();
+        let of_this = ended(container, code, &report.to_string());
+        let statuses = match container {
+            "load" => vec![of_this, ended("publish", 1, &skipped)],
+            "publish" => vec![ended("load", 0, ""), of_this],
+            _ => vec![of_this],
+        };
+        let status = json!({"phase": phase, "containerStatuses": statuses});
         self.set_status::<Pod>(&name, &status).await;
     }
 
