@@ -15,6 +15,9 @@ use crate::identity::Component;
 use crate::plan::Environment;
 
 pub fn build(environment: &Environment) -> Vec<PersistentVolumeClaim> {
+    if environment.sleep.has_no_volume() {
+        return Vec::new();
+    }
     let identity = &environment.identity;
     let database = &environment.database;
     (0..database.instances.wanted)

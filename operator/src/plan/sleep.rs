@@ -59,6 +59,7 @@ pub struct Sleep {
     /// Annotations that asked for what is done.
     pub done: Vec<&'static str>,
     stops: bool,
+    has_no_volume: bool,
 }
 
 impl Sleep {
@@ -85,13 +86,22 @@ impl Sleep {
         let port = recorded.and_then(|sleep| sleep.port).filter(|_| is_taken_over);
         // One that was made to sleep starts nothing first.
         let is_new = state == SleepState::Begins && !observed.has_started();
+        let stops = is_new || state == SleepState::Asleep;
         Self {
             done: done(observed, &state),
-            stops: is_new || state == SleepState::Asleep,
+            stops,
+            has_no_volume: stops && observed.claims.is_empty(),
             state,
             record,
             detour: port.and_then(|port| detour(observed, port)),
         }
+    }
+
+    /// Whether it never ran and sleeps: Kubernetes tells with an Event four times a minute of a claim that waits for its
+    /// first pod.
+    #[must_use]
+    pub const fn has_no_volume(&self) -> bool {
+        self.has_no_volume
     }
 
     /// Whether no pods are to run.

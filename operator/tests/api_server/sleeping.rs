@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
@@ -241,6 +241,8 @@ async fn one_that_is_made_to_sleep_starts_nothing_before_it_is_woken() {
         stage.reconcile().await;
         assert_eq!(instances(), "0");
     }
+    let volume = || stage.exists::<PersistentVolumeClaim>("data-harbour-postgres-0");
+    assert!(!volume().await);
     assert_eq!(stage.reconcile().await, [""; 0]);
     assert_eq!(phase(&stage), "Asleep");
     assert_eq!(
@@ -257,6 +259,7 @@ async fn one_that_is_made_to_sleep_starts_nothing_before_it_is_woken() {
     asks_to_wake(&stage, &sleep_of(&stage, "since")).await;
     stage.settle().await;
     assert_eq!(instances(), "1");
+    assert!(volume().await);
     stage.until_the_api_is_due().await;
     stage.settle().await;
     api_serves(&stage, "198.18.7.1").await;
