@@ -173,7 +173,11 @@ fn completes(plugin: &Plugin<'_>, name: &str) -> Result<()> {
     ensure!(commands.starts_with("switchover"), "{commands}");
     let namespace = plugin.environment.kubectl.namespace();
     let names = complete(&["status", "--namespace", namespace, "plug"])?;
-    ensure!(names.lines().next() == Some(name), "{names}");
+    // With what it is, which kubectl shows beside it.
+    ensure!(
+        names.lines().next() == Some(format!("{name}\tReady").as_str()),
+        "{names}"
+    );
     Ok(())
 }
 

@@ -13,6 +13,7 @@ The last line on standard output counts the tests as libtest does.
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -110,6 +111,19 @@ class PodTests(
         started = time.monotonic()
         wait_until(pod.is_ready, READY_SECONDS, "the pod is ready")
         return time.monotonic() - started
+
+    def background(self, pod, *statements):
+        """The application's statements in database `rates`, while the test goes on."""
+        uri = "postgresql://{username}@127.0.0.1:5432/rates?application_name=batch".format(**pod.login)
+        command = ["/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + pod.path(), "psql", "-X", "-q", uri]
+        session = subprocess.Popen(
+            [*command, *(part for statement in statements for part in ("-c", statement))],
+            env={"PGPASSWORD": pod.login["password"]},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.addCleanup(session.kill)
+        return session
 
     def superuser(self, pod, sql):
         return pod.query(sql, user="postgres", password=self.admin(pod, "superuser-password"))

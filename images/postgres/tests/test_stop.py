@@ -1,7 +1,6 @@
 """Stops: the fast shutdown, the batches that it waits for; and an API server that is away. A part of the database pod's tests (test_pod.py)."""
 
 import signal
-import subprocess
 import time
 from threading import Thread
 
@@ -49,19 +48,6 @@ class StopTests:
     def session(self, pod, sql):
         """A session of the application that goes on by itself."""
         return self.background(pod, sql, "SELECT pg_sleep(3600)")
-
-    def background(self, pod, *statements):
-        """The application's statements in database `rates`, while the test goes on."""
-        uri = "postgresql://{username}@127.0.0.1:5432/rates?application_name=batch".format(**pod.login)
-        command = ["/usr/sbin/chroot", str(self.image.root), "/usr/bin/env", "PATH=" + pod.path(), "psql", "-X", "-q", uri]
-        session = subprocess.Popen(
-            [*command, *(part for statement in statements for part in ("-c", statement))],
-            env={"PGPASSWORD": pod.login["password"]},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self.addCleanup(session.kill)
-        return session
 
     def test_a_stop_waits_for_batches_and_then_lets_none_in(self):
         pod = self.ready_pod()

@@ -41,9 +41,10 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, programs: &[TestProgram]) ->
     }
     let pods = pods.into_iter().map(|(name, pod)| (name, vec![pod]));
     let mut crates = rust(filter, programs, &binaries)?;
-    // The longest come first: the operator's, then those of the pod.
+    // The longest come first: the operator's, those of the pod, and the API's.
     let operator = crates.remove_entry("operator").into_iter();
-    let mut rows: Vec<(String, Vec<Command>)> = operator.chain(pods).chain(crates).collect();
+    let api = crates.remove_entry("rates-api").into_iter();
+    let mut rows: Vec<(String, Vec<Command>)> = operator.chain(pods).chain(api).chain(crates).collect();
     for command in rows.iter_mut().flat_map(|(_, commands)| commands) {
         command.env("TMPDIR", scratch.path());
     }
