@@ -42,7 +42,7 @@ pub struct Asleep {
 
 impl Asleep {
     pub fn writes(&self) -> f64 {
-        self.writes.values().sum()
+        self.writes.values().fold(0.0, |sum, number| sum + number)
     }
 }
 
