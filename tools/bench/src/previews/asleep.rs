@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use local_cluster::Running;
 
-use super::objects::{apply_all, environment, kubectl};
+use super::objects::{apply_all, kubectl, preview};
 use super::usage::Usage;
 
 const NAMESPACE: &str = "asleep";
@@ -90,8 +90,7 @@ pub fn measure(running: &Running, count: usize) -> Result<Asleep> {
 }
 
 fn to_sleep(number: usize) -> Value {
-    let spec = json!({"profile": "Preview", "database": {"seed": {"bundled": {}}}});
-    let mut preview = environment(NAMESPACE, &format!("pr-{number}"), &spec);
+    let mut preview = preview(NAMESPACE, number);
     preview["metadata"]["annotations"] = json!({"rates.internal/sleep": "now"});
     preview
 }

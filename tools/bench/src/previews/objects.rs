@@ -1,10 +1,10 @@
 //! Environments as these benchmarks apply them.
 
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use client::wait::{Look, until};
 use serde_json::{Value, json};
 
 use host::command;
@@ -15,11 +15,16 @@ pub const PATIENCE: Duration = Duration::from_mins(10);
 
 /// So many Previews with the bundled data, `pr-1` and so on.
 pub fn apply(running: &Running, namespace: &str, count: u8) -> Result<()> {
-    let spec = json!({"profile": "Preview", "database": {"seed": {"bundled": {}}}});
     let items: Vec<Value> = (1..=count)
-        .map(|number| environment(namespace, &format!("pr-{number}"), &spec))
+        .map(|number| preview(namespace, number.into()))
         .collect();
     apply_all(running, &items)
+}
+
+/// The Preview `pr-NUMBER` with the bundled data.
+pub fn preview(namespace: &str, number: usize) -> Value {
+    let spec = json!({"profile": "Preview", "database": {"seed": {"bundled": {}}}});
+    environment(namespace, &format!("pr-{number}"), &spec)
 }
 
 pub fn environment(namespace: &str, name: &str, spec: &Value) -> Value {
@@ -53,14 +58,14 @@ pub fn remove(running: &Running, namespace: &str) -> Result<()> {
     let all = ["renv", "--namespace", namespace];
     let delete = ["delete", "--all", "--cascade=foreground", "--wait=false"];
     kubectl(running, &[&delete[..], &all[..]].concat())?;
-    let deadline = Instant::now() + PATIENCE;
-    while !kubectl(running, &[&["get", "--output=name"], &all[..]].concat())?.is_empty() {
-        ensure!(
-            Instant::now() < deadline,
-            "the environments of {namespace} do not end"
-        );
-        thread::sleep(Duration::from_millis(500));
-    }
+    until("the environments of a namespace are gone", PATIENCE, || {
+        let left = kubectl(running, &[&["get", "--output=name"], &all[..]].concat())?;
+        Ok(if left.is_empty() {
+            Look::Holds(())
+        } else {
+            Look::NotYet(left)
+        })
+    })?;
     kubectl(running, &["delete", "namespace", namespace])?;
     Ok(())
 }
