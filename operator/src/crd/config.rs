@@ -25,8 +25,8 @@ pub struct Config {
     pub connect_timeout_seconds: Option<i32>,
 
     /// Connections to the database that all reads of a pod share, 1 to 64; each has many queries
-    /// under way at once. Default: 3. The database's `max_connections` must be enough for all pods.
-    /// Each pod uses these, two for each of maxBatches, and six more.
+    /// under way at once. Default: 3. The database's `max_connections` (100; Production: 200) must be
+    /// enough for all pods. Each pod uses these, two for each of maxBatches, and six more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub read_connections: Option<i32>,
