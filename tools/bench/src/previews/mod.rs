@@ -1,10 +1,11 @@
 //! `cargo xtask bench previews`: how soon a Preview is Ready on the local cluster, what one takes, how soon one that
-//! sleeps answers, how soon a copy is Ready, how many are Ready at once, and what many take that sleep. On a cluster of
-//! its own, which is taken down again; docs/benchmarks.md has a run.
+//! sleeps answers, how soon a copy is Ready, how many are Ready at once, what these ask of the API server at rest, and what
+//! many take that sleep. On a cluster of its own, which is taken down again; docs/benchmarks.md has a run.
 
 mod asleep;
 mod copies;
 mod objects;
+mod rest;
 mod usage;
 mod wake;
 mod watch;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use self::asleep::Asleep;
 use self::copies::Copied;
 use self::objects::{PATIENCE, apply, kubectl};
+use self::rest::Rest;
 use self::usage::Usage;
 use self::wake::Wakes;
 use self::watch::{PARTS, Watch};
@@ -78,6 +80,7 @@ struct Together {
     /// Seconds from the apply until the last of those was Ready.
     seconds: f64,
     usage: Usage,
+    rest: Rest,
 }
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
@@ -117,7 +120,7 @@ fn measure(running: &Running, arguments: &Arguments) -> Result<Report> {
     goals.extend(
         asleep
             .iter()
-            .map(|asleep| Goal::at_most("writes at rest, of those asleep", 0.0, asleep.writes())),
+            .map(|asleep| Goal::at_most("writes at rest, of those asleep", 0.0, asleep.rest.writes())),
     );
     goals.extend(copies.iter().flat_map(goals_of_copies));
     Ok(Report {
@@ -178,12 +181,14 @@ fn together(running: &Running, count: u8) -> Result<Together> {
     drop(watch);
     std::thread::sleep(SETTLE);
     let usage = Usage::of(running, namespace)?;
+    let rest = Rest::watch(running)?;
     objects::remove(running, namespace)?;
     Ok(Together {
         applied: count,
         ready: times.len(),
         seconds: last.saturating_duration_since(started).as_secs_f64(),
         usage,
+        rest,
     })
 }
 
@@ -272,8 +277,13 @@ impl fmt::Display for Report {
             .try_for_each(|copied| writeln!(formatter, "{copied}."))?;
         writeln!(
             formatter,
-            "{} of {} applied at once were Ready after {:.0} s; together they take {}.",
-            self.together.ready, self.together.applied, self.together.seconds, self.together.usage
+            "{} of {} applied at once were Ready after {:.0} s; together they take {}; {}, which is {:.1} a second.",
+            self.together.ready,
+            self.together.applied,
+            self.together.seconds,
+            self.together.usage,
+            self.together.rest,
+            self.together.rest.writes_per_second()
         )?;
         self.asleep
             .iter()
