@@ -22,6 +22,9 @@ pub struct Act {
     pub claim: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// What it costs, as it was told before, to be told after it, too.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cost: String,
     pub at: Timestamp,
 }
 

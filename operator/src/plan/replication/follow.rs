@@ -55,8 +55,13 @@ impl Situation<'_> {
                     "{} is the primary, and not {to_whom} as was asked for",
                     primary.name
                 )
-            } else {
+            } else if act.cost.is_empty() {
                 format!("{} is the primary", primary.name)
+            } else {
+                format!(
+                    "{} is the primary, and what it lacked is lost: {}",
+                    primary.name, act.cost
+                )
             };
             let warning = is_other || act.kind == Kind::Failover;
             let notice = Notice {
@@ -146,7 +151,10 @@ impl Situation<'_> {
             Some(instance) => match view.lacks(instance, primary) {
                 None => end(Some(Notice::normal(
                     "InstanceReplaced",
-                    format!("{name} has a new volume with all data of {}", primary.name),
+                    format!(
+                        "{name} has a new volume with all data of {}; the copy in the one before is gone",
+                        primary.name
+                    ),
                 ))),
                 Some(why) => Acting::waits(format!("{name} gets its data anew: {why}"), again),
             },

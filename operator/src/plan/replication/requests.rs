@@ -30,6 +30,7 @@ impl Situation<'_> {
             to,
             claim: None,
             pod: None,
+            cost: String::new(),
             at: self.now,
         }
     }
@@ -115,12 +116,15 @@ impl Situation<'_> {
         }
         let cost = self.loss(standby);
         Step::Begin {
-            act: self.begin(
-                Kind::Failover,
-                asked,
-                view.leader_key.holder.clone(),
-                Some(standby.name.clone()),
-            ),
+            act: Act {
+                cost: cost.clone(),
+                ..self.begin(
+                    Kind::Failover,
+                    asked,
+                    view.leader_key.holder.clone(),
+                    Some(standby.name.clone()),
+                )
+            },
             gives_order: true,
             tells: Some(Notice::warning(
                 "ForcingFailover",

@@ -177,7 +177,16 @@ fn a_failover_is_for_a_database_without_a_primary_and_says_what_it_costs() {
     let Some(Step::End { tells, .. }) = stage.plan().step else {
         panic!();
     };
-    assert_eq!(tells.unwrap().reason, "FailoverForced");
+    let tells = tells.unwrap();
+    assert_eq!((tells.warning, tells.reason), (true, "FailoverForced"));
+    assert!(
+        tells
+            .note
+            .starts_with("pier-postgres-1 is the primary, and what it lacked is lost")
+            && tells.note.contains("pier-postgres-1 is 1000 bytes of log behind"),
+        "{}",
+        tells.note
+    );
 }
 
 #[test]
@@ -235,7 +244,13 @@ fn a_volume_is_replaced_step_by_step() {
     let Some(Step::End { tells, .. }) = stage.plan().step else {
         panic!();
     };
-    assert_eq!(tells.unwrap().reason, "InstanceReplaced");
+    let tells = tells.unwrap();
+    assert_eq!(tells.reason, "InstanceReplaced");
+    assert!(
+        tells.note.ends_with("the copy in the one before is gone"),
+        "{}",
+        tells.note
+    );
 }
 
 #[test]
