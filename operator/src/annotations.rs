@@ -81,3 +81,5 @@ pub const REPLICATION_ACT: &str = "rates.internal/act";
 pub const PATRONI_CONFIG: &str = "config";
 /// Of that `ConfigMap`: the names of the parameters in [`PATRONI_CONFIG`] that are the operator's.
 pub const PARAMETERS: &str = "rates.internal/parameters";
+/// Of that `ConfigMap`: the digest of what in [`PATRONI_CONFIG`] is the operator's, as it was written last.
+pub const SETTINGS: &str = "rates.internal/settings";

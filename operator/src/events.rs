@@ -142,7 +142,13 @@ fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<(EventType, &'a
                 "Progressing" | "Reconciled" | SLEEPS_WHEN_IDLE
             );
             if is_of_a_part && earlier.is_none_or(|earlier| earlier.reason != reason) {
-                news.push((EventType::Normal, condition, &condition.type_));
+                // It holds although something failed.
+                let failed = Reason::parse(reason).is_some_and(Reason::is_failure);
+                news.push(if failed {
+                    (EventType::Warning, condition, reason)
+                } else {
+                    (EventType::Normal, condition, &condition.type_)
+                });
             }
         } else if condition.type_ == "Ready" && STOPPED.map(Reason::as_str).contains(&reason) {
             // RotationInput for.

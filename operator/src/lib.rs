@@ -22,6 +22,7 @@ pub mod surroundings;
 
 pub mod events;
 pub mod expire;
+mod notices;
 pub mod reconcile;
 
 pub mod cache;

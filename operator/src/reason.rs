@@ -41,7 +41,7 @@ reasons! {
     /// What else went wrong.
     Failure:
         NotPermitted ReadFailed ApplyFailed VolumeReplaced GatewayApiMissing PodMonitorMissing ExporterImageMissing RouteRefused SeedFailed SourceMissing SourceNotServed SourceIsItself SourceCircle NotShared Retrying
-        IdleUnknown InvalidSpec InvalidSecret NameTaken NoActivator Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable StandbyLost;
+        IdleUnknown InvalidSpec InvalidSecret NameTaken NoActivator Refused RolloutStuck RolledBack MigrationFailed ApiUnavailable StandbyLost StandbyFailed Paused;
     /// What is, and what is being done.
     Progress:
         Accepted AnotherWriter Applied Asleep Available Complete Empty FallingAsleep LifetimeEnds Loaded Loading Migrated Migrating NoPrimary Ready

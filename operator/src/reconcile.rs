@@ -14,14 +14,14 @@ use crate::build::build;
 use crate::cache::Cache;
 use crate::copies::Neighbours;
 use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
-use crate::credentials::{GeneratedSecrets, REPLICATION_ROTATION};
+use crate::credentials::GeneratedSecrets;
 use crate::events::Reporter;
 use crate::expire::{Outcome, expire};
 use crate::identity::{Component, Identity, MANAGER};
 use crate::metrics::Metrics;
+use crate::notices;
 use crate::observe::{self, observe};
 use crate::observed::Observed;
-use crate::password::value;
 use crate::plan::replication::{Notice, PrimaryHistory, Step, View};
 use crate::plan::{Activity, Environment, Expiry, Migration, Seeding, plan};
 use crate::pods::{self, failure, is_ready};
@@ -208,8 +208,10 @@ async fn advance(
         applied.writes += writes;
         failed.extend(error);
     }
-    if let Some(notice) = rotated(&environment, &observed).filter(|_| failed.is_empty()) {
-        reporter(context, &observed).notice(&notice).await;
+    if failed.is_empty() {
+        for notice in notices::written(&environment, &observed, &applied) {
+            reporter(context, &observed).notice(&notice).await;
+        }
     }
     let problem = Problem::of(&environment, &failed);
     // What is for a person to know is told at once, what may pass by itself when it lasts.
@@ -460,15 +462,4 @@ fn reporter<'a>(context: &'a Context, observed: &'a Observed) -> Reporter<'a> {
         recorder: &context.recorder,
         environment: &observed.environment,
     }
-}
-
-/// That the Secret has just got another password for the replication.
-fn rotated(environment: &Environment, observed: &Observed) -> Option<Notice> {
-    let admin = observed.admin_secret.as_ref()?;
-    let before = value(Some(admin), REPLICATION_ROTATION);
-    let is_new = environment.database.replication_rotation != before;
-    is_new.then(|| {
-        let note = "the replication has another password; the database pods read it within seconds";
-        Notice::normal("ReplicationPasswordRotated", note)
-    })
 }

@@ -7,7 +7,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::secrets::lifetime;
-use crate::annotations::{PARAMETERS, PATRONI_CONFIG, PATRONI_INITIALIZE};
+use crate::annotations::{PARAMETERS, PATRONI_CONFIG, PATRONI_INITIALIZE, SETTINGS};
 use crate::identity::{Component, Lifetime};
 use crate::plan::Environment;
 
@@ -31,6 +31,9 @@ pub fn build(environment: &Environment) -> Vec<ConfigMap> {
     let annotations = settings.metadata.annotations.get_or_insert_default();
     annotations.insert(PATRONI_CONFIG.to_owned(), wanted.config.clone());
     annotations.insert(PARAMETERS.to_owned(), wanted.names.clone());
+    if let Some(digest) = &wanted.digest {
+        annotations.insert(SETTINGS.to_owned(), digest.clone());
+    }
     // With another one, or none, the instances would take each other for strangers, or make a database anew.
     if let Some(identifier) = &environment.database.identifier {
         annotations.insert(PATRONI_INITIALIZE.to_owned(), identifier.clone());

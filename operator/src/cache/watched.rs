@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::annotations::{
     APPLIED, PARAMETERS, PATRONI_CONFIG, PATRONI_INITIALIZE, PATRONI_LEADER, PATRONI_MEMBER, PATRONI_OPTIME,
-    PATRONI_QUORUM, PATRONI_RENEWED, PATRONI_STANDBYS, REPLICATION_ACT,
+    PATRONI_QUORUM, PATRONI_RENEWED, PATRONI_STANDBYS, REPLICATION_ACT, SETTINGS,
 };
 use crate::crd::{Phase, RatesEnvironment};
 use crate::http_route::HTTPRoute;
@@ -233,7 +233,7 @@ impl Watched for ConfigMap {
         only_what_we_apply(&mut self.metadata);
         let name = self.name_any();
         let read: &[&str] = if name.ends_with("-postgres-config") {
-            &[PATRONI_CONFIG, PARAMETERS, PATRONI_INITIALIZE]
+            &[PATRONI_CONFIG, PARAMETERS, SETTINGS, PATRONI_INITIALIZE]
         } else if name.ends_with("-postgres-leader") {
             &[PATRONI_LEADER, PATRONI_RENEWED, PATRONI_OPTIME]
         } else if name.ends_with("-postgres-failover") {

@@ -16,6 +16,7 @@ mod invalid;
 mod jobs;
 mod monitoring;
 mod parameters;
+mod patroni_edits;
 mod patroni_modes;
 mod pods;
 mod profile;

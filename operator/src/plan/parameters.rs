@@ -2,7 +2,7 @@
 //!
 //! Patroni keeps its settings as JSON in an annotation. What else is in there is Patroni's and
 //! people's: only the parameters and the settings of `patroni_modes` are put in, and those that are no longer ours
-//! taken out.
+//! taken out. So are parameters that put data at risk, whoever put them there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -13,11 +13,12 @@ use serde_json::{Map, Value};
 
 use super::instances::Instances;
 use super::invalid::Invalid;
+use super::patroni_edits::{Own, differences, is_denied};
 use super::patroni_modes::{self, SLOT_LIMIT};
 use super::profile::Defaults;
 use super::resources::Resources;
 use super::volume::VolumeIdentity;
-use crate::annotations::{PARAMETERS, PATRONI_CONFIG};
+use crate::annotations::{PARAMETERS, PATRONI_CONFIG, SETTINGS};
 use crate::crd::{DENIED, Parameter, Parameters};
 use crate::observed::Observed;
 use crate::patroni::Cluster;
@@ -37,6 +38,12 @@ pub struct PatroniSettings {
     pub config: String,
     /// The names of the parameters that are the operator's, comma-separated.
     pub names: String,
+    /// The digest of what of the settings is the operator's.
+    pub digest: Option<String>,
+    /// The settings and parameters that somebody has changed, and that are put back.
+    pub restored: Vec<String>,
+    /// Whether Patroni was told to rest: it promotes no standby then.
+    pub is_paused: bool,
     /// What was read, so that a change by somebody else in between is not overwritten.
     pub resource_version: Option<String>,
 }
@@ -73,9 +80,14 @@ impl PatroniSettings {
         let [name, ..] = observed.identity.patroni_state();
         let config_map = observed.config_maps.iter().find(|c| c.name_any() == name)?;
         let annotation = |key| config_map.annotations().get(key).cloned();
+        let config = annotation(PATRONI_CONFIG)?;
+        let settings: Map<String, Value> = serde_json::from_str(&config).unwrap_or_default();
         Some(Self {
-            config: annotation(PATRONI_CONFIG)?,
+            is_paused: is_paused(&settings),
+            config,
             names: annotation(PARAMETERS)?,
+            digest: annotation(SETTINGS),
+            restored: Vec::new(),
             resource_version: config_map.resource_version(),
         })
     }
@@ -98,25 +110,49 @@ impl PatroniSettings {
         let mut postgresql = take(&mut config, "postgresql");
         let mut parameters = take(&mut postgresql, "parameters");
         let ours = ours(config_map);
-        for gone in ours.into_iter().filter(|name| !wanted.contains_key(*name)) {
-            parameters.remove(gone);
+        for gone in ours.iter().filter(|name| !wanted.contains_key(**name)) {
+            parameters.remove(*gone);
         }
+        let mut restored = Vec::new();
+        parameters.retain(|name, _| {
+            let is_risky = is_denied(name) && !wanted.contains_key(name);
+            restored.extend(is_risky.then(|| name.clone()));
+            !is_risky
+        });
         for (name, value) in wanted {
             parameters.insert(name.clone(), value.clone());
         }
         postgresql.insert("parameters".to_owned(), Value::Object(parameters));
         config.insert("postgresql".to_owned(), Value::Object(postgresql));
-        patroni_modes::put_into(&mut config, instances, cluster);
+        let own = Own {
+            settings: &patroni_modes::put_into(&mut config, instances, cluster),
+            parameters: wanted,
+        };
+        let digest = own.digest();
+        if annotation(SETTINGS) == Some(&digest) {
+            restored = match &before {
+                Some(before) => differences(before, &config),
+                None => vec![PATRONI_CONFIG.to_owned()],
+            };
+        }
+        let is_paused = is_paused(&config);
         let config = match found {
             Some(text) if before.as_ref() == Some(&config) => text.clone(),
             Some(_) | None => Value::Object(config).to_string(),
         };
         Self {
             config,
+            digest: Some(digest),
+            restored,
+            is_paused,
             names: wanted.keys().cloned().collect::<Vec<_>>().join(","),
             resource_version: config_map.and_then(ResourceExt::resource_version),
         }
     }
+}
+
+fn is_paused(settings: &Map<String, Value>) -> bool {
+    settings.get("pause") == Some(&Value::Bool(true))
 }
 
 /// The names of the parameters that are the operator's.
@@ -250,6 +286,40 @@ mod tests {
         });
         assert_eq!(config, wanted);
         assert_eq!(settings.resource_version.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn what_somebody_changed_is_told_and_what_the_specification_changed_is_not() {
+        let wanted = wanting(&json!({"work_mem": "8MB"}));
+        let written = merge(None, &wanted);
+        let edited = |change: fn(&mut Value)| {
+            let mut config: Value = serde_json::from_str(&written.config).unwrap();
+            change(&mut config);
+            let mut found = config_map(&config.to_string(), &written.names);
+            let annotations = found.metadata.annotations.get_or_insert_default();
+            annotations.insert(SETTINGS.to_owned(), written.digest.clone().unwrap());
+            found
+        };
+        let weaker = edited(|config| {
+            config["ttl"] = json!(600);
+            config["theirs"] = json!(1);
+            config["postgresql"]["parameters"]["work_mem"] = json!("1GB");
+        });
+        assert_eq!(merge(Some(&weaker), &wanted).restored, ["ttl", "work_mem"]);
+        let other = wanting(&json!({"work_mem": "9MB"}));
+        assert!(merge(Some(&edited(|_| ())), &other).restored.is_empty());
+        assert!(merge(Some(&edited(|_| ())), &wanted).restored.is_empty());
+        let emptied = edited(|config| *config = json!({}));
+        assert_eq!(merge(Some(&emptied), &wanted).restored, ["config"]);
+    }
+
+    #[test]
+    fn parameters_that_put_data_at_risk_go_whoever_put_them_there() {
+        let found = json!({"postgresql": {"parameters": {"fsync": "off", "Synchronous_Commit": "local", "theirs": 1}}});
+        let settings = merge(Some(&config_map(&found.to_string(), "")), &wanting(&json!({})));
+        let config: Value = serde_json::from_str(&settings.config).unwrap();
+        assert_eq!(config["postgresql"]["parameters"], json!({"theirs": 1}));
+        assert_eq!(settings.restored, ["Synchronous_Commit", "fsync"]);
     }
 
     #[test]

@@ -25,22 +25,25 @@ const OF_SEVERAL: [&str; 5] = [
 
 pub const SLOT_LIMIT: &str = "max_slot_wal_keep_size";
 
-/// Puts the settings into those that are in force. What else is in there stays.
-pub fn put_into(config: &mut Map<String, Value>, instances: Instances, cluster: &Cluster) {
+/// Puts the settings into those that are in force, and gives them. What else is in there stays.
+pub fn put_into(
+    config: &mut Map<String, Value>,
+    instances: Instances,
+    cluster: &Cluster,
+) -> Vec<(&'static str, Value)> {
     let was_replicated = config.get(MODE).is_some_and(|mode| mode == QUORUM);
     if !instances.replicated {
         if was_replicated {
             config.retain(|name, _| !OF_SEVERAL.contains(&name.as_str()));
         }
-        put(
+        return put(
             config,
-            &[
+            vec![
                 ("ttl", json!(30)),
                 ("loop_wait", json!(10)),
                 ("retry_timeout", json!(10)),
             ],
         );
-        return;
     }
     // A new cluster has no standby yet, and promised nothing: it is seeded before there is one.
     let was_strict = was_replicated && config.get(STRICT).is_some_and(|strict| strict == true);
@@ -48,7 +51,7 @@ pub fn put_into(config: &mut Map<String, Value>, instances: Instances, cluster: 
     let strict = instances.durability == Durability::Required && (was_strict || has_standby);
     put(
         config,
-        &[
+        vec![
             ("ttl", json!(20)),
             ("loop_wait", json!(2)),
             ("retry_timeout", json!(3)),
@@ -61,13 +64,14 @@ pub fn put_into(config: &mut Map<String, Value>, instances: Instances, cluster: 
             ("synchronous_node_count", json!(1)),
             ("failsafe_mode", json!(true)),
         ],
-    );
+    )
 }
 
-fn put(config: &mut Map<String, Value>, settings: &[(&str, Value)]) {
-    for (name, value) in settings {
+fn put(config: &mut Map<String, Value>, settings: Vec<(&'static str, Value)>) -> Vec<(&'static str, Value)> {
+    for (name, value) in &settings {
         config.insert((*name).to_owned(), value.clone());
     }
+    settings
 }
 
 /// The server's parameters that go with several instances. A standby that is away may keep a quarter of the volume

@@ -12,7 +12,8 @@ use crate::identity::Component;
 use crate::observed::Observed;
 use crate::patroni::{Cluster, Member};
 use crate::plan::{Activity, Environment};
-use crate::pods::{self, failure, is_ready, primary};
+use crate::pods::failure::{self, PodFailure};
+use crate::pods::{self, is_ready, primary};
 use crate::reason::Reason;
 
 /// The name of the condition.
@@ -37,6 +38,11 @@ pub fn synchronous(observed: &Observed) -> Vec<String> {
     names
 }
 
+/// Whether an instance is missing that is wanted, also where another one can take over.
+pub fn lacks_instance(environment: &Environment, observed: &Observed) -> bool {
+    synchronous(observed).len() + 1 < usize::from(environment.database.instances.wanted)
+}
+
 pub fn said(
     environment: &Environment,
     observed: &Observed,
@@ -54,6 +60,15 @@ pub fn said(
     if environment.activity == Activity::Stopped {
         return Said::no(suspension::stopped(environment), "no pods are running");
     }
+    if environment.database.settings.is_paused {
+        let [config, ..] = environment.identity.patroni_state();
+        return Said::no(
+            Reason::Paused,
+            format!(
+                "Patroni is paused, so that no instance takes over by itself: take \"pause\" out of the annotation config of ConfigMap {config}"
+            ),
+        );
+    }
     let Some(primary) = primary(observed).map(ResourceExt::name_any) else {
         return if lost_since(previous, now).is_some() {
             Said::no(Reason::NoPrimary, "no instance is the primary")
@@ -62,11 +77,13 @@ pub fn said(
         };
     };
     let synchronous = synchronous(observed);
-    let missing: Vec<String> = (0..wanted)
+    let missing: Vec<Missing> = (0..wanted)
         .map(|ordinal| environment.identity.postgres_pod(ordinal))
         .filter(|name| *name != primary && !synchronous.contains(name))
         .map(|name| missing(environment, observed, applied, &name, now))
         .collect();
+    let fails = missing.iter().any(|missing| missing.fails);
+    let missing: Vec<String> = missing.into_iter().map(|missing| missing.why).collect();
     let missing = missing.join("; ");
     // One that takes over first hears of so many others that none of them has more.
     let quorum = Cluster::of(&observed.identity, &observed.config_maps).quorum;
@@ -77,10 +94,16 @@ pub fn said(
         } else {
             format!("; {missing}")
         };
-        return Said::yes(Reason::Replicated, format!("{can}{rest}"));
+        let reason = if fails {
+            Reason::StandbyFailed
+        } else {
+            Reason::Replicated
+        };
+        return Said::yes(reason, format!("{can}{rest}"));
     }
     let message = format!("no standby can take over from {primary} at once: {missing}");
     let reason = match lost_since(previous, now) {
+        None if fails => Reason::StandbyFailed,
         None => Reason::WaitingForStandby,
         Some(since) if lasts_from(since).is_some_and(|from| now < from) => Reason::Reconnecting,
         Some(_) => Reason::StandbyLost,
@@ -113,53 +136,78 @@ fn lost_since(previous: &[Condition], now: Timestamp) -> Option<Timestamp> {
     was_lost.then_some(known.last_transition_time.0)
 }
 
-/// Why an instance is no standby that commits wait for.
+/// An instance that is no standby that commits wait for.
+struct Missing {
+    why: String,
+    /// Whether that will hardly pass by itself.
+    fails: bool,
+}
+
+impl Missing {
+    fn waits(why: String) -> Self {
+        Self { why, fails: false }
+    }
+}
+
+impl From<PodFailure> for Missing {
+    fn from(failure: PodFailure) -> Self {
+        Self {
+            why: failure.message,
+            fails: true,
+        }
+    }
+}
+
 fn missing(
     environment: &Environment,
     observed: &Observed,
     applied: &Applied,
     name: &str,
     now: Timestamp,
-) -> String {
+) -> Missing {
     let Some(pod) = pods::of(observed, Component::Postgres).find(|pod| pod.name_any() == name) else {
         let set = applied.stateful_set.as_ref();
         let refused = set.and_then(|set| observed.refusals.get(&set.metadata));
         return match refused {
-            Some(why) => failure::refused("StatefulSet", &environment.identity.postgres(), why).message,
-            None => format!("{name} is not there yet"),
+            Some(why) => failure::refused("StatefulSet", &environment.identity.postgres(), why).into(),
+            None => Missing::waits(format!("{name} is not there yet")),
         };
     };
     if pod.metadata.deletion_timestamp.is_some() {
-        return format!("{name} is stopping");
+        return Missing::waits(format!("{name} is stopping"));
     }
     let claim = format!("data-{name}");
     let is_unbound = applied
         .claims
         .iter()
         .any(|existing| existing.name_any() == claim && !is_bound(existing));
+    let failure = failure::of(pod, now).or_else(|| failure::of_server(pod));
     if let Some(waits) = failure::waits_for_node(pod) {
-        return if is_unbound {
-            format!("{waits} (its volume {claim} is not bound yet)")
-        } else {
-            waits
+        return Missing {
+            why: if is_unbound {
+                format!("{waits} (its volume {claim} is not bound yet)")
+            } else {
+                waits
+            },
+            fails: failure.is_some(),
         };
     }
-    if let Some(failure) = failure::of(pod, now).or_else(|| failure::of_server(pod)) {
-        return failure.message;
+    if let Some(failure) = failure {
+        return failure.into();
     }
     if is_unbound {
-        return format!("{name} waits for volume {claim}");
+        return Missing::waits(format!("{name} waits for volume {claim}"));
     }
     let member = Member::of(pod);
     if member.streams() && is_ready(pod) {
-        return format!("{name} streams, and commits do not wait for it yet");
+        return Missing::waits(format!("{name} streams, and commits do not wait for it yet"));
     }
-    match member.state.as_str() {
+    Missing::waits(match member.state.as_str() {
         "" => format!("{name} is starting"),
         "running" => format!("{name} gets nothing from the primary"),
         // `creating replica`, `starting`, `stopped` and the like.
         state => format!("{name}: {state}"),
-    }
+    })
 }
 
 pub fn is_bound(claim: &PersistentVolumeClaim) -> bool {

@@ -197,6 +197,7 @@ pub fn status(
         }),
         waits_for_node,
         available: availability::said(environment, observed, applied, &previous.conditions, now),
+        lacks_instance: availability::lacks_instance(environment, observed),
         suspension,
         restarting: database::restarting(observed),
         replicating: database::replicating(environment),

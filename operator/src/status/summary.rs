@@ -16,6 +16,8 @@ pub struct Parts {
     pub api: Said,
     /// Whether another instance of the database can take over.
     pub available: Said,
+    /// Whether one of its instances is missing all the same.
+    pub lacks_instance: bool,
     /// The first pod that will hardly run by itself.
     pub failure: Option<Said>,
     pub exposed: Option<Said>,
@@ -204,7 +206,7 @@ impl Parts {
             format!("database: {replicating}")
         } else if let Some(rotating) = &self.rotating {
             format!("rotating the password: {rotating}")
-        } else if self.waits_for_standby() {
+        } else if self.waits_for_standby() || self.lacks_instance {
             format!("database: {}", self.available.message)
         } else if let Some(notice) = &applied.notice {
             format!("database: {notice}")

@@ -18,6 +18,10 @@ async fn standby_runs(stage: &Stage, name: &str) {
     stage
         .pod(name, "postgres", &json!({"rates.internal/role": "replica"}), None)
         .await;
+    standby_streams(stage, name).await;
+}
+
+async fn standby_streams(stage: &Stage, name: &str) {
     let status = r#"{"state":"running","role":"replica","timeline":1,"replication_state":"streaming"}"#;
     stage.annotate::<Pod>(name, &json!({"status": status})).await;
     let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
@@ -106,6 +110,7 @@ async fn what_a_person_changes_in_patronis_record_is_put_back() {
     weaker["synchronous_mode"] = json!("off");
     weaker["ttl"] = json!(600);
     weaker["theirs"] = json!(1);
+    weaker["postgresql"]["parameters"]["fsync"] = json!("off");
     let edited = json!({"initialize": "1", "config": weaker.to_string()});
     stage
         .annotate::<ConfigMap>("harbour-postgres-config", &edited)
@@ -119,6 +124,18 @@ async fn what_a_person_changes_in_patronis_record_is_put_back() {
         (&json!("quorum"), &json!(20))
     );
     assert_eq!(found["theirs"], 1, "what is not the operator's stays");
+    assert!(found["postgresql"]["parameters"].get("fsync").is_none());
+    let told = || {
+        let events = "{range .items[?(@.reason==\"PatroniSettingsRestored\")]}{.type} {.message}\n{end}";
+        stage.printed("events", events)
+    };
+    let note = told();
+    assert!(
+        note.starts_with(
+            "Warning somebody changed fsync, synchronous_mode, ttl, initialize in ConfigMap harbour-postgres-config"
+        ),
+        "{note}"
+    );
     let marks = stage.printed("pvc", "{.items[*].metadata.annotations.rates\\.internal/holds}");
     assert_eq!(marks, "7123 7123 7123");
 
@@ -132,6 +149,47 @@ async fn what_a_person_changes_in_patronis_record_is_put_back() {
     stage.settle().await;
     assert_eq!(identifier(), "7123");
     assert_eq!(stage.reconcile().await, [""; 0]);
+    assert_eq!(told(), note, "it is told once");
+}
+
+#[tokio::test]
+async fn a_standby_whose_volume_is_full_is_told_while_another_can_take_over() {
+    let server = server::shared();
+    let stage = Stage::new(server, "full-standby").await;
+    until_available(&stage).await;
+    let full = json!({
+        "status": r#"{"state":"starting","role":"replica","timeline":1}"#,
+        "rates.internal/start-failure": "could not write lock file \"postmaster.pid\": No space left on device",
+    });
+    stage.annotate::<Pod>("harbour-postgres-2", &full).await;
+    let unready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]});
+    stage.set_status::<Pod>("harbour-postgres-2", &unready).await;
+    patroni_says(&stage, "harbour-postgres-0", "harbour-postgres-1", "0").await;
+    stage.settle().await;
+    let (holds, reason, message) = stage.condition("HighlyAvailable");
+    assert_eq!(
+        (holds.as_str(), reason.as_str()),
+        ("True", "StandbyFailed"),
+        "{message}"
+    );
+    assert!(message.ends_with("No space left on device"), "{message}");
+    let event = "{.items[?(@.reason==\"StandbyFailed\")].type}";
+    assert_eq!(stage.printed("events", event), "Warning");
+    assert_eq!(stage.condition("Ready").0, "True");
+    assert_eq!(stage.reconcile().await, [""; 0]);
+
+    let well = json!({"rates.internal/start-failure": null});
+    stage.annotate::<Pod>("harbour-postgres-2", &well).await;
+    standby_streams(&stage, "harbour-postgres-2").await;
+    patroni_says(
+        &stage,
+        "harbour-postgres-0",
+        "harbour-postgres-1,harbour-postgres-2",
+        "1",
+    )
+    .await;
+    stage.settle().await;
+    assert_eq!(stage.condition("HighlyAvailable").1, "Replicated");
 }
 
 #[tokio::test]

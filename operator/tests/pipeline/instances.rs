@@ -1,24 +1,20 @@
-//! Several instances of a database: how many, where, with which settings, and whether another one can take over.
-
-use std::time::Duration;
+//! Several instances of a database: how many, where, and with which settings.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use rates_operator::apply::Applied;
 use rates_operator::build::{Children, build};
-use rates_operator::crd::{Durability, Profile, RatesEnvironmentStatus};
+use rates_operator::crd::{Durability, Profile};
 use rates_operator::observed::Observed;
 use rates_operator::plan::{Seeding, VolumeIdentity};
-use rates_operator::status;
 use serde_json::{Value, json};
 
 use crate::fixture;
 
 const REPLICATED: &str = include_str!("fixtures/replicated.yaml");
 const NEW: &str = include_str!("fixtures/new.yaml");
-const RUNNING: &str = include_str!("fixtures/running.yaml");
+pub const RUNNING: &str = include_str!("fixtures/running.yaml");
 
-fn replicated() -> Observed {
+pub fn replicated() -> Observed {
     fixture::observed(REPLICATED)
 }
 
@@ -27,40 +23,20 @@ fn children(observed: &Observed) -> Children {
 }
 
 /// The settings that Patroni is to have.
-fn settings(observed: &Observed) -> Value {
+pub fn settings(observed: &Observed) -> Value {
     serde_json::from_str(&fixture::environment(observed).database.settings.config).unwrap()
 }
 
-fn status_of(observed: &Observed) -> RatesEnvironmentStatus {
-    let environment = fixture::environment(observed);
-    let applied = Applied {
-        claims: observed.claims.clone(),
-        stateful_set: observed.stateful_set().cloned(),
-        ..Applied::default()
-    };
-    status::status(&environment, observed, &applied, None, fixture::now())
-}
-
-/// Status, reason and message of the condition.
-fn available(observed: &Observed) -> (String, String, String) {
-    let status = status_of(observed);
-    let mut conditions = status.conditions.into_iter();
-    let condition = conditions
-        .find(|condition| condition.type_ == "HighlyAvailable")
-        .unwrap();
-    (condition.status, condition.reason, condition.message)
-}
-
-fn pod<'a>(observed: &'a mut Observed, name: &str) -> &'a mut Pod {
+pub fn pod<'a>(observed: &'a mut Observed, name: &str) -> &'a mut Pod {
     let mut pods = observed.pods.iter_mut();
     pods.find(|pod| pod.name_any() == name).unwrap()
 }
 
-fn without_pod(observed: &mut Observed, name: &str) {
+pub fn without_pod(observed: &mut Observed, name: &str) {
     observed.pods.retain(|pod| pod.name_any() != name);
 }
 
-fn annotate(observed: &mut Observed, config_map: &str, annotations: &Value) {
+pub fn annotate(observed: &mut Observed, config_map: &str, annotations: &Value) {
     let mut found = observed.config_maps.iter_mut();
     let found = found.find(|found| found.name_any() == config_map).unwrap();
     found.metadata.annotations = serde_json::from_value(annotations.clone()).unwrap();
@@ -218,112 +194,6 @@ fn instances_prefer_different_nodes_where_that_is_not_required() {
     let spec = children(&observed).stateful_set.spec.unwrap();
     let affinity = spec.template.spec.unwrap().affinity.unwrap();
     insta::assert_yaml_snapshot!(affinity);
-}
-
-#[test]
-fn another_instance_can_take_over_also_without_one_of_two_standbys() {
-    let mut observed = replicated();
-    let (status, reason, message) = available(&observed);
-    assert_eq!((status.as_str(), reason.as_str()), ("True", "Replicated"));
-    assert_eq!(
-        message,
-        "fleet-postgres-0 or fleet-postgres-2 can take over from fleet-postgres-1"
-    );
-    let database = status_of(&observed).database.unwrap();
-    assert_eq!(database.primary.as_deref(), Some("fleet-postgres-1"));
-    assert_eq!(
-        (database.synchronous_standbys, database.timeline),
-        (Some(2), Some(2))
-    );
-
-    without_pod(&mut observed, "fleet-postgres-2");
-    let (status, ..) = available(&observed);
-    assert_eq!(
-        status, "False",
-        "one of two on record does not know whether it has everything"
-    );
-    let sync = json!({"leader": "fleet-postgres-1", "sync_standby": "fleet-postgres-0", "quorum": "0"});
-    annotate(&mut observed, "fleet-postgres-sync", &sync);
-    let (status, _, message) = available(&observed);
-    assert_eq!(status, "True");
-    assert!(
-        message.ends_with("; fleet-postgres-2 is not there yet"),
-        "{message}"
-    );
-}
-
-#[test]
-fn what_an_instance_waits_for_is_told_while_the_environment_stays_ready() {
-    let mut observed = replicated();
-    let sync = json!({"leader": "fleet-postgres-1", "sync_standby": "fleet-postgres-0", "quorum": "0"});
-    annotate(&mut observed, "fleet-postgres-sync", &sync);
-    let unplaced = json!({"phase": "Pending", "conditions": [{
-        "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-        "message": "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.",
-        "lastTransitionTime": "2031-03-04T04:00:00Z",
-    }]});
-    pod(&mut observed, "fleet-postgres-2").status = Some(serde_json::from_value(unplaced).unwrap());
-    let (status, _, message) = available(&observed);
-    assert_eq!(status, "True");
-    assert!(
-        message.contains("fleet-postgres-2 waits for a node: 0/2 nodes are available"),
-        "{message}"
-    );
-    let status = status_of(&observed);
-    let progressing = status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == "Progressing")
-        .unwrap();
-    assert_ne!(progressing.reason, "WaitingForNode");
-    let ready = status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == "DatabaseReady")
-        .unwrap();
-    assert_eq!(ready.status, "True");
-}
-
-#[test]
-fn a_loss_is_told_apart_from_standbys_that_are_still_to_come() {
-    let mut observed = replicated();
-    without_pod(&mut observed, "fleet-postgres-0");
-    without_pod(&mut observed, "fleet-postgres-2");
-    assert_eq!(available(&observed).1, "WaitingForStandby");
-    let before = status_of(&replicated());
-    observed.environment.status = Some(before);
-    assert_eq!(
-        available(&observed).1,
-        "Reconnecting",
-        "as after each change of the primary"
-    );
-    let status = status_of(&observed);
-    assert_eq!(
-        status::reconsidered_after(&status, fixture::now()),
-        Some(Duration::from_secs(15))
-    );
-    observed.environment.status = Some(status);
-    for condition in &mut observed.environment.status.as_mut().unwrap().conditions {
-        condition.last_transition_time = serde_json::from_value(json!("2031-03-04T05:05:52Z")).unwrap();
-    }
-    assert_eq!(available(&observed).1, "StandbyLost");
-    without_pod(&mut observed, "fleet-postgres-1");
-    assert_eq!(available(&observed).1, "NoPrimary");
-}
-
-#[test]
-fn a_single_instance_says_that_it_is_one() {
-    let (status, reason, _) = available(&fixture::observed(RUNNING));
-    assert_eq!((status.as_str(), reason.as_str()), ("False", "SingleInstance"));
-}
-
-#[test]
-fn of_two_that_say_they_are_the_primary_the_one_with_the_leader_key_is() {
-    let mut observed = replicated();
-    let labels = pod(&mut observed, "fleet-postgres-0").labels_mut();
-    labels.insert("rates.internal/role".to_owned(), "primary".to_owned());
-    let database = status_of(&observed).database.unwrap();
-    assert_eq!(database.primary.as_deref(), Some("fleet-postgres-1"));
 }
 
 /// The first claim is another one, and empty.

@@ -8,6 +8,7 @@
     reason = "what helps tests fails as tests do"
 )]
 
+mod availability;
 mod builders;
 mod copies;
 mod fixture;
