@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::instances::Instances;
 use super::invalid::Invalid;
-use super::patroni_edits::{Own, differences, is_denied};
+use super::patroni_edits::{differences, digest, is_denied};
 use super::patroni_modes::{self, SLOT_LIMIT};
 use super::profile::Defaults;
 use super::resources::Resources;
@@ -124,12 +124,21 @@ impl PatroniSettings {
         }
         postgresql.insert("parameters".to_owned(), Value::Object(parameters));
         config.insert("postgresql".to_owned(), Value::Object(postgresql));
-        let own = Own {
-            settings: &patroni_modes::put_into(&mut config, instances, cluster),
-            parameters: wanted,
+        let recorded = annotation(SETTINGS);
+        let digest_of = |config: &mut Map<String, Value>| {
+            let settings = patroni_modes::put_into(config, instances, cluster);
+            digest(wanted, &settings)
         };
-        let digest = own.digest();
-        if annotation(SETTINGS) == Some(&digest) {
+        // Whether commits had to wait is told by what the operator wrote, whatever somebody made of it since.
+        let mut strict = config.clone();
+        patroni_modes::be_strict(&mut strict, instances);
+        let mut digest = digest_of(&mut strict);
+        if recorded == Some(&digest) {
+            config = strict;
+        } else {
+            digest = digest_of(&mut config);
+        }
+        if recorded == Some(&digest) {
             restored = match &before {
                 Some(before) => differences(before, &config),
                 None => vec![PATRONI_CONFIG.to_owned()],

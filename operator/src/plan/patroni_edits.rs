@@ -7,23 +7,16 @@ use serde_json::{Map, Value};
 use crate::crd::DENIED;
 use crate::digest::short_digest;
 
-/// What of the settings is the operator's.
-pub(super) struct Own<'a> {
-    pub parameters: &'a BTreeMap<String, Value>,
-    pub settings: &'a [(&'static str, Value)],
-}
-
-impl Own<'_> {
-    pub fn digest(&self) -> String {
-        let parameters = self.parameters.iter().map(|(name, value)| (name.as_str(), value));
-        let settings = self.settings.iter().map(|(name, value)| (*name, value));
-        let lines: Vec<String> = parameters
-            .chain(settings)
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
-        short_digest(&lines)
-    }
+/// The digest of what of the settings is the operator's.
+pub(super) fn digest(parameters: &BTreeMap<String, Value>, settings: &[(&str, Value)]) -> String {
+    let parameters = parameters.iter().map(|(name, value)| (name.as_str(), value));
+    let settings = settings.iter().map(|(name, value)| (*name, value));
+    let lines: Vec<String> = parameters
+        .chain(settings)
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+    short_digest(&lines)
 }
 
 /// Whether a parameter may not be in the settings, whoever put it there.

@@ -67,6 +67,13 @@ pub fn put_into(
     )
 }
 
+/// As if every commit had had to wait for a standby before.
+pub fn be_strict(config: &mut Map<String, Value>, instances: Instances) {
+    if instances.replicated {
+        put(config, vec![(MODE, json!(QUORUM)), (STRICT, json!(true))]);
+    }
+}
+
 fn put(config: &mut Map<String, Value>, settings: Vec<(&'static str, Value)>) -> Vec<(&'static str, Value)> {
     for (name, value) in &settings {
         config.insert((*name).to_owned(), value.clone());

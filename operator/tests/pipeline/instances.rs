@@ -115,6 +115,29 @@ fn writes_must_wait_for_a_standby_once_there_is_one() {
 }
 
 #[test]
+fn writes_go_on_waiting_without_a_standby_also_where_somebody_turned_that_off() {
+    let mut observed = replicated();
+    let [config, ..] = &children(&observed).patroni_state[..] else {
+        panic!("no state")
+    };
+    let mut annotations = json!(config.annotations());
+    let mut weaker = settings(&observed);
+    assert_eq!(weaker["synchronous_mode_strict"], true);
+    weaker["synchronous_mode_strict"] = json!(false);
+    let alone = json!({"leader": "fleet-postgres-1"});
+    annotate(&mut observed, "fleet-postgres-sync", &alone);
+    for edited in [weaker.to_string(), String::new()] {
+        annotations["config"] = json!(edited);
+        annotate(&mut observed, "fleet-postgres-config", &annotations);
+        assert_eq!(settings(&observed)["synchronous_mode_strict"], true);
+        let database = fixture::environment(&observed).database;
+        assert!(!database.settings.restored.is_empty());
+    }
+    observed.environment.spec.database.durability = Some(Durability::Preferred);
+    assert_eq!(settings(&observed)["synchronous_mode_strict"], false);
+}
+
+#[test]
 fn going_down_to_one_instance_commits_wait_until_the_last_standby_goes() {
     let mut observed = replicated();
     observed.environment.spec.database.instances = Some(1);
