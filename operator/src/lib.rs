@@ -36,6 +36,7 @@ mod pods;
 
 pub mod sleeping;
 pub mod starts;
+mod turns;
 
 pub mod password;
 

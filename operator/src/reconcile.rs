@@ -29,7 +29,7 @@ use crate::previews::Previews;
 use crate::reason::Reason;
 use crate::settings::{Images, Monitoring};
 use crate::sleeping::Sleeping;
-use crate::starts::{LONGEST_START, Starts};
+use crate::starts::Starts;
 use crate::status::{self, Problem};
 
 /// Watches tell of every change; this is for what they might miss.
@@ -262,7 +262,7 @@ fn waits_to_start(
         // It goes on sleeping, which is work.
         Some(_) if sleeps(observed) => None,
         Some(why) => Some((why.to_owned(), SAFETY_NET)),
-        None => Some((context.starts.wait(key, observed)?, LONGEST_START)),
+        None => context.starts.wait(key, observed),
     }
 }
 

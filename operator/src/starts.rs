@@ -4,7 +4,6 @@
 //! started all at once, many take several times as long as a few after one another. First come, first served. Turns are
 //! kept in memory: after a restart of the operator those that were starting come on top, once.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,20 +13,18 @@ use crate::annotations::SLEEP;
 use crate::cache::Key;
 use crate::crd::{Phase, Profile};
 use crate::observed::Observed;
+use crate::turns::Turns;
 
-/// Whoever does not get ready stops the others no longer than this.
-pub const LONGEST_START: Duration = Duration::from_mins(1);
+const LONGEST_START: Duration = Duration::from_mins(1);
 
 /// Who starts, and who waits for a turn.
 pub struct Starts {
-    at_once: usize,
-    turns: Mutex<Turns>,
+    at_once: u16,
+    queue: Mutex<Queue>,
 }
 
-#[derive(Default)]
-struct Turns {
-    /// With when the turn began.
-    starting: HashMap<Key, Instant>,
+struct Queue {
+    turns: Turns,
     waiting: Vec<Key>,
 }
 
@@ -35,38 +32,38 @@ impl Starts {
     #[must_use]
     pub fn new(at_once: u16) -> Self {
         Self {
-            at_once: at_once.into(),
-            turns: Mutex::default(),
+            at_once,
+            queue: Mutex::new(Queue {
+                turns: Turns::new(at_once, LONGEST_START),
+                waiting: Vec::new(),
+            }),
         }
     }
 
-    /// Why an environment has to wait before it is started; one that need not has a turn from now on.
-    pub fn wait(&self, key: &str, observed: &Observed) -> Option<String> {
-        (is_new(observed) && !self.take(key, Instant::now())).then(|| {
-            format!(
-                "waits to be started: {} new previews start at once (--starts-at-once)",
-                self.at_once
-            )
-        })
+    /// Why an environment has to wait before it is started, and when to look at it again; one that need not wait has a turn
+    /// from now on.
+    pub fn wait(&self, key: &str, observed: &Observed) -> Option<(String, Duration)> {
+        if !is_new(observed) {
+            return None;
+        }
+        let again = self.take(key, Instant::now()).err()?;
+        let why = format!(
+            "waits to be started: {} new previews start at once (--starts-at-once)",
+            self.at_once
+        );
+        Some((why, again))
     }
 
-    fn take(&self, key: &str, now: Instant) -> bool {
-        let mut turns = self.turns();
-        turns
-            .starting
-            .retain(|_, began| now.duration_since(*began) < LONGEST_START);
-        if turns.starting.contains_key(key) {
-            return true;
+    fn take(&self, key: &str, now: Instant) -> Result<(), Duration> {
+        let Queue { turns, waiting } = &mut *self.queue();
+        let place = waiting.iter().position(|waiting| **waiting == *key);
+        let taken = turns.take(key, place.unwrap_or(waiting.len()), now);
+        match (taken, place) {
+            (Ok(()), Some(place)) => drop(waiting.remove(place)),
+            (Err(_), None) => waiting.push(key.into()),
+            (Ok(()), None) | (Err(_), Some(_)) => {}
         }
-        if !turns.waiting.iter().any(|waiting| **waiting == *key) {
-            turns.waiting.push(key.into());
-        }
-        let place = turns.next(self.at_once).iter().position(|next| **next == *key);
-        if let Some(place) = place {
-            turns.waiting.remove(place);
-            turns.starting.insert(key.into(), now);
-        }
-        place.is_some()
+        taken
     }
 
     /// Takes the phase that an environment has come to; gives those whose turn it is now.
@@ -79,25 +76,17 @@ impl Starts {
 
     /// Takes that an environment needs no turn any more; gives those whose turn it is now.
     pub fn gone(&self, key: &str) -> Vec<Key> {
-        let mut turns = self.turns();
-        let before = turns.waiting.len();
-        turns.waiting.retain(|waiting| **waiting != *key);
-        if turns.starting.remove(key).is_none() && turns.waiting.len() == before {
+        let Queue { turns, waiting } = &mut *self.queue();
+        let before = waiting.len();
+        waiting.retain(|waiting| **waiting != *key);
+        if !turns.give_back(key) && waiting.len() == before {
             return Vec::new();
         }
-        turns.next(self.at_once).to_vec()
+        waiting.iter().take(turns.free()).cloned().collect()
     }
 
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Turns {
-    /// Those that may start.
-    fn next(&self, at_once: usize) -> &[Key] {
-        let free = at_once.saturating_sub(self.starting.len());
-        &self.waiting[..free.min(self.waiting.len())]
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,27 +110,32 @@ fn is_new(observed: &Observed) -> bool {
 mod tests {
     use super::*;
 
+    fn take(starts: &Starts, key: &str, now: Instant) -> bool {
+        starts.take(key, now).is_ok()
+    }
+
     #[test]
     fn turns_are_bounded_and_go_to_who_came_first() {
         let (starts, now) = (Starts::new(2), Instant::now());
-        assert!(starts.take("a", now) && starts.take("b", now));
-        assert!(starts.take("a", now), "it has one already");
-        assert!(!starts.take("c", now) && !starts.take("d", now));
+        assert!(take(&starts, "a", now) && take(&starts, "b", now));
+        assert!(!take(&starts, "c", now) && !take(&starts, "d", now));
         assert!(starts.record("a", Some(Phase::Seeding)).is_empty());
         assert_eq!(starts.record("a", Some(Phase::Ready)), [Key::from("c")]);
-        assert!(!starts.take("d", now), "the third comes first");
-        assert!(starts.take("c", now));
+        assert!(!take(&starts, "d", now), "the third comes first");
+        assert!(take(&starts, "c", now));
         assert!(starts.record("a", Some(Phase::Ready)).is_empty(), "told once");
     }
 
     #[test]
     fn who_does_not_get_ready_and_who_goes_stop_nobody() {
         let (starts, now) = (Starts::new(1), Instant::now());
-        assert!(starts.take("a", now) && !starts.take("b", now) && !starts.take("c", now));
+        assert!(take(&starts, "a", now) && !take(&starts, "b", now));
+        assert_eq!(starts.take("c", now + LONGEST_START / 2), Err(LONGEST_START));
         assert!(starts.gone("b").is_empty(), "the turn is the first one's still");
+        assert_eq!(starts.take("c", now + LONGEST_START / 2), Err(LONGEST_START / 2));
         let later = now + LONGEST_START;
-        assert!(starts.take("c", later));
-        assert!(!starts.take("a", later), "it waits as a new one");
+        assert!(take(&starts, "c", later));
+        assert!(!take(&starts, "a", later), "it waits as a new one");
         assert_eq!(starts.gone("c"), [Key::from("a")]);
     }
 }

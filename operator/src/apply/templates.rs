@@ -1,6 +1,6 @@
 //! What keeps pods by a template, and whether its pods may be replaced now.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::DeepMerge;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -108,7 +108,7 @@ impl Writer<'_> {
             }
             return Ok(true);
         }
-        if self.pacing.take(&object, Instant::now()) {
+        if self.pacing.take(&object) {
             return Ok(true);
         }
         let mut hindrances = self.hindrances();
