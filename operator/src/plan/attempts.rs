@@ -91,12 +91,11 @@ impl JobRun {
             .saturating_add(SignedDuration::from_secs(pause))
             .unwrap_or(now);
         Self {
-            hash,
             attempt: attempt_of(job) + 1,
             replaces: (due <= now).then(|| job.uid()).flatten(),
             not_before: (due > now).then_some(due),
             failure: failure.map(|message| message.chars().take(LONGEST_FAILURE).collect()),
-            refused: false,
+            ..Self::first(hash)
         }
     }
 }

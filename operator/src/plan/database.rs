@@ -107,21 +107,6 @@ impl Database {
         let instances = Instances::of(observed, pinned);
         let holders = Holders::of(observed, instances);
         let volume = VolumeIdentity::of(observed, pinned, &holders);
-        // One that is being deleted serves for as long as its pod runs.
-        let stays = |claim: &PersistentVolumeClaim| claim.metadata.deletion_timestamp.is_none();
-        let seeded = pinned.seed.as_ref().and_then(|seed| seed.claim_uid.as_ref());
-        let holds_the_data = |claim: &PersistentVolumeClaim| claim.metadata.uid.as_ref() == seeded;
-        let first_uid = || {
-            claim
-                .filter(|claim| stays(claim) || holds_the_data(claim))
-                .and_then(ResourceExt::uid)
-        };
-        // Whatever became of the first claim, the data keep the name that they got with it.
-        let known = pinned
-            .storage
-            .as_ref()
-            .and_then(|storage| storage.claim_uid.clone());
-        let data = known.filter(|_| !holders.claims.is_empty());
         let (version, image) = match (
             postgres(observed, pinned, images),
             &pinned.version,
@@ -170,10 +155,12 @@ impl Database {
                 found
             }
         };
+        let release = Release::of(&image, images);
         Ok(Self {
             version,
-            release: Release::of(&image, images),
-            knows_migrator: knows_migrator(&image, images, observed),
+            release,
+            knows_migrator: release == Release::Operators
+                || primary(observed).is_some_and(patroni::knows_migrator),
             image,
             own_image: spec.image.is_some(),
             drain_seconds: defaults.database_drain_seconds,
@@ -192,7 +179,7 @@ impl Database {
             settings,
             restarted_for: restart::last(observed),
             volume,
-            claim_uid: data.or_else(first_uid).filter(|_| volume == VolumeIdentity::Same),
+            claim_uid: claim_uid(claim, pinned, &holders).filter(|_| volume == VolumeIdentity::Same),
             identifier: holders.identifier(),
             holders: holders.claims,
             resources,
@@ -203,8 +190,25 @@ impl Database {
     }
 }
 
-fn knows_migrator(image: &str, images: &Images, observed: &Observed) -> bool {
-    images.has_postgres(image) || primary(observed).is_some_and(patroni::knows_migrator)
+/// The uid of the claim that the data were made on.
+fn claim_uid(
+    first: Option<&PersistentVolumeClaim>,
+    pinned: &DatabaseStatus,
+    holders: &Holders,
+) -> Option<String> {
+    // Whatever became of the first claim, the data keep the name that they got with it.
+    let known = pinned
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.claim_uid.clone());
+    let seeded = pinned.seed.as_ref().and_then(|seed| seed.claim_uid.as_ref());
+    // One that is being deleted serves for as long as its pod runs.
+    let serves = |claim: &&PersistentVolumeClaim| {
+        claim.metadata.deletion_timestamp.is_none() || claim.metadata.uid.as_ref() == seeded
+    };
+    known
+        .filter(|_| !holders.claims.is_empty())
+        .or_else(|| first.filter(serves)?.uid())
 }
 
 /// The version and the image: the spec's own, those pinned, or the operator's.
