@@ -7,6 +7,7 @@ pub mod goal;
 pub mod instances;
 pub mod monitoring;
 mod on_cluster;
+mod only;
 mod operator;
 mod previews;
 pub mod rollout;

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use bench::figures;
 use bench::goal::Goal;
-use bench::{figures, rollout};
+use bench::rollout::{self, Part};
 use clap::Parser;
 use client::kubectl::Kubectl;
 use load::rollouts::{Broken, Change, Play, Protection, Report, Shape, Stage};
@@ -24,14 +25,6 @@ struct Arguments {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
-    Rollouts,
-    Databases,
-    Broken,
-    Unprotected,
 }
 
 /// The database's volume is on the node where its pod was first; drains are of the other.

@@ -11,10 +11,11 @@ mod protection;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use load::failover::{Fault, Simple};
 
 use super::on_cluster::{self, Limits};
+use super::only;
 use host::workspace;
 use local_cluster::Running;
 
@@ -75,17 +76,7 @@ pub fn all() -> Vec<Box<dyn Fault>> {
 
 /// Those with these names, or all.
 pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Fault>>> {
-    let mut faults = all();
-    let known: Vec<_> = faults.iter().map(|fault| fault.name()).collect();
-    for name in names {
-        ensure!(
-            known.contains(&name.as_str()),
-            "there is no fault {name:?}; there are {}",
-            known.join(", ")
-        );
-    }
-    faults.retain(|fault| names.is_empty() || names.iter().any(|name| name == fault.name()));
-    Ok(faults)
+    only::chosen("fault", all(), |fault| fault.name(), names)
 }
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
@@ -126,17 +117,10 @@ fn play(running: &Running, arguments: &Arguments) -> Result<()> {
         .arg(format!("--figures={name}"))
         .arg(format!("--rounds={}", arguments.rounds))
         .arg(format!("--instances={}", arguments.instances))
-        .arg(format!("--rate={}", arguments.rate));
-    if !arguments.only.is_empty() {
-        campaign.arg(format!("--only={}", arguments.only.join(",")));
-    }
+        .arg(format!("--rate={}", arguments.rate))
+        .args(only::argument(&arguments.only));
     if !arguments.without.is_empty() {
-        let names = arguments
-            .without
-            .iter()
-            .filter_map(clap::ValueEnum::to_possible_value);
-        let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
-        campaign.arg(format!("--without={}", names.join(",")));
+        campaign.arg(format!("--without={}", only::names(&arguments.without).join(",")));
     }
     if let Some(image) = api.transpose()? {
         campaign.arg(format!("--api={image}"));

@@ -5,6 +5,7 @@ use client::environment::Environment;
 use serde_json::{Value, json};
 
 use super::load::{self, Stop};
+use crate::only;
 
 /// How one rung is saturated and relieved.
 pub struct Case {
@@ -25,9 +26,14 @@ pub enum Relief {
     Act(fn(&Environment) -> Result<()>),
 }
 
+/// Those of these rungs, or all.
+pub fn chosen(rungs: &[String]) -> Result<Vec<Case>> {
+    only::chosen("case of a rung", all(), |case| case.rung, rungs)
+}
+
 /// In the order of the ladder. Rungs 7 and 8 are not played: what keeps the fold waiting saturates a rung below it too, and
 /// reads come from the machine's memory here.
-pub fn all() -> Vec<Case> {
+fn all() -> Vec<Case> {
     vec![
         Case {
             rung: "api_processors",

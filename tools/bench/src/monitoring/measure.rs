@@ -12,7 +12,7 @@ use client::wait::{Look, until};
 use monitoring::RUNGS;
 use serde_json::{Value, json};
 
-use super::cases::{self, Case, Relief};
+use super::cases::{Case, Relief};
 use super::costs;
 use super::load::Stop;
 use super::report::{Report, Row};
@@ -24,18 +24,15 @@ const LOOK: Duration = Duration::from_secs(1);
 const RELIEVED: Duration = Duration::from_mins(4);
 const NAMED: Duration = Duration::from_mins(4);
 
-/// Plays the cases one after the other; all where none is named.
-pub fn measure(only: &[String]) -> Result<Report> {
+/// Plays the cases one after the other.
+pub fn measure(cases: &[Case]) -> Result<Report> {
     let monitoring = Monitoring::install(&[])?;
     let prometheus = monitoring.prometheus()?;
     let mut rows = Vec::new();
     let mut costs = None;
-    for case in cases::all() {
-        if !only.is_empty() && !only.iter().any(|rung| rung == case.rung) {
-            continue;
-        }
+    for case in cases {
         println!("{}: {}", case.rung, case.cause);
-        match play(&prometheus, &case, &mut costs) {
+        match play(&prometheus, case, &mut costs) {
             Ok(row) => {
                 println!("{row}");
                 rows.push(row);

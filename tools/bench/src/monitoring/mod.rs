@@ -14,15 +14,16 @@ mod report;
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::failover;
 use super::on_cluster::{self, Limits};
-use crate::figures;
+use crate::only;
 use host::workspace;
 use local_cluster::Running;
 
 pub use alerts::{chosen as chosen_faults, measure as measure_alerts};
+pub use cases::chosen as chosen_cases;
 pub use measure::measure;
 pub use report::Report;
 
@@ -30,7 +31,6 @@ pub use report::Report;
 const NODES: u8 = 2;
 /// A node's volumes are on a file system of this size, which one of the cases fills.
 const VOLUME_MIB: u32 = 1024;
-const FIGURES: &str = "monitoring.json";
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -54,22 +54,33 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.faults || arguments.quiet.is_some() {
         return alerts_on_cluster(arguments);
     }
+    chosen_cases(&arguments.only)?;
     let limits = Limits {
         volume_mib: Some(VOLUME_MIB),
         ..Limits::default()
     };
+    // A part of it does not replace the figures of the whole.
+    let figures = if arguments.only.is_empty() {
+        "monitoring.json"
+    } else {
+        "monitoring-part.json"
+    };
     on_cluster::measure(NODES, limits, arguments.keep, |running| {
         let mut program = Command::new(workspace::binaries().join("ladder"));
-        program.arg(format!("--only={}", arguments.only.join(",")));
-        with_objects(running, &mut program, FIGURES)
+        program
+            .arg(format!("--figures={figures}"))
+            .args(only::argument(&arguments.only));
+        with_objects(running, &mut program, figures)
     })
 }
 
 /// On a cluster as that of the failover campaign, whose faults are played.
 fn alerts_on_cluster(arguments: &Arguments) -> Result<()> {
-    if arguments.faults {
-        chosen_faults(&arguments.only)?;
-    }
+    ensure!(
+        arguments.faults || arguments.only.is_empty(),
+        "--only names faults, which --faults plays"
+    );
+    chosen_faults(&arguments.only)?;
     let limits = Limits {
         volume_mib: Some(failover::VOLUME_MIB),
         ..Limits::default()
@@ -88,10 +99,8 @@ fn alerts_on_cluster(arguments: &Arguments) -> Result<()> {
             .arg(format!("--figures={figures}"))
             .args(arguments.faults.then_some("--faults"))
             .args(arguments.quiet.map(|minutes| format!("--quiet={minutes}")))
+            .args(only::argument(&arguments.only))
             .env("RATES_E2E_IMAGES", stand_ins);
-        if !arguments.only.is_empty() {
-            program.arg(format!("--only={}", arguments.only.join(",")));
-        }
         with_objects(running, &mut program, figures)
     })
 }
@@ -103,10 +112,4 @@ fn with_objects(running: &Running, program: &mut Command, figures: &str) -> Resu
         .context("cannot write the objects of the monitoring")?;
     program.env("RATES_E2E_MONITORING", objects.path());
     on_cluster::run(running, program, figures)
-}
-
-/// Prints them, and writes them to the file.
-pub fn publish(report: &Report) -> Result<()> {
-    println!("{report}");
-    figures::write(FIGURES, report).map(drop)
 }

@@ -9,9 +9,8 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::on_cluster::{self, Limits};
-use crate::figures;
-use host::terminal::note;
-use host::{command, workspace};
+use super::only;
+use host::workspace;
 use local_cluster::Running;
 
 pub use goals::goals;
@@ -25,12 +24,20 @@ pub struct Arguments {
     /// A few rollouts: shows that the benchmark works
     #[arg(long)]
     quick: bool,
-    /// Only these parts: rollouts, databases, broken, unprotected
-    #[arg(long, value_delimiter = ',', value_name = "PART")]
-    only: Vec<String>,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
+    only: Vec<Part>,
     /// Leave the cluster running
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    Rollouts,
+    Databases,
+    Broken,
+    Unprotected,
 }
 
 /// Measures, prints, and writes the figures to a file. A goal that is missed is no failure.
@@ -52,25 +59,12 @@ fn play(running: &Running, arguments: &Arguments) -> Result<()> {
     } else {
         "rollout-part.json"
     };
-    command::run(&mut campaign(running, arguments, &stand_ins, name)?)?;
-    note(format_args!(
-        "the figures are in {}",
-        figures::path(name).display()
-    ));
-    Ok(())
-}
-
-/// The program that plays, which `install::with_operator` has built.
-fn campaign(running: &Running, arguments: &Arguments, stand_ins: &str, name: &str) -> Result<Command> {
     let mut campaign = Command::new(workspace::binaries().join("rollouts"));
     campaign
         .arg("--figures")
         .arg(name)
         .args(arguments.quick.then_some("--quick"))
+        .args(only::argument(&only::names(&arguments.only)))
         .env("RATES_E2E_IMAGES", stand_ins);
-    running.lead(&mut campaign, &[])?;
-    if !arguments.only.is_empty() {
-        campaign.arg(format!("--only={}", arguments.only.join(",")));
-    }
-    Ok(campaign)
+    on_cluster::run(running, &mut campaign, name)
 }
