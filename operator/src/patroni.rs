@@ -8,8 +8,8 @@ use kube::ResourceExt;
 use serde::Deserialize;
 
 use crate::annotations::{
-    MIGRATOR, NEXT_LOGIN, PATRONI_INITIALIZE, PATRONI_LEADER, PATRONI_QUORUM, PATRONI_STANDBYS,
-    PATRONI_STATUS, POSTGRES_VERSION, START_FAILURE,
+    MIGRATOR, NEXT_LOGIN, PATRONI_CONFIG, PATRONI_INITIALIZE, PATRONI_LEADER, PATRONI_QUORUM,
+    PATRONI_STANDBYS, PATRONI_STATUS, POSTGRES_VERSION, START_FAILURE,
 };
 use crate::identity::Identity;
 
@@ -61,6 +61,8 @@ pub struct Cluster {
     pub standbys: BTreeSet<String>,
     /// Of how many of the others one of these standbys has to hear before it may take over.
     pub quorum: usize,
+    /// Whether somebody paused Patroni: no standby takes over by itself then.
+    pub is_paused: bool,
 }
 
 impl Cluster {
@@ -86,8 +88,18 @@ impl Cluster {
             quorum: annotation(sync, PATRONI_QUORUM)
                 .and_then(|quorum| quorum.parse().ok())
                 .unwrap_or(0),
+            is_paused: annotation(config, PATRONI_CONFIG).is_some_and(|settings| is_paused(&settings)),
         }
     }
+}
+
+fn is_paused(settings: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Settings {
+        #[serde(default)]
+        pause: bool,
+    }
+    serde_json::from_str::<Settings>(settings).is_ok_and(|settings| settings.pause)
 }
 
 #[derive(Default, Deserialize)]
@@ -218,7 +230,10 @@ mod tests {
             ("quorum", "1"),
         ];
         let found = [
-            config_map("config", &[("initialize", "7401")]),
+            config_map(
+                "config",
+                &[("initialize", "7401"), ("config", r#"{"ttl":20,"pause":true}"#)],
+            ),
             config_map("leader", &[("leader", "pier-postgres-1")]),
             config_map("sync", &sync),
         ];
@@ -226,6 +241,7 @@ mod tests {
         assert_eq!(cluster.identifier.as_deref(), Some("7401"));
         assert_eq!(cluster.leader, cluster.synchronised_with);
         assert_eq!((cluster.standbys.len(), cluster.quorum), (2, 1));
+        assert!(cluster.is_paused);
         assert_eq!(Cluster::of(&identity, &[]), Cluster::default());
     }
 

@@ -42,8 +42,6 @@ pub struct PatroniSettings {
     pub digest: Option<String>,
     /// The settings and parameters that somebody has changed, and that are put back.
     pub restored: Vec<String>,
-    /// Whether Patroni was told to rest: it promotes no standby then.
-    pub is_paused: bool,
     /// What was read, so that a change by somebody else in between is not overwritten.
     pub resource_version: Option<String>,
 }
@@ -80,11 +78,8 @@ impl PatroniSettings {
         let [name, ..] = observed.identity.patroni_state();
         let config_map = observed.config_maps.iter().find(|c| c.name_any() == name)?;
         let annotation = |key| config_map.annotations().get(key).cloned();
-        let config = annotation(PATRONI_CONFIG)?;
-        let settings: Map<String, Value> = serde_json::from_str(&config).unwrap_or_default();
         Some(Self {
-            is_paused: is_paused(&settings),
-            config,
+            config: annotation(PATRONI_CONFIG)?,
             names: annotation(PARAMETERS)?,
             digest: annotation(SETTINGS),
             restored: Vec::new(),
@@ -144,7 +139,6 @@ impl PatroniSettings {
                 None => vec![PATRONI_CONFIG.to_owned()],
             };
         }
-        let is_paused = is_paused(&config);
         let config = match found {
             Some(text) if before.as_ref() == Some(&config) => text.clone(),
             Some(_) | None => Value::Object(config).to_string(),
@@ -153,15 +147,10 @@ impl PatroniSettings {
             config,
             digest: Some(digest),
             restored,
-            is_paused,
             names: wanted.keys().cloned().collect::<Vec<_>>().join(","),
             resource_version: config_map.and_then(ResourceExt::resource_version),
         }
     }
-}
-
-fn is_paused(settings: &Map<String, Value>) -> bool {
-    settings.get("pause") == Some(&Value::Bool(true))
 }
 
 /// The names of the parameters that are the operator's.

@@ -60,7 +60,8 @@ pub fn said(
     if environment.activity == Activity::Stopped {
         return Said::no(suspension::stopped(environment), "no pods are running");
     }
-    if environment.database.settings.is_paused {
+    let cluster = Cluster::of(&environment.identity, &observed.config_maps);
+    if cluster.is_paused {
         let [config, ..] = environment.identity.patroni_state();
         return Said::no(
             Reason::Paused,
@@ -86,8 +87,7 @@ pub fn said(
     let missing: Vec<String> = missing.into_iter().map(|missing| missing.why).collect();
     let missing = missing.join("; ");
     // One that takes over first hears of so many others that none of them has more.
-    let quorum = Cluster::of(&observed.identity, &observed.config_maps).quorum;
-    if synchronous.len() > quorum {
+    if synchronous.len() > cluster.quorum {
         let can = format!("{} can take over from {primary}", synchronous.join(" or "));
         let rest = if missing.is_empty() {
             String::new()

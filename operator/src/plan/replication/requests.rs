@@ -60,6 +60,9 @@ impl Situation<'_> {
             );
         }
         let to = if asked == "any" {
+            if view.cluster.is_paused {
+                return refused("Patroni is paused, and chooses nobody by itself: name a standby");
+            }
             if view.complete(primary).next().is_none() {
                 let lacks: Vec<String> = view
                     .standbys(primary)

@@ -94,6 +94,10 @@ pub fn roll(observed: &Observed, view: &View<'_>, now: Timestamp) -> Option<Roll
             let standbys = || outdated.iter().filter(|instance| !is_primary(instance));
             let next = standbys().next_back().or_else(|| outdated.first());
             Some(match next {
+                Some(next) if is_primary(next) && view.cluster.is_paused => waits(format!(
+                    "{} is the primary, and nobody takes over from it while Patroni is paused",
+                    next.name
+                )),
                 Some(next) if is_primary(next) => delete(
                     next,
                     "it is the last one of the template before, and hands over first".to_owned(),

@@ -148,6 +148,11 @@ fn a_switchover_is_refused_to_what_is_no_standby_or_lacks_anything() {
         told.ends_with("pier-postgres-1 is not ready; pier-postgres-2 is not ready"),
         "{told}"
     );
+    let paused = |stage: &mut Stage| stage.settings = json!({"pause": true});
+    assert!(refused("any", paused).contains("name a standby"));
+    let mut named = asking(SWITCHOVER, &name(1));
+    paused(&mut named);
+    assert_eq!(begun(&named).0.to, Some(name(1)));
     let mut alone = Stage::of(1);
     alone.annotations = json!({SWITCHOVER: "any"});
     assert!(refusal(&alone).contains("there is no other instance"));

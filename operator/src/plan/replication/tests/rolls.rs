@@ -88,6 +88,21 @@ fn a_roll_stops_where_nobody_is_the_primary_or_a_second_one_lacks_something() {
 }
 
 #[test]
+fn the_primary_stays_while_patroni_is_paused() {
+    let mut stage = Stage::of(3);
+    stage.revision(0, "before");
+    stage.settings = json!({"pause": true});
+    let (pod, waits) = next(&stage);
+    assert_eq!(pod, None);
+    assert!(
+        waits.ends_with("nobody takes over from it while Patroni is paused"),
+        "{waits}"
+    );
+    stage.settings = json!({});
+    assert_eq!(next(&stage).0, Some(name(0)));
+}
+
+#[test]
 fn what_does_not_run_is_replaced_at_once_and_the_roll_can_be_taken_back() {
     let mut stage = Stage::of(3);
     stage.revision(2, "bad");

@@ -23,6 +23,8 @@ pub struct Stage {
     pub leader: Value,
     pub sync: Value,
     pub order: Value,
+    /// Patroni's settings.
+    pub settings: Value,
     pub annotations: Value,
     pub replicas: u8,
     pub claims: Vec<Value>,
@@ -43,6 +45,7 @@ impl Stage {
             leader: json!({"leader": name(0), "renewTime": "2031-03-04T05:06:06Z", "optime": "5000"}),
             sync: json!({"leader": name(0), "sync_standby": standbys.join(","), "quorum": "1"}),
             order: json!({}),
+            settings: json!({}),
             annotations: json!({}),
             replicas: instances,
             claims: (0..instances).map(claim).collect(),
@@ -146,6 +149,7 @@ impl Stage {
             config_map("leader", &self.leader),
             config_map("sync", &self.sync),
             config_map("failover", &self.order),
+            config_map("config", &json!({"config": self.settings.to_string()})),
         ];
         let set = json!({
             "metadata": {"name": "pier-postgres", "generation": 4},
