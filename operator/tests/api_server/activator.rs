@@ -201,6 +201,12 @@ impl FakeApi {
     }
 }
 
+/// Waits until an activator holds so many requests.
+async fn until_held(activator: &Program, requests: u8) {
+    let says = format!("rates_activator_held_requests {requests}");
+    until(&says, async || activator.get("/metrics").unwrap().contains(&says)).await;
+}
+
 #[tokio::test]
 async fn a_request_wakes_its_environment_and_is_answered_once_when_the_api_is_ready() {
     let scene = Scene::new("waking").await;
@@ -213,13 +219,7 @@ async fn a_request_wakes_its_environment_and_is_answered_once_when_the_api_is_re
     let waiting = scene.send(post.body(Full::from(content)).unwrap());
     scene.until_asked().await;
     scene.serves(&api).await;
-    until("the request is held", async || {
-        activator
-            .get("/metrics")
-            .unwrap()
-            .contains("rates_activator_held_requests 1")
-    })
-    .await;
+    until_held(&activator, 1).await;
     assert_eq!(api.count(), 0, "it is not ready");
 
     api.ready.store(true, Ordering::SeqCst);
@@ -341,13 +341,7 @@ async fn what_cannot_be_held_is_answered_with_when_to_ask_again() {
     // Known to nobody yet: a Service leads here before the activator has heard of it.
     let early = scene.get("/rates");
     scene.sleeps().await;
-    until("it is held once the environment has the port", async || {
-        activator
-            .get("/metrics")
-            .unwrap()
-            .contains("rates_activator_held_requests 1")
-    })
-    .await;
+    until_held(&activator, 1).await;
     let further = scene.get("/rates").await.unwrap().unwrap();
     assert!(
         further.status == 503 && further.problem().starts_with("Too many"),
@@ -369,8 +363,15 @@ async fn what_cannot_be_held_is_answered_with_when_to_ask_again() {
         .unwrap()
         .unwrap();
     assert_eq!(connect.status, 405);
+}
 
+#[tokio::test]
+async fn what_is_held_for_one_that_is_deleted_is_told_at_once() {
+    let scene = Scene::new("held-deleted").await;
+    let activator = scene.activator(&[]).await;
+    scene.sleeps().await;
     let deleted = scene.get("/rates");
+    until_held(&activator, 1).await;
     scene
         .environments
         .delete(NAME, &kube::api::DeleteParams::default())
@@ -457,21 +458,11 @@ async fn one_that_is_told_to_end_finishes_what_it_holds_and_one_that_is_killed_d
 
     let told = scene.activator(&[]).await;
     let held = scene.get("/rates");
-    until("it is held", async || {
-        told.get("/metrics")
-            .unwrap()
-            .contains("rates_activator_held_requests 1")
-    })
-    .await;
+    until_held(&told, 1).await;
     told.signal("TERM");
     told.until_readiness(503, "ending").await;
     let late = scene.get("/rates");
-    until("a Service may lead here a moment longer", async || {
-        told.get("/metrics")
-            .unwrap()
-            .contains("rates_activator_held_requests 2")
-    })
-    .await;
+    until_held(&told, 2).await;
     until("the ports are closed", async || {
         TcpStream::connect((scene.ip.as_str(), PORT)).await.is_err()
     })
