@@ -39,7 +39,7 @@ pub use jobs::Jobs;
 pub use lifetime::{Lifetime, SleepStatus};
 pub use metadata::{AnnotationValue, EmbeddedMetadata, LabelValue};
 pub use monitoring::Monitoring;
-pub use parameters::{DENIED, Denied, Parameter, Parameters};
+pub use parameters::{Denied, Parameter, Parameters};
 pub use profile::Profile;
 pub use resources::{Amounts, Resources};
 pub use scheduling::{ImagePullSecret, Scheduling};

@@ -162,8 +162,13 @@ impl Denied {
         format!("!self.exists(n, {})", parts.join(" || "))
     }
 
+    /// Why a parameter is not to be set, if it is not.
     #[must_use]
-    pub fn covers(&self, name: &str) -> bool {
+    pub fn of(parameter: &str) -> Option<&'static Self> {
+        DENIED.iter().find(|denied| denied.covers(parameter))
+    }
+
+    fn covers(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         self.names.iter().any(|denied| match denied.strip_suffix('*') {
             Some(beginning) => name.starts_with(beginning),
@@ -178,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_is_denied_is_denied_in_capitals_too() {
-        let denied = |name: &str| DENIED.iter().any(|denied| denied.covers(name));
+        let denied = |name: &str| Denied::of(name).is_some();
         for name in [
             "archive_command",
             "Archive_Command",

@@ -13,13 +13,13 @@ use serde_json::{Map, Value};
 
 use super::instances::Instances;
 use super::invalid::Invalid;
-use super::patroni_edits::{differences, digest, is_denied};
+use super::patroni_edits::{differences, digest};
 use super::patroni_modes::{self, SLOT_LIMIT};
 use super::profile::Defaults;
 use super::resources::Resources;
 use super::volume::VolumeIdentity;
 use crate::annotations::{PARAMETERS, PATRONI_CONFIG, SETTINGS};
-use crate::crd::{DENIED, Parameter, Parameters};
+use crate::crd::{Denied, Parameter, Parameters};
 use crate::observed::Observed;
 use crate::patroni::Cluster;
 use crate::quantity::Quantity;
@@ -110,7 +110,7 @@ impl PatroniSettings {
         }
         let mut restored = Vec::new();
         parameters.retain(|name, _| {
-            let is_risky = is_denied(name) && !wanted.contains_key(name);
+            let is_risky = Denied::of(name).is_some() && !wanted.contains_key(name);
             restored.extend(is_risky.then(|| name.clone()));
             !is_risky
         });
@@ -196,7 +196,7 @@ fn wanted(inputs: &Inputs<'_>, had_slot_limit: bool) -> Result<BTreeMap<String, 
         Value::from(format!("{shared_buffers}MB")),
     );
     for (name, value) in spec {
-        if let Some(denied) = DENIED.iter().find(|denied| denied.covers(name)) {
+        if let Some(denied) = Denied::of(name) {
             return Err(Invalid::Parameter {
                 name: name.clone(),
                 why: denied.message.to_owned(),
@@ -229,8 +229,14 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use serde_json::json;
 
+    use super::super::profile::defaults;
     use super::*;
-    use crate::crd::Durability;
+    use crate::crd::{Durability, Profile};
+
+    /// What a pod of the API uses at most with its default settings, as `spec.api.config.readConnections` documents it.
+    const CONNECTIONS_OF_A_POD: i64 = 3 + 2 * 3 + 6;
+    /// For the operator, the exporter, and people; three of them are kept for superusers.
+    const CONNECTIONS_OF_OTHERS: i64 = 20;
 
     fn config_map(config: &str, names: &str) -> ConfigMap {
         let mut config_map = ConfigMap::default();
@@ -349,6 +355,25 @@ mod tests {
         }
         for bad in ["", "a b", "a.b.c", "1a", "a'", "a\n", "a=b", ".a", "ä"] {
             assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_server_has_connections_for_all_api_pods_also_during_a_roll() {
+        const NAME: &str = "max_connections";
+        let of_the_image = FIRST["postgresql"]["parameters"][NAME].as_i64().unwrap();
+        for profile in [Profile::Production, Profile::Staging, Profile::Preview] {
+            let defaults = defaults(profile);
+            let mut parameters = defaults.parameters.iter();
+            let own = parameters.find(|(name, _)| *name == NAME);
+            let connections = own.map_or(of_the_image, |(_, value)| value.parse().unwrap());
+            let pods = i64::from(defaults.most_replicas.unwrap_or(defaults.replicas));
+            // One more during a roll (`spec.api.rollout.maxSurge`), and one that ends.
+            let needed = (pods + 2) * CONNECTIONS_OF_A_POD + CONNECTIONS_OF_OTHERS;
+            assert!(
+                needed <= connections,
+                "{profile:?} needs {needed} of {connections}"
+            );
         }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use crate::crd::DENIED;
 use crate::digest::short_digest;
 
 /// The digest of what of the settings is the operator's.
@@ -17,11 +16,6 @@ pub(super) fn digest(parameters: &BTreeMap<String, Value>, settings: &[(&str, Va
         .collect();
     let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
     short_digest(&lines)
-}
-
-/// Whether a parameter may not be in the settings, whoever put it there.
-pub(super) fn is_denied(parameter: &str) -> bool {
-    DENIED.iter().any(|denied| denied.covers(parameter))
 }
 
 /// The settings and parameters in which two versions of the settings differ.

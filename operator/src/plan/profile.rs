@@ -125,34 +125,3 @@ pub const fn defaults(profile: Profile) -> Defaults {
         },
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a pod of the API uses at most with its default settings, as `spec.api.config.readConnections` documents it.
-    const OF_A_POD: i32 = 3 + 2 * 3 + 6;
-    /// For the operator, the exporter, and people; three of them are kept for superusers.
-    const OF_OTHERS: i32 = 20;
-    /// What the image starts a server with.
-    const OF_THE_IMAGE: i32 = 100;
-
-    #[test]
-    fn the_server_has_connections_for_all_api_pods_also_during_a_roll() {
-        for profile in [Profile::Production, Profile::Staging, Profile::Preview] {
-            let defaults = defaults(profile);
-            let parameter = defaults
-                .parameters
-                .iter()
-                .find(|(name, _)| *name == "max_connections");
-            let connections = parameter.map_or(OF_THE_IMAGE, |(_, value)| value.parse().unwrap());
-            let pods = defaults.most_replicas.unwrap_or(defaults.replicas);
-            // One more during a roll (`spec.api.rollout.maxSurge`), and one that ends.
-            let needed = (pods + 2) * OF_A_POD + OF_OTHERS;
-            assert!(
-                needed <= connections,
-                "{profile:?} needs {needed} of {connections}"
-            );
-        }
-    }
-}
