@@ -19,7 +19,6 @@ const LONGEST_START: Duration = Duration::from_mins(1);
 
 /// Who starts, and who waits for a turn.
 pub struct Starts {
-    at_once: u16,
     queue: Mutex<Queue>,
 }
 
@@ -32,7 +31,6 @@ impl Starts {
     #[must_use]
     pub fn new(at_once: u16) -> Self {
         Self {
-            at_once,
             queue: Mutex::new(Queue {
                 turns: Turns::new(at_once, LONGEST_START),
                 waiting: Vec::new(),
@@ -49,7 +47,7 @@ impl Starts {
         let again = self.take(key, Instant::now()).err()?;
         let why = format!(
             "waits to be started: {} new previews start at once (--starts-at-once)",
-            self.at_once
+            self.queue().turns.at_once
         );
         Some((why, again))
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 pub struct Turns {
-    at_once: usize,
+    pub at_once: usize,
     longest: Duration,
     /// Who has a turn, with when it ends by itself.
     ends: HashMap<String, Instant>,

@@ -14,7 +14,6 @@ const LONGEST_TURN: Duration = Duration::from_mins(15);
 /// The turns that there are, and who has them.
 pub struct Pacing {
     pub(super) release: String,
-    at_once: u16,
     turns: Mutex<Turns>,
 }
 
@@ -23,7 +22,6 @@ impl Pacing {
     pub fn new(release: &str, at_once: u16) -> Self {
         Self {
             release: release.to_owned(),
-            at_once,
             turns: Mutex::new(Turns::new(at_once, LONGEST_TURN)),
         }
     }
@@ -46,7 +44,7 @@ impl Pacing {
         format!(
             "waiting to be replaced with pods of this release of the operator, which replaces at most {} databases and \
              APIs at once (--rollouts-at-once)",
-            self.at_once
+            self.turns().at_once
         )
     }
 }
