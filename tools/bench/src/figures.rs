@@ -25,3 +25,10 @@ pub fn write(name: &str, figures: &impl Serialize) -> Result<PathBuf> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
+
+/// The name of the file of figures: a part of a benchmark does not replace those of the whole.
+#[must_use]
+pub fn of(name: &str, whole: bool) -> String {
+    let part = if whole { "" } else { "-part" };
+    format!("{name}{part}.json")
+}

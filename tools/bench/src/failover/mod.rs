@@ -16,6 +16,7 @@ use load::failover::{Fault, Simple};
 
 use super::on_cluster::{self, Limits};
 use super::only;
+use crate::figures;
 use host::workspace;
 use local_cluster::Running;
 
@@ -101,13 +102,8 @@ fn import_api(running: &Running, archive: &Path) -> Result<String> {
 }
 
 fn play(running: &Running, arguments: &Arguments) -> Result<()> {
-    // A part of it does not replace the figures of the whole.
     let whole = arguments.only.is_empty() && arguments.without.is_empty() && arguments.api.is_none();
-    let name = if whole {
-        "failover.json"
-    } else {
-        "failover-part.json"
-    };
+    let name = figures::of("failover", whole);
     let api = arguments
         .api
         .as_deref()
@@ -125,5 +121,5 @@ fn play(running: &Running, arguments: &Arguments) -> Result<()> {
     if let Some(image) = api.transpose()? {
         campaign.arg(format!("--api={image}"));
     }
-    on_cluster::run(running, &mut campaign, name)
+    on_cluster::run(running, &mut campaign, &name)
 }

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::failover;
 use super::on_cluster::{self, Limits};
-use crate::only;
+use crate::{figures, only};
 use host::workspace;
 use local_cluster::Running;
 
@@ -59,18 +59,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         volume_mib: Some(VOLUME_MIB),
         ..Limits::default()
     };
-    // A part of it does not replace the figures of the whole.
-    let figures = if arguments.only.is_empty() {
-        "monitoring.json"
-    } else {
-        "monitoring-part.json"
-    };
+    let figures = figures::of("monitoring", arguments.only.is_empty());
     on_cluster::measure(NODES, limits, arguments.keep, |running| {
         let mut program = Command::new(workspace::binaries().join("ladder"));
         program
             .arg(format!("--figures={figures}"))
             .args(only::argument(&arguments.only));
-        with_objects(running, &mut program, figures)
+        with_objects(running, &mut program, &figures)
     })
 }
 
@@ -85,12 +80,7 @@ fn alerts_on_cluster(arguments: &Arguments) -> Result<()> {
         volume_mib: Some(failover::VOLUME_MIB),
         ..Limits::default()
     };
-    // A part of it does not replace the figures of the whole.
-    let figures = if arguments.faults && arguments.only.is_empty() {
-        "alerts.json"
-    } else {
-        "alerts-part.json"
-    };
+    let figures = figures::of("alerts", arguments.faults && arguments.only.is_empty());
     on_cluster::measure(failover::NODES, limits, arguments.keep, |running| {
         let (stand_ins, built) = images::stand_ins()?;
         install::import(running, &built)?;
@@ -101,7 +91,7 @@ fn alerts_on_cluster(arguments: &Arguments) -> Result<()> {
             .args(arguments.quiet.map(|minutes| format!("--quiet={minutes}")))
             .args(only::argument(&arguments.only))
             .env("RATES_E2E_IMAGES", stand_ins);
-        with_objects(running, &mut program, figures)
+        with_objects(running, &mut program, &figures)
     })
 }
 

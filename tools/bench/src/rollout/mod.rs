@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use super::on_cluster::{self, Limits};
 use super::only;
+use crate::figures;
 use host::workspace;
 use local_cluster::Running;
 
@@ -52,19 +53,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn play(running: &Running, arguments: &Arguments) -> Result<()> {
     let (stand_ins, built) = images::stand_ins()?;
     install::import(running, &built)?;
-    // A part of it does not replace the figures of the whole.
-    let whole = !arguments.quick && arguments.only.is_empty();
-    let name = if whole {
-        "rollout.json"
-    } else {
-        "rollout-part.json"
-    };
+    let name = figures::of("rollout", !arguments.quick && arguments.only.is_empty());
     let mut campaign = Command::new(workspace::binaries().join("rollouts"));
     campaign
         .arg("--figures")
-        .arg(name)
+        .arg(&name)
         .args(arguments.quick.then_some("--quick"))
         .args(only::argument(&only::names(&arguments.only)))
         .env("RATES_E2E_IMAGES", stand_ins);
-    on_cluster::run(running, &mut campaign, name)
+    on_cluster::run(running, &mut campaign, &name)
 }
