@@ -43,11 +43,14 @@ fn message_of(observed: &Observed) -> String {
 /// Status, reason and message of the condition.
 fn available(observed: &Observed) -> (String, String, String) {
     let status = status_of(observed);
-    let mut conditions = status.conditions.into_iter();
-    let condition = conditions
-        .find(|condition| condition.type_ == "HighlyAvailable")
-        .unwrap();
-    (condition.status, condition.reason, condition.message)
+    let (holds, reason, message) = fixture::said(&status, "HighlyAvailable");
+    (holds.to_owned(), reason.to_owned(), message.to_owned())
+}
+
+/// Commits wait for one of the two standbys alone.
+fn without_the_second_standby(observed: &mut Observed) {
+    let sync = json!({"leader": "fleet-postgres-1", "sync_standby": "fleet-postgres-0", "quorum": "0"});
+    annotate(observed, "fleet-postgres-sync", &sync);
 }
 
 #[test]
@@ -72,8 +75,7 @@ fn another_instance_can_take_over_also_without_one_of_two_standbys() {
         status, "False",
         "one of two on record does not know whether it has everything"
     );
-    let sync = json!({"leader": "fleet-postgres-1", "sync_standby": "fleet-postgres-0", "quorum": "0"});
-    annotate(&mut observed, "fleet-postgres-sync", &sync);
+    without_the_second_standby(&mut observed);
     let (status, _, message) = available(&observed);
     assert_eq!(status, "True");
     assert!(
@@ -85,8 +87,7 @@ fn another_instance_can_take_over_also_without_one_of_two_standbys() {
 #[test]
 fn what_an_instance_waits_for_is_told_while_the_environment_stays_ready() {
     let mut observed = replicated();
-    let sync = json!({"leader": "fleet-postgres-1", "sync_standby": "fleet-postgres-0", "quorum": "0"});
-    annotate(&mut observed, "fleet-postgres-sync", &sync);
+    without_the_second_standby(&mut observed);
     let unplaced = serde_json::from_value(unplaced("2031-03-04T05:05:00Z")).unwrap();
     pod(&mut observed, "fleet-postgres-2").status = Some(unplaced);
     let (status, _, message) = available(&observed);
@@ -96,25 +97,14 @@ fn what_an_instance_waits_for_is_told_while_the_environment_stays_ready() {
         "{message}"
     );
     let status = status_of(&observed);
-    let progressing = status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == "Progressing")
-        .unwrap();
-    assert_ne!(progressing.reason, "WaitingForNode");
-    let ready = status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == "DatabaseReady")
-        .unwrap();
-    assert_eq!(ready.status, "True");
+    assert_ne!(fixture::said(&status, "Progressing").1, "WaitingForNode");
+    assert_eq!(fixture::said(&status, "DatabaseReady").0, "True");
 }
 
 /// One of two standbys does not run, and commits do not wait for it any more.
 fn with_a_failing_standby(change: impl FnOnce(&mut Pod)) -> Observed {
     let mut observed = replicated();
-    let sync = json!({"leader": "fleet-postgres-1", "sync_standby": "fleet-postgres-0", "quorum": "0"});
-    annotate(&mut observed, "fleet-postgres-sync", &sync);
+    without_the_second_standby(&mut observed);
     let pod = pod(&mut observed, "fleet-postgres-2");
     let stopped = r#"{"state":"starting","role":"replica"}"#;
     pod.annotations_mut()

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
-use rates_operator::crd::RatesEnvironment;
+use rates_operator::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use rates_operator::credentials::GeneratedSecrets;
 use rates_operator::identity::Identity;
 use rates_operator::ingest_token::IngestToken;
@@ -110,4 +110,10 @@ pub fn validated(observed: &Observed) -> Result<Environment, Invalid> {
 
 pub fn environment(observed: &Observed) -> Environment {
     validated(observed).unwrap()
+}
+
+/// Status, reason and message of a condition.
+pub fn said<'a>(status: &'a RatesEnvironmentStatus, kind: &str) -> (&'a str, &'a str, &'a str) {
+    let condition = status.conditions.iter().find(|c| c.type_ == kind).unwrap();
+    (&condition.status, &condition.reason, &condition.message)
 }

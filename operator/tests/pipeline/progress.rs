@@ -10,7 +10,7 @@ use rates_operator::plan::{Blocked, Environment, JobRun, Migration, Seeding};
 use rates_operator::status;
 use serde_json::{Value, json};
 
-use crate::fixture;
+use crate::fixture::{self, said};
 
 const BUNDLED: &str = include_str!("fixtures/bundled.yaml");
 const SEEDING: &str = include_str!("fixtures/seeding.yaml");
@@ -129,19 +129,6 @@ impl Seeded {
     }
 }
 
-fn condition<'a>(status: &'a RatesEnvironmentStatus, kind: &str) -> (&'a str, &'a str, &'a str) {
-    let condition = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == kind)
-        .unwrap();
-    (
-        condition.status.as_str(),
-        condition.reason.as_str(),
-        condition.message.as_str(),
-    )
-}
-
 fn failed(message: &str) -> Value {
     json!({"outcome": "failed", "message": message})
 }
@@ -160,11 +147,11 @@ fn a_pods_report_of_success_counts_before_its_job_is_complete() {
     );
     let status = seeded.status();
     assert_eq!(
-        condition(&status, "Seeded"),
+        said(&status, "Seeded"),
         ("True", "Loaded", "bundled: 7 prices in 1.5 s")
     );
     assert_eq!(
-        condition(&status, "Migrated"),
+        said(&status, "Migrated"),
         ("True", "Migrated", "version 4, by registry.example/api:branch"),
         "publishing migrates before it gives the database its name"
     );
@@ -218,11 +205,11 @@ fn a_dump_that_cannot_be_loaded_is_told_in_psqls_words_and_not_tried_again() {
         .database("2031-03-04T05:00:00Z");
     assert!(matches!(seeded.environment().seeding, Seeding::Failed { .. }));
     let status = seeded.status();
-    let (holds, reason, message) = condition(&status, "Seeded");
+    let (holds, reason, message) = said(&status, "Seeded");
     assert_eq!((holds, reason), ("False", "SeedFailed"));
     assert!(message.contains("relation \"prices\" does not exist"));
     assert_eq!(status.phase, Some(Phase::Degraded));
-    assert_eq!(condition(&status, "Ready").0, "False");
+    assert_eq!(said(&status, "Ready").0, "False");
 }
 
 #[test]
@@ -281,7 +268,7 @@ fn what_fails_after_the_load_is_tried_again_with_its_message_shown() {
         .pod("Failed", &[], &[("publish", &report)])
         .database("2031-03-04T05:00:00Z");
     let status = seeded.status();
-    let (_, reason, message) = condition(&status, "Seeded");
+    let (_, reason, message) = said(&status, "Seeded");
     assert_eq!(reason, "Retrying");
     assert!(
         message.contains("attempt 5") && message.contains("the database went away"),
@@ -433,7 +420,7 @@ fn a_load_that_fails_is_told_whatever_publishing_beside_it_says_and_when() {
         let seeded = of(Some((1, &psql)), publish);
         assert!(matches!(seeded.environment().seeding, Seeding::Failed { .. }));
         let status = seeded.status();
-        let (_, reason, message) = condition(&status, "Seeded");
+        let (_, reason, message) = said(&status, "Seeded");
         assert_eq!(reason, "SeedFailed");
         assert!(
             message.contains("relation \"prices\" does not exist"),
@@ -465,7 +452,7 @@ fn the_message_says_publishing_once_the_load_has_ended() {
     let message = |load| {
         let seeded = Seeded::new(SEEDING, 1).together(load, None);
         let seeded = seeded.database("2031-03-04T05:00:00Z");
-        condition(&seeded.status(), "Seeded").2.to_owned()
+        said(&seeded.status(), "Seeded").2.to_owned()
     };
     let loading = message(None);
     assert!(

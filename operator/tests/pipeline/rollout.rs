@@ -121,12 +121,8 @@ impl Rolling {
 }
 
 fn said(status: &RatesEnvironmentStatus, kind: &str) -> (String, String, String) {
-    let condition = status.conditions.iter().find(|c| c.type_ == kind).unwrap();
-    (
-        condition.status.clone(),
-        condition.reason.clone(),
-        condition.message.clone(),
-    )
+    let (holds, reason, message) = fixture::said(status, kind);
+    (holds.to_owned(), reason.to_owned(), message.to_owned())
 }
 
 #[test]

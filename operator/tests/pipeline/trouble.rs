@@ -8,7 +8,7 @@ use rates_operator::observed::Observed;
 use rates_operator::status;
 use serde_json::{Value, json};
 
-use crate::fixture;
+use crate::fixture::{self, said};
 
 /// The status with one pod of a component, whose container is as given.
 fn with(component: &str, container: &Value) -> RatesEnvironmentStatus {
@@ -54,11 +54,6 @@ fn of(observed: &Observed) -> RatesEnvironmentStatus {
         None,
         fixture::now(),
     )
-}
-
-fn said<'a>(status: &'a RatesEnvironmentStatus, kind: &str) -> (&'a str, &'a str, &'a str) {
-    let condition = status.conditions.iter().find(|c| c.type_ == kind).unwrap();
-    (&condition.status, &condition.reason, &condition.message)
 }
 
 fn waiting(reason: &str, message: &str) -> Value {
