@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -131,12 +132,13 @@ class Kubernetes:
     def watch(self, kind, name):
         """Gives a function that tells each state of an object's annotations so far, the one at the start first."""
         annotations = '--output=jsonpath={.metadata.annotations}{"\\n"}'
-        with tempfile.TemporaryFile("w+") as file:
+        with tempfile.TemporaryFile() as file:
             process = subprocess.Popen(self.command("get", kind, name, "--watch", annotations), stdout=file)
 
             def states():
-                file.seek(0)
-                return [json.loads(line) for line in file if line.endswith("}\n")]
+                # To seek would move kubectl's place in the file, too.
+                written = os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+                return [json.loads(line) for line in written.splitlines(True) if line.endswith(b"}\n")]
 
             try:
                 wait_until(states, 10, "the watch has begun")
