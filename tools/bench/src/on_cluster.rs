@@ -29,6 +29,7 @@ pub fn measure<T>(
     measure: impl FnOnce(&Running) -> Result<T>,
 ) -> Result<T> {
     install::prepare()?;
+    let _in_use = local_cluster::use_alone(TEST)?;
     local_cluster::down_if_there(TEST)?;
     let spec = ClusterSpec {
         name: TEST.to_owned(),

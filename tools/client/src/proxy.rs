@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 
 use crate::http::Client;
 
-/// Ends with this.
+/// Ends with this, and with the thread that started it, however that ends: whoever reaches it is the cluster's
+/// administrator.
 pub struct Proxy {
     process: Child,
     client: Client,
@@ -15,8 +16,8 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start() -> Result<Self> {
-        let mut process = Command::new("kubectl")
-            .args(["proxy", "--port=0"])
+        let mut process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "kubectl", "proxy", "--port=0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

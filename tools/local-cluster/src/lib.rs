@@ -45,5 +45,5 @@ pub use leaks::Snapshot;
 pub use network::MAX_NODES;
 pub use plan::{ClusterSpec, Forwarder, Leftovers};
 pub use running::Running;
-pub use state::{DEV, FORWARD_ONLY, MONITORING, TEST};
+pub use state::{DEV, FORWARD_ONLY, MONITORING, TEST, use_alone};
 pub use up::{forward_only, forwarder, lead_port, up};

@@ -173,6 +173,15 @@ impl State {
     }
 }
 
+/// Takes the lock of a cluster for as long as a command uses it, from before its start until its end; waits for whoever
+/// has it. The other lock is held while a cluster is started or ended, and others may look for it meanwhile.
+pub fn use_alone(name: &str) -> Result<fs::File> {
+    host::lock::hold(
+        &Path::new(ROOT).join("locks").join(format!("{name}-in-use")),
+        &format!("another command that uses cluster {name}"),
+    )
+}
+
 /// What is not there needs not be moved.
 fn gone(result: std::io::Result<()>) -> std::io::Result<()> {
     match result {

@@ -37,6 +37,7 @@ pub fn run(tally: &mut Tally, filter: Option<&str>, keep: bool, program: &TestPr
         volume_mib: None,
     };
     let binaries = local_cluster::binaries()?;
+    let _in_use = local_cluster::use_alone(TEST)?;
     if filter.is_some_and(|filter| node_faults::NAME.contains(filter)) {
         node_faults::come_and_go(tally, &spec, &binaries);
         if !keep {
