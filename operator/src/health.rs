@@ -6,7 +6,7 @@
 //! by itself for every reason that it can see.
 
 use std::fmt::{Display, Formatter};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -16,6 +16,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::cache::Cache;
 use crate::metrics::Metrics;
@@ -129,8 +130,14 @@ const fn code(good: bool) -> StatusCode {
 pub struct Sources {
     pub health: Health,
     pub metrics: Arc<Metrics>,
-    /// Set once this process leads.
-    pub cache: Arc<OnceLock<Arc<Cache>>>,
+    /// For as long as this process leads.
+    pub cache: watch::Sender<Option<Arc<Cache>>>,
+}
+
+impl Sources {
+    fn cache(&self) -> Option<Arc<Cache>> {
+        self.cache.borrow().clone()
+    }
 }
 
 /// Answers until the process ends.
@@ -150,15 +157,15 @@ async fn alive(State(sources): State<Sources>) -> (StatusCode, String) {
 async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
     let (code, mut text) = sources.health.ready();
     // It goes on with the others: another process would fare no better.
-    let failures = sources.cache.get().map(|cache| cache.not_followed());
+    let failures = sources.cache().map(|cache| cache.not_followed());
     let lines = failures.into_iter().flatten();
     text.extend(lines.map(|(kind, failure)| format!("not followed: {kind}: {failure}\n")));
     (code, text)
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {
-    let cache = sources.cache.get();
-    let phases = cache.map(|cache| cache.phases()).unwrap_or_default();
+    let cache = sources.cache();
+    let phases = cache.as_ref().map(|cache| cache.phases()).unwrap_or_default();
     let instances = cache.map(|cache| cache.instances()).unwrap_or_default();
     match sources.metrics.text(&phases, &instances) {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),

@@ -40,6 +40,14 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// From when a holder stops until the lease has expired.
+    #[must_use]
+    pub fn until_expiry(self) -> Duration {
+        Duration::from_secs(self.lease_seconds.into()).saturating_sub(self.deadline)
+    }
+}
+
 /// Why a holder holds the lease no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

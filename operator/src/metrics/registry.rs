@@ -217,6 +217,14 @@ impl Metrics {
         self.leading.set(1);
     }
 
+    /// What only who leads can say is taken back.
+    pub fn leads_no_longer(&self) {
+        self.leading.set(0);
+        self.queue(0, 0);
+        self.followed.clear();
+        self.malformed.clear();
+    }
+
     /// All of it in the text format of `OpenMetrics` 1.0; `phases` are those of the environments, `instances` how many each
     /// one's database is to have, by `NAMESPACE/NAME`.
     pub fn text(

@@ -1,12 +1,16 @@
-//! Leading: waits for the lease, and reconciles for as long as it holds.
+//! Leading: waits for the lease, reconciles for as long as it holds, and waits for it again.
+//!
+//! Whoever lost the lease drops all it had and begins anew, as another process would. It does not end: while the API
+//! server is away, the kubelet cannot read what a container is started with, and waits up to five minutes after it is back.
 //!
 //! Leading and reconciling are one task. Were the controller stuck in it, the lease would not be
 //! renewed either, another process would take over, and `/livez` would tell the kubelet.
 
 use std::time::Duration;
 
-use kube::Client;
+use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Config};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -17,10 +21,12 @@ use crate::apply::{Corrections, Pacing};
 use crate::cache;
 use crate::controller::{Scope, controller, until_listed};
 use crate::copies::Neighbours;
+use crate::error_chain::chain;
 use crate::fence::Fence;
 use crate::health::{Health, Sources, Stage};
 use crate::identity::MANAGER;
-use crate::leader::{Candidate, HeldLease, Timing, Waiting};
+use crate::leader::{self, Candidate, HeldLease, Timing, Waiting};
+use crate::metrics::CountRequests;
 use crate::plan::replication::PrimaryHistory;
 use crate::previews::Previews;
 use crate::reconcile::Context;
@@ -33,11 +39,16 @@ const FINISH: Duration = Duration::from_secs(20);
 /// How soon it is tried again whether everything can be listed.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Waits for the lease, and reconciles for as long as it holds.
+/// How this process came to lead no longer.
+enum Ending {
+    Told,
+    Lost(leader::Error),
+}
+
+/// Waits for the lease and reconciles for as long as it holds, again and again until this process is told to stop.
 pub async fn lead(
     settings: Settings,
-    client: Client,
-    fence: Fence,
+    configuration: Config,
     sources: Sources,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -45,22 +56,56 @@ pub async fn lead(
     tokio::select! {
         biased;
         never = health.beat() => never,
-        ended = stand_and_lead(settings, client, fence, sources, stop) => ended,
+        ended = lead_again(settings, configuration, sources, stop) => ended,
+    }
+}
+
+async fn lead_again(
+    settings: Settings,
+    configuration: Config,
+    sources: Sources,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    loop {
+        let led = stand_and_lead(settings.clone(), configuration.clone(), &sources, &stop);
+        let Ending::Lost(error) = Box::pin(led).await? else {
+            return Ok(());
+        };
+        let why = chain(&error);
+        tracing::error!(why, "this process leads no longer, and waits for the lease again");
+        sources.cache.send_replace(None);
+        sources.metrics.leads_no_longer();
+        sources
+            .health
+            .set(Stage::WaitingFor(format!("the lease again: {why}")));
+        // What was sent may still arrive, and another process would wait for as long.
+        if stop
+            .run_until_cancelled(sleep(Timing::default().until_expiry()))
+            .await
+            .is_none()
+        {
+            return Ok(());
+        }
     }
 }
 
 async fn stand_and_lead(
     settings: Settings,
-    client: Client,
-    fence: Fence,
-    sources: Sources,
-    stop: CancellationToken,
-) -> Result<(), Error> {
-    let Sources {
+    configuration: Config,
+    Sources {
         health,
         metrics,
         cache: led,
-    } = sources;
+    }: &Sources,
+    stop: &CancellationToken,
+) -> Result<Ending, Error> {
+    // Of this time alone: a fence that is closed stays closed to whatever was begun before the lease was lost.
+    let fence = Fence::default();
+    let client = ClientBuilder::try_from(configuration)
+        .map_err(Error::Client)?
+        .with_layer(&CountRequests(metrics.clone()))
+        .with_layer(&fence)
+        .build();
     let candidate = settings.lease.as_ref().map(|lease| {
         let identity = settings.identity.clone();
         Candidate::new(
@@ -70,11 +115,11 @@ async fn stand_and_lead(
             identity,
             Timing::default(),
         )
-        .with_fence(fence.clone())
+        .with_fence(fence)
     });
     let held = tokio::select! {
-        held = stand(candidate.as_ref(), &client, &settings.scope, &health) => held,
-        () = stop.cancelled() => return Ok(()),
+        held = stand(candidate.as_ref(), &client, &settings.scope, health) => held,
+        () = stop.cancelled() => return Ok(Ending::Told),
     };
     metrics.leads();
     let reporter = Reporter {
@@ -87,15 +132,14 @@ async fn stand_and_lead(
         metrics.clone(),
         cache::Timing::default(),
     );
-    // The only one to set it.
-    let _ = led.set(cache.clone());
+    led.send_replace(Some(cache.clone()));
     let namespace = settings.lease.as_ref().map(|lease| lease.namespace.clone());
     // Any number will do, and another one each time is better.
     let first = getrandom::u64().unwrap_or_default();
     let context = Context {
         client: client.clone(),
         cache: cache.clone(),
-        metrics,
+        metrics: metrics.clone(),
         images: settings.images,
         monitoring: settings.monitoring,
         recorder: Recorder::new(client, reporter),
@@ -136,11 +180,11 @@ async fn stand_and_lead(
         // The lease before the controller: who lost it does not begin anything more. All that is not
         // chosen here is dropped, reconciles under way with it.
         biased;
-        lost = keeping => return Err(lost.into()),
+        lost = keeping => return Ok(Ending::Lost(lost)),
         // Not given up: what was sent may still arrive, and the next one waits until the lease expires.
         () = overdue => {
             tracing::warn!("what is under way takes too long, and is left to the next one");
-            return Ok(());
+            return Ok(Ending::Told);
         }
         () = controller => if !stop.is_cancelled() {
             return Err(Error::Ended("the controller"));
@@ -151,7 +195,7 @@ async fn stand_and_lead(
     if let Some(candidate) = &candidate {
         candidate.release().await;
     }
-    Ok(())
+    Ok(Ending::Told)
 }
 
 /// Waits until this process can lead, then until it may.

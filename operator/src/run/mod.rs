@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Config;
-use kube::client::ClientBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::fence::Fence;
 use crate::health::{self, Health, Sources, Stage};
-use crate::metrics::{CountRequests, Metrics};
+use crate::metrics::Metrics;
 
 use lead::lead;
 pub use settings::{LeaseName, Settings};
@@ -28,13 +27,6 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let mut configuration = Config::infer().await.map_err(Error::Configuration)?;
     // A watch is silent for up to five minutes; the server ends it earlier.
     configuration.read_timeout = Some(Duration::from_secs(330));
-    let metrics = Arc::new(Metrics::default());
-    let fence = Fence::default();
-    let client = ClientBuilder::try_from(configuration)
-        .map_err(Error::Client)?
-        .with_layer(&CountRequests(metrics.clone()))
-        .with_layer(&fence)
-        .build();
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|source| Error::Listen {
@@ -44,8 +36,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let health = Health::waiting_for("the start");
     let sources = Sources {
         health: health.clone(),
-        metrics,
-        cache: Arc::default(),
+        metrics: Arc::new(Metrics::default()),
+        cache: watch::Sender::default(),
     };
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
@@ -53,7 +45,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
     let serving = tokio::spawn(health::serve(listener, sources.clone()));
     let mut serving = std::pin::pin!(outcome("the health server", serving));
-    let leading = tokio::spawn(lead(settings, client, fence, sources, stop.clone()));
+    let leading = tokio::spawn(lead(settings, configuration, sources, stop.clone()));
     let mut leading = std::pin::pin!(outcome("the controller", leading));
     tokio::select! {
         ended = &mut serving => return Err(match ended? {

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 
 use tokio::task::JoinError;
 
-use crate::leader;
-
 /// Why the process ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,8 +24,6 @@ pub enum Error {
     Ended(&'static str),
     #[error("{task} panicked: {message}")]
     Panicked { task: &'static str, message: String },
-    #[error(transparent)]
-    Leader(#[from] leader::Error),
 }
 
 /// How a task ended; a panic is an error that holds its message.

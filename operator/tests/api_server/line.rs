@@ -1,4 +1,4 @@
-//! A line to the API server that can be cut: afterwards nothing arrives any more, and nobody is told;
+//! A line to the API server that can be cut, until it is restored: nothing arrives any more, and nobody is told;
 //! or that is silent only on the connections that are open.
 
 use tokio::io::copy_bidirectional;
@@ -49,6 +49,11 @@ impl Line {
 
     pub fn cut(&self) {
         self.from.send_replace(usize::MAX);
+    }
+
+    /// What is opened from now on works.
+    pub fn restore(&self) {
+        self.from.send_replace(1);
     }
 
     /// Nothing arrives any more on what is open; what is opened from now on works.

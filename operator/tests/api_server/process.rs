@@ -3,14 +3,18 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
+use crate::controlling::until;
 use crate::line::Line;
 use crate::program::Program;
 use crate::server::{self, Server};
+use crate::stage::Stage;
 
 async fn lease(server: &Server, namespace: &str) -> Lease {
     let leases: Api<Lease> = Api::namespaced(server.client().await, namespace);
@@ -70,36 +74,60 @@ async fn a_planned_end_hands_over_within_two_seconds_and_a_kill_when_the_lease_e
 }
 
 #[tokio::test]
-async fn a_process_that_is_cut_off_ends_before_its_lease_does_and_says_why() {
+async fn a_process_that_is_cut_off_stops_before_its_lease_ends_says_why_and_leads_again() {
     let server = server::shared();
-    let namespace = server.namespace("cut-off").await;
+    let stage = Stage::new(server, "cut-off").await;
     let line = Line::to(server).await;
     let (kubeconfig, _) = server.by_way_of(line.port).await;
     let settings = [
-        ("RATES_LEASE_NAMESPACE", namespace.as_str()),
-        ("RATES_WATCH_NAMESPACE", &namespace),
+        ("RATES_LEASE_NAMESPACE", "cut-off"),
+        ("RATES_WATCH_NAMESPACE", "cut-off"),
     ];
     let process = Program::start(&kubeconfig, settings);
     process.until_readiness(200, "leading").await;
+    stage.specify(&json!({"database": {"seed": {"bundled": {}}}}));
+    until("the StatefulSet is made", || {
+        stage.exists::<StatefulSet>("harbour-postgres")
+    })
+    .await;
+
     let cut = Instant::now();
     line.cut();
-    let (ended, log) = process.end().await;
+    process.until_readiness(503, "waiting for ").await;
     let took = cut.elapsed();
     assert!(
         took < Duration::from_secs(12),
-        "its lease is of 15 s, and it ended after {took:?}"
+        "its lease is of 15 s, and it led for {took:?}"
     );
-    assert_eq!(ended.code(), Some(1));
+    let log = process.log();
     assert!(
-        log.contains(
-            "rates-operator: the lease could not be renewed in time: the API server did not answer in time"
-        ),
+        log.contains("the lease could not be renewed in time: the API server did not answer in time"),
         "{log}"
     );
+    // The kubelet has no reason to restart it, and Prometheus sees that nobody leads, and nothing that is out of date.
+    assert!(process.get("/livez").unwrap().contains(" 200 "));
+    let metrics = process.get("/metrics").unwrap();
+    assert!(metrics.contains("rates_operator_leading 0\n"), "{metrics}");
+    assert!(!metrics.contains("rates_operator_environments{"), "{metrics}");
+    assert!(!metrics.contains("rates_operator_kind_followed{"), "{metrics}");
+
+    line.restore();
+    process.until_readiness(200, "leading").await;
+    let metrics = process.get("/metrics").unwrap();
+    assert!(metrics.contains("rates_operator_leading 1\n"), "{metrics}");
+    stage.database_runs().await;
+    let jobs = stage.api::<Job>();
+    let seed = ListParams::default().labels("app.kubernetes.io/component=seed");
+    until("the Job is made", async || {
+        !jobs.list(&seed).await.unwrap().items.is_empty()
+    })
+    .await;
+    process.signal("TERM");
+    assert!(process.end().await.0.success());
 }
 
 #[tokio::test]
-async fn a_process_whose_lease_is_taken_ends_and_says_by_whom() {
+async fn a_process_whose_lease_is_taken_says_by_whom_and_stands_by() {
     let server = server::shared();
     let namespace = server.namespace("taken").await;
     let process = operator(server, &namespace, "me");
@@ -110,12 +138,11 @@ async fn a_process_whose_lease_is_taken_ends_and_says_by_whom() {
         .patch("rates-operator", &PatchParams::default(), &patch)
         .await
         .unwrap();
-    let (ended, log) = process.end().await;
-    assert_eq!(ended.code(), Some(1));
-    assert!(
-        log.contains("rates-operator: the lease was taken by a person"),
-        "{log}"
-    );
+    process.until_readiness(200, "standing by: a person leads").await;
+    let log = process.log();
+    assert!(log.contains("the lease was taken by a person"), "{log}");
+    // A person does not renew it.
+    process.until_readiness(200, "leading").await;
 }
 
 #[test]
