@@ -1,5 +1,7 @@
 //! One environment, once: read, check, build, apply, report.
 
+mod requeue;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,34 +19,24 @@ use crate::crd::{RatesEnvironment, RatesEnvironmentStatus};
 use crate::credentials::GeneratedSecrets;
 use crate::events::Reporter;
 use crate::expire::{Outcome, expire};
-use crate::identity::{Component, Identity, MANAGER};
+use crate::identity::{Identity, MANAGER};
 use crate::metrics::Metrics;
 use crate::notices;
 use crate::observe::{self, observe};
 use crate::observed::Observed;
 use crate::plan::replication::{Notice, PrimaryHistory, Step, View};
-use crate::plan::{Activity, Environment, Expiry, Migration, Seeding, plan};
-use crate::pods::{self, failure, is_ready};
+use crate::plan::{Activity, Environment, Expiry, plan};
 use crate::previews::Previews;
-use crate::reason::Reason;
 use crate::settings::{Images, Monitoring};
 use crate::sleeping::Sleeping;
 use crate::starts::Starts;
 use crate::status::{self, Problem};
 
-/// Watches tell of every change; this is for what they might miss.
-const SAFETY_NET: Duration = Duration::from_mins(10);
-/// A foreign object in the way has no label to watch it by.
-const BLOCKED: Duration = Duration::from_secs(15);
-/// Why a pod does not come is told by Events, which are not watched.
-const MISSING: Duration = Duration::from_secs(6);
+pub use requeue::Next;
+use requeue::{BLOCKED, CHANGED, SAFETY_NET, requeue_after};
+
 /// After so many failures in a row, some seven seconds, a failure counts as lasting.
 pub const LASTING: u32 = 4;
-const LEAVING: Duration = Duration::from_secs(2);
-/// An environment was changed just when it was to be deleted, and the watch has not told yet.
-const CHANGED: Duration = Duration::from_secs(1);
-/// This process's clock is ahead of the API server's.
-const AHEAD: Duration = Duration::from_mins(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -77,17 +69,6 @@ pub struct Context {
     pub primaries: PrimaryHistory,
     pub neighbours: Neighbours,
     pub sleeping: Sleeping,
-}
-
-/// When to look at an environment again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Next {
-    /// There is nothing to look at any more, or nothing to be done until something changes.
-    Gone,
-    /// After this time, unless something changes.
-    Settled(Duration),
-    /// At once: what was written may make more possible, and no watch tells of one's own writes.
-    Wrote,
 }
 
 /// Brings one environment, `NAMESPACE/NAME`, a step further.
@@ -135,13 +116,8 @@ async fn reconcile_alone(key: &str, failures: u32, context: &Context) -> Result<
     if is_over && let Some(next) = end(context, &observed, expiry).await? {
         return Ok(next);
     }
-    let due = expiry.due_after(now).unwrap_or(AHEAD);
-    Ok(
-        match Box::pin(advance(key, failures, context, observed, now)).await? {
-            Next::Settled(wait) => Next::Settled(wait.min(due)),
-            next => next,
-        },
-    )
+    let next = Box::pin(advance(key, failures, context, observed, now)).await?;
+    Ok(next.before(expiry, now))
 }
 
 /// Plans, builds and applies what an environment is to be, and writes its status.
@@ -224,8 +200,7 @@ async fn advance(
         }
         return Err(error.into());
     }
-    let blocked = problem.as_ref().map(|problem| problem.reason);
-    let blocked = blocked.or_else(|| hindered(&applied));
+    let reason = problem.as_ref().map(|problem| problem.reason);
     applied.primary_change.clone_from(&change);
     let mut status = status::status(&environment, &observed, &applied, problem, now);
     if let Some(why) = queued {
@@ -235,12 +210,9 @@ async fn advance(
     let again = if applied.writes > 0 || goes_on {
         Next::Wrote
     } else {
-        let wait = requeue_after(&environment, &observed, blocked, now);
-        let held_back = applied.held_back.into_iter();
-        let asks = context.sleeping.asks_after(key, &observed);
-        let sooner = held_back
-            .chain(status::reconsidered_after(&status, now))
-            .chain(asks);
+        let wait = requeue_after(&environment, &observed, &applied, reason, now);
+        let reconsidered = status::reconsidered_after(&status, now).into_iter();
+        let sooner = reconsidered.chain(context.sleeping.asks_after(key, &observed));
         Next::Settled(sooner.fold(wait, Duration::min))
     };
     report(context, &observed, status).await?;
@@ -333,64 +305,6 @@ async fn carry_out_and_tell(
     }
     let pace = (&context.corrections, &context.pacing);
     Box::pin(carry_out(&context.client, &context.cache, pace, observed, step)).await
-}
-
-/// What keeps a part of an environment away that serves without it, and may pass without a word.
-fn hindered(applied: &apply::Applied) -> Option<Reason> {
-    let errors = [&applied.unexposed, &applied.unmonitored];
-    let mut reasons = errors.into_iter().flatten().filter_map(apply::Error::reason);
-    // A cluster without the Prometheus operator usually stays one.
-    reasons.find(|reason| *reason != Reason::PodMonitorMissing)
-}
-
-fn requeue_after(
-    environment: &Environment,
-    observed: &Observed,
-    problem: Option<Reason>,
-    now: Timestamp,
-) -> Duration {
-    let seed = match &environment.seeding {
-        Seeding::Run { run, .. } => run.not_before,
-        Seeding::Done(_) | Seeding::Waiting(_) | Seeding::Blocked(_) | Seeding::Failed { .. } => None,
-    };
-    let migrate = match &environment.migration {
-        Migration::Run(run) => run.not_before,
-        Migration::Done(_) | Migration::Waiting => None,
-    };
-    let tokens = environment.ingest_tokens.as_ref().ok();
-    let overlap = tokens.and_then(|tokens| Some(tokens.previous.as_ref()?.until));
-    let unready = pods::of(observed, Component::Api)
-        .filter(|pod| !is_ready(pod))
-        .filter_map(failure::unready_at);
-    // What may pass counts once it lasts.
-    let lasting = observed.pods.iter().filter(|pod| !is_ready(pod));
-    let lasting = lasting.flat_map(|pod| {
-        [failure::unplaced_at(pod), failure::unstarted_at(pod)]
-            .into_iter()
-            .flatten()
-    });
-    let unready = unready.chain(lasting).filter(|at| *at > now).min();
-    let acting = environment.replication.again;
-    let due = [seed, migrate, overlap, unready, acting]
-        .into_iter()
-        .flatten()
-        .min();
-    let due = due.map(|due| {
-        let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
-        wait + Duration::from_millis(50)
-    });
-    let blocked = problem.map(|problem| {
-        if problem == Reason::WaitingForDeletion {
-            LEAVING
-        } else {
-            BLOCKED
-        }
-    });
-    let missing = observed.refusals.is_missing.then_some(MISSING);
-    due.into_iter()
-        .chain(missing)
-        .chain(blocked)
-        .fold(SAFETY_NET, Duration::min)
 }
 
 async fn report_unread(key: &str, error: &observe::Error, context: &Context) -> Result<(), Error> {
