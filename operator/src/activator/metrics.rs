@@ -1,6 +1,5 @@
 //! What the activator tells of itself to Prometheus. docs/activator.md describes each.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -8,10 +7,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::metrics::resident_bytes;
+use crate::metrics::Process;
 
 /// Seconds: a Preview wakes within a few.
 const WAITS: [f64; 9] = [0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0];
@@ -30,7 +28,7 @@ pub struct Metrics {
     waits: Histogram,
     asked: Counter,
     environments: Gauge,
-    resident: Gauge<f64, AtomicU64>,
+    process: Process,
 }
 
 impl Default for Metrics {
@@ -42,7 +40,7 @@ impl Default for Metrics {
             waits: Histogram::new(WAITS),
             asked: Counter::default(),
             environments: Gauge::default(),
-            resident: Gauge::default(),
+            process: Process::default(),
         };
         metrics.register();
         metrics
@@ -51,9 +49,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&mut self) {
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
-        let own = self.registry.sub_registry_with_prefix("rates_activator");
-        own.register("build", "The program's version", Info::new(version));
+        let own = self.process.register(&mut self.registry, "rates_activator");
         own.register(
             "requests",
             "Requests to environments that slept, by how they ended",
@@ -79,12 +75,6 @@ impl Metrics {
             "sleeping_environments",
             "Environments that have a port here",
             self.environments.clone(),
-        );
-        self.registry.register_with_unit(
-            "process_resident_memory",
-            "Memory of the process that is in use",
-            Unit::Bytes,
-            self.resident.clone(),
         );
     }
 
@@ -114,9 +104,7 @@ impl Metrics {
     pub fn text(&self, environments: usize) -> Result<String, std::fmt::Error> {
         self.environments
             .set(i64::try_from(environments).unwrap_or(i64::MAX));
-        if let Some(bytes) = resident_bytes() {
-            self.resident.set(bytes);
-        }
+        self.process.refresh();
         let mut written = String::with_capacity(4 * 1024);
         text::encode(&mut written, &self.registry)?;
         Ok(written)

@@ -3,9 +3,10 @@
 //! Reconciles and requests are counted where they happen; what has a state is looked at when
 //! somebody asks. docs/running-the-operator.md describes each.
 
+mod process;
 mod registry;
 mod requests;
 
-pub(crate) use registry::resident_bytes;
+pub(crate) use process::Process;
 pub use registry::{Metrics, Outcome};
 pub use requests::CountRequests;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -10,8 +9,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use super::process::Process;
 
 /// Seconds: a look at what is settled takes milliseconds, making an environment some tenths.
 const DURATIONS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -72,7 +72,7 @@ pub struct Metrics {
     leading: Gauge,
     environments: Family<InPhase, Gauge>,
     instances: Family<OfEnvironment, Gauge>,
-    resident: Gauge<f64, AtomicU64>,
+    process: Process,
 }
 
 impl Default for Metrics {
@@ -91,7 +91,7 @@ impl Default for Metrics {
             leading: Gauge::default(),
             environments: Family::default(),
             instances: Family::default(),
-            resident: Gauge::default(),
+            process: Process::default(),
         };
         for result in [Outcome::Settled, Outcome::Wrote, Outcome::Failed, Outcome::Gone] {
             // Also what has not happened yet is told.
@@ -104,9 +104,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&mut self) {
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
-        let own = self.registry.sub_registry_with_prefix("rates_operator");
-        own.register("build", "The program's version", Info::new(version));
+        let own = self.process.register(&mut self.registry, "rates_operator");
         own.register(
             "reconciles",
             "Looks at one environment, by how they ended",
@@ -167,12 +165,6 @@ impl Metrics {
             "database_instances",
             "How many instances of an environment's database there are to be now",
             self.instances.clone(),
-        );
-        self.registry.register_with_unit(
-            "process_resident_memory",
-            "Memory of the process that is in use",
-            Unit::Bytes,
-            self.resident.clone(),
         );
     }
 
@@ -251,19 +243,9 @@ impl Metrics {
                 .get_or_create(&environment)
                 .set((*instances).into());
         }
-        if let Some(bytes) = resident_bytes() {
-            self.resident.set(bytes);
-        }
+        self.process.refresh();
         let mut text = String::with_capacity(16 * 1024);
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
-}
-
-/// The `VmRSS` of this process.
-pub fn resident_bytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u32 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(f64::from(kibibytes) * 1024.0)
 }
