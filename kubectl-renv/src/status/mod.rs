@@ -3,6 +3,7 @@
 mod summary;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tree;
 
 use std::time::Duration;

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 
 use super::summary::{Api, Condition, Database, JobState, Lifetime, Member, Part, PodState, Summary};
+use super::text::{aligned, bytes, counted, minute, number};
 use crate::canvas::Canvas;
 use crate::duration::{age, short};
 use crate::environment::{Copied, Schema, Seed};
@@ -108,12 +109,6 @@ fn lifetime(lifetime: &Lifetime, created: Option<Timestamp>, now: Timestamp) -> 
         .map(|after| format!("sleeps after {after} without a request"));
     said.extend(asleep.or(sleeps));
     (!said.is_empty()).then(|| Branch::new("lifetime", said.join(", ")))
-}
-
-/// A moment to the minute, in UTC.
-fn minute(at: Timestamp) -> String {
-    let at = at.round(Unit::Minute).unwrap_or(at);
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 fn database(database: &Database, now: Timestamp) -> Branch {
@@ -332,10 +327,6 @@ fn api(api: &Api, now: Timestamp) -> Branch {
     branch
 }
 
-fn counted(number: i64, one: &str, several: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { several })
-}
-
 /// Where a pod runs, since when, and how often it was restarted.
 fn place(pod: &PodState, now: Timestamp) -> String {
     let mut said = Vec::new();
@@ -415,51 +406,4 @@ fn unread(summary: &Summary) -> Option<Branch> {
             format!("you may not list {}", summary.unread.join(", ")),
         )
     })
-}
-
-/// Rows as lines, whose columns are below each other.
-fn aligned(rows: &[Vec<String>]) -> Vec<String> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .filter(|(_, width)| **width > 0)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
-/// A number with its thousands apart.
-fn number(number: i64) -> String {
-    let digits = number.to_string();
-    let (sign, digits) = match digits.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", digits.as_str()),
-    };
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{sign}{grouped}")
-}
-
-/// An amount of the log.
-fn bytes(amount: i64) -> String {
-    match amount {
-        ..10_240 => format!("{amount} B"),
-        10_240..10_485_760 => format!("{} KiB", amount / 1024),
-        _ => format!("{} MiB", amount / 1_048_576),
-    }
 }
