@@ -1,5 +1,6 @@
 //! `kubectl renv status`: what is there of an environment, what is going on, and since when.
 
+mod derive;
 mod summary;
 #[cfg(test)]
 mod tests;
