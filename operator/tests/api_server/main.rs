@@ -10,6 +10,7 @@ mod activator;
 mod admission;
 mod admission_api;
 mod admission_lifetime;
+mod admission_sharing;
 mod catching_up;
 mod controlling;
 mod copies;
