@@ -9,6 +9,7 @@
 mod activator;
 mod admission;
 mod admission_api;
+mod admission_changes;
 mod admission_lifetime;
 mod admission_sharing;
 mod catching_up;
