@@ -51,6 +51,7 @@ mod rotation;
 mod samples;
 mod server;
 mod sleeping;
+mod sleeping_by_time;
 mod stage;
 mod suspending;
 mod trouble;
