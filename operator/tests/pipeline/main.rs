@@ -14,6 +14,7 @@ mod copies;
 mod fixture;
 mod ingest_token;
 mod instances;
+mod pinned;
 mod placing;
 mod progress;
 mod rollout;
