@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 from control_plane import wait_until
 from sandbox import READY_SECONDS
@@ -68,6 +69,16 @@ class DataTests:
         self.assertEqual(pod.postgres.process.wait(READY_SECONDS), 1)
         self.assertIn("was made by PostgreSQL 9", pod.postgres.log())
         self.assertTrue((pod.data / "pgdata/PG_VERSION").exists())
+
+    def test_a_read_only_volume_is_said_to_be_one(self):
+        pod = self.pod()
+        subprocess.run(["mount", "--bind", pod.data, pod.data], check=True)
+        self.addCleanup(subprocess.run, ["umount", pod.data], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", pod.data], check=True)
+        pod.start(self.kubernetes)
+        self.assertEqual(pod.postgres.process.wait(READY_SECONDS), 1)
+        self.assertIn("/data is read-only", pod.postgres.log())
+        self.assertNotIn("fsGroup", pod.postgres.log())
 
     def test_a_missing_secret_is_named(self):
         pod = self.pod()
