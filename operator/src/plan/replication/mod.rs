@@ -6,6 +6,7 @@
 mod act;
 mod acts;
 mod follow;
+mod killed;
 mod leader_key;
 mod primary_change;
 mod requests;
@@ -74,6 +75,11 @@ impl Replication {
             under_way,
             again,
         } = situation.acting();
+        let several = runs && wanted > 1;
+        step = several
+            .then(|| killed::waiting(observed, &view))
+            .flatten()
+            .or(step);
         let mut rolling = None;
         if runs && kept == wanted && step.is_none() && under_way.is_none() {
             let under_way = roll::under_way(observed, &view);

@@ -2,6 +2,7 @@
 //! through all of them.
 
 mod acts;
+mod killed;
 mod leader_key;
 mod rolls;
 mod scaling;
