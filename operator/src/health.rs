@@ -3,7 +3,7 @@
 //! Ready is a process that leads, and one that stands by: a new version has to be ready to take over
 //! before the old one goes, and the old one goes only then. Not ready is who could not take over,
 //! or has just begun to. Not alive is a process of which the part that leads moves no more; it ends
-//! by itself for every reason that it can see.
+//! by itself for every reason that it can see but a lost lease, after which it waits for the lease again.
 
 use std::fmt::{Display, Formatter};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -187,22 +187,29 @@ fn pull_error(said: &str) -> Option<&str> {
     }
 }
 
-fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+/// How a container ended last.
+pub fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     [&container.state, &container.last_state]
         .into_iter()
         .find_map(|state| state.as_ref()?.terminated.as_ref())
 }
 
-fn ran_seconds(end: &ContainerStateTerminated) -> i64 {
+/// For how long it had run; 0 if that is not known.
+pub fn ran_seconds(end: &ContainerStateTerminated) -> i64 {
     match (&end.started_at, &end.finished_at) {
         (Some(started), Some(finished)) => finished.0.duration_since(started.0).as_secs(),
         _ => 0,
     }
 }
 
+/// Whether the kernel killed it for want of memory.
+pub fn is_out_of_memory(end: &ContainerStateTerminated) -> bool {
+    end.reason.as_deref() == Some("OOMKilled")
+}
+
 /// A container that ends again and again.
 fn crash(pod: &str, container: &str, end: Option<&ContainerStateTerminated>) -> PodFailure {
-    let killed = end.is_some_and(|end| end.reason.as_deref() == Some("OOMKilled"));
+    let killed = end.is_some_and(is_out_of_memory);
     let log = end.and_then(|end| end.message.as_deref()).unwrap_or_default();
     let reason = if log.contains(FULL) {
         Reason::DiskFull

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
-use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::controlling::until;
@@ -94,12 +92,7 @@ async fn the_operator_of_one_namespace_works_with_roles_there_and_asks_for_nothi
     })
     .await;
     stage.database_runs().await;
-    let jobs = stage.api::<Job>();
-    let seed = ListParams::default().labels("app.kubernetes.io/component=seed");
-    until("the Job is made", async || {
-        !jobs.list(&seed).await.unwrap().items.is_empty()
-    })
-    .await;
+    until("the Job is made", || stage.has_job("seed")).await;
     stage.job_ends("seed", "publish", "Succeeded", &seeded()).await;
     until("the Deployment is made", || {
         stage.exists::<Deployment>("harbour-api")

@@ -4,10 +4,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::controlling::until;
@@ -116,12 +115,7 @@ async fn a_process_that_is_cut_off_stops_before_its_lease_ends_says_why_and_lead
     let metrics = process.get("/metrics").unwrap();
     assert!(metrics.contains("rates_operator_leading 1\n"), "{metrics}");
     stage.database_runs().await;
-    let jobs = stage.api::<Job>();
-    let seed = ListParams::default().labels("app.kubernetes.io/component=seed");
-    until("the Job is made", async || {
-        !jobs.list(&seed).await.unwrap().items.is_empty()
-    })
-    .await;
+    until("the Job is made", || stage.has_job("seed")).await;
     process.signal("TERM");
     assert!(process.end().await.0.success());
 }

@@ -341,13 +341,22 @@ impl Stage {
             .collect()
     }
 
-    /// The only Job of a component.
-    pub async fn job(&self, component: &str) -> Job {
+    async fn jobs(&self, component: &str) -> Vec<Job> {
         let of = ListParams::default().labels(&format!(
             "app.kubernetes.io/component={component},app.kubernetes.io/instance={}",
             self.name
         ));
-        let mut jobs = self.api::<Job>().list(&of).await.unwrap().items;
+        self.api::<Job>().list(&of).await.unwrap().items
+    }
+
+    /// Whether a component has a Job.
+    pub async fn has_job(&self, component: &str) -> bool {
+        !self.jobs(component).await.is_empty()
+    }
+
+    /// The only Job of a component.
+    pub async fn job(&self, component: &str) -> Job {
+        let mut jobs = self.jobs(component).await;
         assert_eq!(jobs.len(), 1, "{component}: {jobs:?}");
         jobs.remove(0)
     }

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use super::view::{Instance, View};
 use crate::identity::ROLE_LABEL;
 use crate::observed::Observed;
+use crate::pods::failure::last_end;
 use crate::pods::is_running;
 
 /// A container's end is told in whole seconds.
@@ -62,11 +63,7 @@ fn can_take_over(view: &View<'_>, leader: &Instance<'_>, other: &Instance<'_>) -
 /// How a container ended, unless the leader key was renewed after that: by what followed it in its pod. Both are told by
 /// the clock of one node. One that runs again needs some seconds until it can be the primary.
 fn died(container: &ContainerStatus, renewed: Option<Timestamp>) -> Option<String> {
-    let states = [&container.state, &container.last_state];
-    let end = states
-        .into_iter()
-        .flatten()
-        .find_map(|state| state.terminated.as_ref())?;
+    let end = last_end(container)?;
     let ended = end.finished_at.as_ref().map(|time| time.0);
     let is_of_the_past = match (ended, renewed) {
         (Some(ended), Some(renewed)) => renewed >= ended + WHOLE_SECOND,

@@ -75,11 +75,12 @@ impl Replication {
             under_way,
             again,
         } = situation.acting();
-        let several = runs && wanted > 1;
-        step = several
-            .then(|| killed::waiting(observed, &view))
-            .flatten()
-            .or(step);
+        if runs
+            && wanted > 1
+            && let Some(made_anew) = killed::waiting(observed, &view)
+        {
+            step = Some(made_anew);
+        }
         let mut rolling = None;
         if runs && kept == wanted && step.is_none() && under_way.is_none() {
             let under_way = roll::under_way(observed, &view);
