@@ -23,16 +23,17 @@ const LANES: usize = 3;
 const CREATION: Duration = Duration::from_secs(14);
 
 pub fn trials() -> Vec<Trial> {
-    vec![
-        trial(
-            "faults::twenty_pods_ended_at_random_moments_change_nothing",
-            twenty_pods_ended,
-        ),
-        trial(
-            "faults::a_database_whose_processes_are_all_killed_five_times_in_a_row_is_back_in_seconds",
-            five_crashes_in_a_row,
-        ),
-    ]
+    vec![trial(
+        "faults::twenty_pods_ended_at_random_moments_change_nothing",
+        twenty_pods_ended,
+    )]
+}
+
+pub fn measured() -> Trial {
+    trial(
+        "faults::a_database_whose_processes_are_all_killed_five_times_in_a_row_is_back_in_seconds",
+        five_crashes_in_a_row,
+    )
 }
 
 /// The aim is 6 s, on a machine that does nothing else. The kubelet alone took 87 s for the fifth crash.

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use crate::trial::trial;
 
-pub fn trials() -> Vec<Trial> {
-    vec![trial(
+pub fn measured() -> Trial {
+    trial(
         "rollouts::lose_nothing_and_broken_images_change_nothing",
         lose_nothing,
-    )]
+    )
 }
 
 const PLAY: Play = Play {
