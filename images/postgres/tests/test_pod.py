@@ -204,6 +204,11 @@ def main():
     result = program.result
     failed = len(result.failures) + len(result.errors)
     skipped = len(result.skipped)
+    # As Rust's runner tells failures, for `cargo xtask test` to repeat.
+    for test, traceback in [*result.failures, *result.errors]:
+        print(f"---- {test.id()} ----\n{traceback}")
+    if failed:
+        print("failures:")
     print(
         "test result: {}. {} passed; {} failed; {} ignored; 0 measured; 0 filtered out".format(
             "ok" if result.wasSuccessful() else "FAILED",

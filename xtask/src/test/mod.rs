@@ -76,8 +76,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if tally.passed + tally.failed == 0 {
         bail!("no test has such a name");
     }
-    if tally.failed > 0 {
-        note("some tests failed: look for FAILED above");
+    for failure in tally.failures() {
+        note(format_args!("FAILED {failure}"));
     }
     println!("{tally}");
     Ok(if tally.failed > 0 {

@@ -13,11 +13,13 @@ use host::command::describe;
 use host::terminal;
 
 /// What a run of tests came to.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub passed: usize,
     pub failed: usize,
     pub skipped: usize,
+    /// What failed and why, a line each.
+    failures: Vec<String>,
 }
 
 impl Tally {
@@ -34,7 +36,7 @@ impl Tally {
                 format!("skipped: {reason}")
             }
             Err(error) => {
-                self.failed += 1;
+                self.fail(name, &format!("{error:#}"));
                 format!("FAILED: {error:#}")
             }
         };
@@ -113,20 +115,29 @@ impl Tally {
     /// Shows the output of a command, each line after `prefix`, and counts.
     fn of_output(line: &str, child: &mut Child, output: impl Read, prefix: &str) -> Result<Self> {
         let mut counted = Self::default();
+        let mut failures = Failures::default();
         for output in BufReader::new(output).lines() {
             let output = output.with_context(|| format!("reading the output of `{line}`"))?;
             // A closed terminal must not end the tests.
             let _ = writeln!(std::io::stdout(), "{prefix}{output}");
+            failures.read(&output);
             if let Some(result) = Self::of_line(&output) {
                 counted.add(result);
             }
         }
+        let failures = failures.all.into_iter();
+        counted.failures = failures.map(|failure| format!("{prefix}{failure}")).collect();
         let status = child.wait()?;
         if !status.success() && counted.failed == 0 {
             terminal::note(format_args!("`{line}` ended with {status}"));
-            counted.failed = 1;
+            counted.fail(&format!("{prefix}`{line}`"), &format!("ended with {status}"));
         }
         Ok(counted)
+    }
+
+    fn fail(&mut self, name: &str, why: &str) {
+        self.failed += 1;
+        self.failures.push(failure(name, why));
     }
 
     /// Adds what others came to.
@@ -134,6 +145,12 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.failures.extend(other.failures);
+    }
+
+    /// What failed and why, a line each.
+    pub fn failures(&self) -> &[String] {
+        &self.failures
     }
 
     /// The counts of a line such as
@@ -150,7 +167,58 @@ impl Tally {
             passed: count("passed"),
             failed: count("failed"),
             skipped: count("ignored"),
+            failures: Vec::new(),
         })
+    }
+}
+
+/// Reads the failures that a runner tells before its closing line: `---- the test's name ----`, or with ` stdout` before
+/// the last dashes, and what the test said.
+#[derive(Default)]
+struct Failures {
+    all: Vec<String>,
+    /// The failure that is being told: the test's name and what it said.
+    told: Option<(String, String)>,
+}
+
+impl Failures {
+    fn read(&mut self, line: &str) {
+        let name = line
+            .strip_prefix("---- ")
+            .and_then(|rest| rest.strip_suffix(" ----"))
+            .map(|name| name.trim_end_matches(" stdout"));
+        // The list of the names follows what they said.
+        if name.is_some() || line == "failures:" {
+            self.all
+                .extend(self.told.take().map(|(name, said)| failure(&name, &said)));
+        }
+        if let Some(name) = name {
+            self.told = Some((name.to_owned(), String::new()));
+        } else if let Some((_, said)) = &mut self.told {
+            said.push_str(line);
+            said.push('\n');
+        }
+    }
+}
+
+/// So much of each end of what a failed test said is repeated.
+const EXCERPT: usize = 300;
+
+/// A line: the test's name and what it said, of a long text the two ends.
+fn failure(name: &str, said: &str) -> String {
+    let words: Vec<&str> = said
+        .lines()
+        .take_while(|line| *line != "stack backtrace:")
+        .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
+        .flat_map(str::split_whitespace)
+        .collect();
+    let said = words.join(" ");
+    let start = said.floor_char_boundary(EXCERPT);
+    let end = said.ceil_char_boundary(said.len().saturating_sub(EXCERPT));
+    if start < end {
+        format!("{name}: {} … {}", &said[..start], &said[end..])
+    } else {
+        format!("{name}: {said}")
     }
 }
 
@@ -183,7 +251,8 @@ mod tests {
             Some(Tally {
                 passed: 12,
                 failed: 2,
-                skipped: 1
+                skipped: 1,
+                failures: Vec::new(),
             })
         );
         assert_eq!(Tally::of_line("test some::test ... ok"), None);
@@ -193,14 +262,39 @@ mod tests {
     fn a_runner_that_dies_without_a_count_is_a_failure() {
         let mut tally = Tally::default();
         tally.run(Command::new("sh").args(["-c", "exit 3"])).unwrap();
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (0, 1, 0));
+        assert_eq!(tally.failures, ["`sh -c exit 3`: ended with exit status: 3"]);
+    }
+
+    #[test]
+    fn failures_are_read_from_what_the_runner_tells() {
+        let mut failures = Failures::default();
+        let output = "test a ... FAILED\n\nfailures:\n\n\
+             ---- tests::a stdout ----\n\nthread 'tests::a' panicked at src/a.rs:1:2:\n  left: 1\n right: 2\n\
+             stack backtrace:\n   0: core::panicking::panic_fmt\n\
+             note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n\n\
+             ---- whole::b ----\nreads failed\n\nCaused by:\n    a timeout\n\n\n\
+             failures:\n    tests::a\n    whole::b\n\ntest result: FAILED. 0 passed; 2 failed";
+        for line in output.lines() {
+            failures.read(line);
+        }
         assert_eq!(
-            tally,
-            Tally {
-                passed: 0,
-                failed: 1,
-                skipped: 0
-            }
+            failures.all,
+            [
+                "tests::a: thread 'tests::a' panicked at src/a.rs:1:2: left: 1 right: 2",
+                "whole::b: reads failed Caused by: a timeout",
+            ]
         );
+    }
+
+    #[test]
+    fn of_what_a_failed_test_said_at_length_both_ends_are_told() {
+        let line = failure("a", &format!("first {} last", "ä".repeat(1000)));
+        assert!(
+            line.starts_with("a: first ä") && line.ends_with("ä last"),
+            "{line}"
+        );
+        assert!(line.len() < 700, "{line}");
     }
 
     #[test]
@@ -237,8 +331,7 @@ mod tests {
         assert_eq!(
             Tally {
                 passed: 3,
-                failed: 0,
-                skipped: 0
+                ..Tally::default()
             }
             .to_string(),
             "3 passed, 0 failed"
@@ -247,7 +340,8 @@ mod tests {
             Tally {
                 passed: 3,
                 failed: 1,
-                skipped: 2
+                skipped: 2,
+                ..Tally::default()
             }
             .to_string(),
             "3 passed, 1 failed, 2 skipped"
