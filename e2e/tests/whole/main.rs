@@ -25,6 +25,7 @@ mod reference_dump;
 mod rollouts;
 mod seeds;
 mod sleeping;
+mod three_instances;
 mod trial;
 
 use std::process::ExitCode;
@@ -78,6 +79,7 @@ fn side_by_side() -> Vec<Trial> {
         // The longest first, so that nothing waits for it at the end.
         monitoring::trials(),
         faults::trials(),
+        three_instances::trials(),
         changes::trials(),
         closed::trials(),
         copies::trials(),

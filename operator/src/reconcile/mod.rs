@@ -32,8 +32,8 @@ use crate::sleeping::Sleeping;
 use crate::starts::Starts;
 use crate::status::{self, Problem};
 
-pub use requeue::Next;
-use requeue::{BLOCKED, CHANGED, SAFETY_NET, requeue_after};
+use requeue::{BLOCKED, CHANGED, SAFETY_NET};
+pub use requeue::{Next, requeue_after};
 
 /// After so many failures in a row, some seven seconds, a failure counts as lasting.
 pub const LASTING: u32 = 4;

@@ -48,6 +48,7 @@ impl Next {
 }
 
 /// After which time a reconcile that wrote nothing is repeated; `problem` is what stopped it or a part of it.
+#[must_use]
 pub fn requeue_after(
     environment: &Environment,
     observed: &Observed,

@@ -17,6 +17,7 @@ mod instances;
 mod pinned;
 mod placing;
 mod progress;
+mod requeue;
 mod rollout;
 mod sleeping;
 mod templates;
