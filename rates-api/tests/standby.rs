@@ -159,7 +159,7 @@ async fn a_standby_that_is_gone_or_frozen_costs_no_read(postgres: Arc<Postgres>)
     pair.standby.signal_all(Signal::SIGSTOP);
     for _ in 0..10 {
         let took = read().await;
-        assert!(took < Duration::from_millis(1500), "{took:?} with it frozen");
+        assert!(took < Duration::from_secs(4), "{took:?} with it frozen");
     }
     assert!(reads(pair.service(), "failed").await >= 1);
     pair.standby.signal_all(Signal::SIGCONT);
@@ -168,7 +168,7 @@ async fn a_standby_that_is_gone_or_frozen_costs_no_read(postgres: Arc<Postgres>)
     pair.standby.stop(Signal::SIGINT);
     for _ in 0..10 {
         let took = read().await;
-        assert!(took < Duration::from_millis(1500), "{took:?} with it gone");
+        assert!(took < Duration::from_secs(4), "{took:?} with it gone");
     }
     let again = Arc::clone(&pair);
     tokio::task::spawn_blocking(move || again.standby.start_again())

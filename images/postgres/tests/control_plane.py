@@ -141,7 +141,7 @@ class Kubernetes:
                 return [json.loads(line) for line in written.splitlines(True) if line.endswith(b"}\n")]
 
             try:
-                wait_until(states, 10, "the watch has begun")
+                wait_until(states, 30, "the watch has begun")
                 yield states
             finally:
                 process.kill()

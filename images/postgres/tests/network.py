@@ -20,7 +20,7 @@ class Network:
         holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         self.holders.append(holder)
         own = Path("/proc/{}/ns/net".format(holder.pid))
-        wait_until(lambda: os.readlink(own) != os.readlink("/proc/self/ns/net"), 5, "a network namespace")
+        wait_until(lambda: os.readlink(own) != os.readlink("/proc/self/ns/net"), 30, "a network namespace")
         link = "pod{}".format(number)
         run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", holder.pid)
         run("ip", "link", "set", link, "master", "pods", "up")

@@ -131,7 +131,7 @@ class Container:
     def first_process(self):
         """The namespace's first process, as the machine numbers it."""
         children = Path("/proc/{0}/task/{0}/children".format(self.process.pid))
-        return int(wait_until(lambda: children.read_text().split() or self.process.poll(), 5, "a process")[0])
+        return int(wait_until(lambda: children.read_text().split() or self.process.poll(), 30, "a process")[0])
 
     def execute(self, *command):
         """As `kubectl exec` and a preStop hook do: one more process in the container, as its user."""

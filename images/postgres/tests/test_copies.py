@@ -200,7 +200,7 @@ class CopyTests:
 
     def test_the_primary_of_several_goes_on_while_the_api_server_is_away(self):
         primary = self.instances.healthy()
-        wait_until(lambda: len(self.instances.record("leader").get("failsafe", "").split(",")) == 3, 10, "the members")
+        wait_until(lambda: len(self.instances.record("leader").get("failsafe", "").split(",")) == 3, READY_SECONDS, "the members")
         said = primary.postgres.log().count("failsafe mode is enabled")
         self.kubernetes.api_server.kill()
         self.kubernetes.api_server.wait()

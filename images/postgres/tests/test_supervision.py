@@ -71,7 +71,7 @@ class SupervisionTests:
         self.assertNotIn("not properly shut down", pod.postgres.log())
         # Nothing is beside it, and the end in order ends it, too.
         # A process of the server is called as the server until it has a title of its own.
-        wait_until(lambda: len(self.processes(pod.postgres, "-D\0/data/pgdata")) == 1, 5, "there is one server")
+        wait_until(lambda: len(self.processes(pod.postgres, "-D\0/data/pgdata")) == 1, READY_SECONDS, "there is one server")
         self.assertEqual(pod.postgres.terminate(), 0)
         self.assertIn("database system is shut down", pod.postgres.log())
 

@@ -82,9 +82,9 @@ async fn who_gives_the_lease_up_is_followed_at_once() {
 
     let released = Instant::now();
     first.release().await;
-    timeout(Duration::from_secs(1), taking)
+    timeout(Duration::from_secs(10), taking)
         .await
-        .expect("within a second")
+        .expect("long before the lease ends")
         .unwrap();
     println!("handed over in {} ms", released.elapsed().as_millis());
 
@@ -170,7 +170,7 @@ async fn after_a_lease_was_deleted_a_fresh_candidate_leads_and_the_holder_notice
     assert_eq!(lost.to_string(), "the lease was taken by fresh");
     // One attempt after one period; the rest is for a machine that does a lot beside.
     assert!(
-        both.elapsed() < Duration::from_secs(3),
+        both.elapsed() < Duration::from_secs(8),
         "after {:?}",
         both.elapsed()
     );

@@ -16,7 +16,7 @@ use crate::server;
 use crate::stage::Stage;
 
 /// How long anything may be gone.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(5);
 /// A machine that does a lot beside may be late now and then.
 const TRIES: usize = 3;
 

@@ -195,7 +195,7 @@ async fn a_batch_that_waits_for_a_stop_in_vain_is_answered_in_time_and_can_be_se
     let answer = ingest.post(&[CSV, key], &body).await;
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.header("retry-after").is_some());
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     until_locks(&admin, "nobody waits any more", false, 0).await;
     drop(stop);
     eventually("it is taken in when it is sent again", SOON, async || {
@@ -233,7 +233,7 @@ async fn a_database_that_stalls_at_the_end_keeps_no_batch_longer_than_its_time(p
     let took = began.elapsed();
     postgres.signal_all(Signal::SIGCONT);
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(took < Duration::from_millis(4500), "{took:?}");
+    assert!(took < Duration::from_millis(5500), "{took:?}");
 }
 
 async fn the_program_in_the_database_pod_asks_for_the_same_lock(_: Arc<Postgres>) {

@@ -162,7 +162,7 @@ async fn looking_at_batches_has_a_deadline_and_takes_no_connection_of_theirs(pos
     for answer in answers {
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")));
     }
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     drop(admin);
     assert_eq!(ingest.batch(&location).await["status"], "applied");
 }

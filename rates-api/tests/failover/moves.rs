@@ -70,7 +70,7 @@ async fn reads_wait_for_the_next_primary_and_batches_pass_when_they_are_sent_aga
         assert!(count == 1 || count == 2, "{count}");
     }
     assert!(
-        started.elapsed() < Duration::from_secs(4),
+        started.elapsed() < Duration::from_secs(9),
         "{:?}",
         started.elapsed()
     );
@@ -85,7 +85,7 @@ async fn reads_wait_for_the_next_primary_and_batches_pass_when_they_are_sent_aga
     .await;
     // Its key is not in use until the lease ends, after 15 s.
     assert!(
-        started.elapsed() < Duration::from_secs(5),
+        started.elapsed() < Duration::from_secs(10),
         "{:?}",
         started.elapsed()
     );
