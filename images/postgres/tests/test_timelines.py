@@ -1,6 +1,7 @@
 """Three instances: two timelines of one number. A part of the database pod's tests (test_pod.py), for one version."""
 
 import os
+import shutil
 import time
 
 from control_plane import wait_until
@@ -30,6 +31,25 @@ class TimelineTests:
         self.assertIn("its timeline {} is not one of {}".format(timeline + 1, primary.name), standby.postgres.log())
         self.assertNotEqual(self.identity(standby), before)
         self.only_the_data_is_there(standby)
+
+    def test_a_copy_from_which_no_server_has_started_yet_gets_no_log_of_its_own(self):
+        primary = self.instances.healthy()
+        self.superuser(primary, "CREATE TABLE IF NOT EXISTS written (n bigint)")
+        standby = self.instances.standbys()[0]
+        data = self.lost(standby)
+        # As rates-postgres-clone makes it, and is killed before Patroni starts a server.
+        copied = primary.postgres.execute(
+            "/usr/bin/env", "pg_basebackup", "--pgdata=/data/copy", "--wal-method=stream", "--no-slot", "--checkpoint=fast",
+            "--no-password", "--host=/var/run/postgresql", "--username=replicator",
+        )
+        _, said = copied.communicate(timeout=READY_SECONDS)
+        self.assertEqual(copied.returncode, 0, said)
+        shutil.rmtree(data)
+        (primary.data / "copy").rename(data)
+        self.superuser(primary, "INSERT INTO written VALUES (-3)")
+        self.assertIs(self.instances.healthy(), primary)
+        self.assertEqual(self.superuser(standby, "SELECT count(*) FROM written WHERE n = -3"), "1")
+        self.assertIn("backup_label exists", standby.postgres.log())
 
     def test_a_former_primary_with_more_log_of_a_timeline_that_is_over_is_not_promoted(self):
         former = self.instances.healthy()

@@ -15,6 +15,7 @@ mod admission_sharing;
 mod catching_up;
 mod controlling;
 mod copies;
+mod copies_of_changing_sources;
 mod drift;
 mod expiring;
 mod explain;

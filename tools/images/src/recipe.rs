@@ -147,6 +147,7 @@ impl Recipe {
                     file("share_views.py"),
                     file("start-failure.awk"),
                     file("timelines.py"),
+                    file("unstarted_copy.py"),
                     file("words.py"),
                     part("patroni.whl", Content::Wheel(&wheel::PATRONI), false),
                     part("server.tar", server, false),
