@@ -5,7 +5,13 @@
     fflush()
 }
 
-/(FATAL|PANIC):  / && !/the database system is/ {
+# One that somebody stops has started, and the sessions that end with it say FATAL.
+/LOG:  received (smart|fast|immediate) shutdown request/ {
+    asked = 1
+    reason = ""
+}
+
+/(FATAL|PANIC):  / && !/the database system is/ && (!asked || /PANIC:  /) {
     reason = said()
     # The lines before name the parameter.
     if (reason ~ /contains errors$/)

@@ -92,6 +92,24 @@ class CreationTests:
         self.superuser(pod, "SELECT pg_reload_conf()")
         self.assertEqual(pod.query("SHOW shared_buffers"), "24MB")
 
+    def test_a_server_that_was_stopped_did_not_fail_to_start(self):
+        pod = self.ready_pod()
+        script = (
+            "rm -f /tmp/why; printf 'x %s\\n' \"$@\" | awk -v file=/tmp/why -f /usr/local/share/rates/start-failure.awk"
+            " >/dev/null; if [ -e /tmp/why ]; then cat /tmp/why >&2; fi"
+        )
+
+        def why(*lines):
+            reader = pod.postgres.execute("/usr/bin/env", "--chdir=/tmp", "sh", "-c", script, "sh", *lines)
+            return reader.communicate(timeout=READY_SECONDS)[1].strip()
+
+        stop = "LOG:  received fast shutdown request"
+        session = "FATAL:  terminating connection due to administrator command"
+        full = 'PANIC:  could not write to file "pg_wal/xlogtemp.1": No space left on device'
+        self.assertEqual(why('FATAL:  role "x" does not exist', stop, session, "LOG:  database system is shut down"), "")
+        self.assertEqual(why(stop, session, full), full.removeprefix("PANIC:  "))
+        self.assertEqual(why("FATAL:  one", "HINT:  two", "LOG:  database system is shut down"), "one; two")
+
     def test_a_lowered_parameter_that_the_data_remember_comes_into_force_with_the_next_pod(self):
         config = {"ttl": 20, "loop_wait": 5, "retry_timeout": 5, "failsafe_mode": True}
         config["postgresql"] = {"parameters": {"max_connections": 100}}
