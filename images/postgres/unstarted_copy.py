@@ -4,7 +4,7 @@ Where the control file says `in production` and no server runs, Patroni takes th
 and lets a server in single-user mode bring them to an end, so that pg_rewind can work with them. A copy of a primary has
 the primary's control file, until a server has read `backup_label`. If a container is killed in between, that server would
 write log of its own on the primary's timeline. Nothing tells it from the primary's: the standby asks for log that is not
-written yet ("requested starting point … is ahead of the WAL flush position of this server"), and when it is, reads on
+written yet ("requested starting point … is ahead of the WAL flush position of this server"), and when it is, may read on
 without what came before.
 
 Patroni leaves `backup_label` to PostgreSQL from 15 on. Before, a primary that crashed might have one too: that of an
