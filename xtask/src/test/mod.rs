@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if tally.passed + tally.failed == 0 {
         bail!("no test has such a name");
     }
-    for failure in tally.failures() {
+    for failure in &tally.failures {
         note(format_args!("FAILED {failure}"));
     }
     println!("{tally}");

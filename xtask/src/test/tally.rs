@@ -19,7 +19,7 @@ pub struct Tally {
     pub failed: usize,
     pub skipped: usize,
     /// What failed and why, a line each.
-    failures: Vec<String>,
+    pub failures: Vec<String>,
 }
 
 impl Tally {
@@ -146,11 +146,6 @@ impl Tally {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.failures.extend(other.failures);
-    }
-
-    /// What failed and why, a line each.
-    pub fn failures(&self) -> &[String] {
-        &self.failures
     }
 
     /// The counts of a line such as
