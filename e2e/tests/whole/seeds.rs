@@ -73,23 +73,12 @@ fn that_fail_are_tried_again() -> Result<()> {
         message.contains("invalid input syntax for type date"),
         "psql's own words are missing: {message}"
     );
-    let databases = environment.kubectl.run([
-        "exec",
-        "mending-postgres-0",
-        "--container",
-        "postgres",
-        "--",
-        "psql",
-        "--no-psqlrc",
-        "-U",
-        "postgres",
-        "-At",
-        "-c",
-        "SELECT count(*) FROM pg_database WHERE datname = 'rates'",
-        "postgres",
-    ])?;
+    let published = "SELECT count(*) FROM pg_database WHERE datname = 'rates'";
+    let databases = environment
+        .kubectl
+        .psql_as_superuser("mending-postgres-0", "postgres", published)?;
     ensure!(
-        databases.trim() == "0",
+        databases == "0",
         "a half-loaded database was published: {databases}"
     );
 

@@ -131,36 +131,17 @@ fn whole(environment: &Environment, max_connections: &str) -> Result<()> {
         }
         for pod in environment.kubectl.list("pods", POSTGRES)? {
             let pod = name(&pod)?.to_owned();
-            let found = local(environment, &pod, &format!("SHOW max_connections; {MARKS}"))?;
+            let found = environment.kubectl.psql_as_superuser(
+                &pod,
+                "rates",
+                &format!("SHOW max_connections; {MARKS}"),
+            )?;
             if found != format!("{max_connections}\n1") {
                 return Ok(Look::NotYet(format!("{pod}: {found:?}")));
             }
         }
         Ok(Look::Holds(()))
     })
-}
-
-/// What an instance itself says.
-fn local(environment: &Environment, pod: &str, queries: &str) -> Result<String> {
-    let rows = environment.kubectl.run_with_input(
-        [
-            "exec",
-            "--stdin",
-            pod,
-            "--container=postgres",
-            "--",
-            "psql",
-            "--no-psqlrc",
-            "--tuples-only",
-            "--no-align",
-            "--set=ON_ERROR_STOP=1",
-            "--host=/var/run/postgresql",
-            "--username=postgres",
-            "--dbname=rates",
-        ],
-        queries,
-    )?;
-    Ok(rows.trim().to_owned())
 }
 
 fn annotate(environment: &Environment, annotation: &str) -> Result<()> {

@@ -20,7 +20,7 @@ from pathlib import Path
 from control_plane import HOST, NAMESPACE, TOKEN, wait_until
 
 # Long beside the 2 s of an idle machine, for one that is busy with other things.
-READY_SECONDS = 60
+READY_SECONDS = 120
 
 
 def say(text):
@@ -162,7 +162,7 @@ class Container:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
 
-    def terminate(self, seconds=60):
+    def terminate(self, seconds=READY_SECONDS):
         os.kill(self.first_process(), signal.SIGTERM)
         return self.process.wait(seconds)
 

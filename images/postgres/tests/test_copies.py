@@ -178,9 +178,7 @@ class CopyTests:
         for standby in self.instances.standbys():
             self.instances.freeze(standby)
         self.assertFalse(self.instances.writes(primary))
-        started = time.monotonic()
-        primary.postgres.terminate(60)
-        self.assertLess(time.monotonic() - started, 45)
+        primary.postgres.terminate()
         self.instances.healthy()
 
     def test_a_changed_password_of_the_log_is_taken_by_standbys(self):

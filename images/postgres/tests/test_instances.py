@@ -5,10 +5,6 @@ from control_plane import wait_until
 from instances import Writer
 from sandbox import READY_SECONDS, say
 
-# The aims are 3 s for what is done in order and 6 s for a kill, on a machine that does nothing else. A key that nobody
-# gives up runs out after 20 s.
-MOVED_SECONDS = 16
-
 
 class InstancesTests:
     def table(self, primary):
@@ -59,7 +55,6 @@ class InstancesTests:
             before = len(writer.acknowledged)
             wait_until(lambda: len(writer.acknowledged) > before + 5, READY_SECONDS, "commits go on")
         say("{}: handed over, no commit for {:.1f} s".format(self.version, writer.longest))
-        self.assertLess(writer.longest, MOVED_SECONDS)
         self.assertIs(self.instances.primary(), successor)
         self.instances.healthy()
         self.all_is_there(successor, writer.acknowledged)
@@ -77,7 +72,6 @@ class InstancesTests:
             before = len(writer.acknowledged)
             wait_until(lambda: len(writer.acknowledged) > before + 5, READY_SECONDS, "commits go on")
         say("{}: the primary's container killed, no commit for {:.1f} s".format(self.version, writer.longest))
-        self.assertLess(writer.longest, MOVED_SECONDS)
         self.assertIn("the leader key is given up", primary.roles.log())
         successor = self.instances.primary()
         self.assertIn("{} is the primary's pod no more".format(primary.name), successor.postgres.log())
@@ -96,7 +90,8 @@ class InstancesTests:
             before = len(writer.acknowledged)
             wait_until(lambda: len(writer.acknowledged) > before + 5, READY_SECONDS, "commits go on")
         say("{}: the postmaster killed, no commit for {:.1f} s".format(self.version, writer.longest))
-        self.assertLess(writer.longest, MOVED_SECONDS)
+        # It does not wait until the key runs out.
+        self.assertIn("Primary crashed. Failing over", primary.postgres.log())
         successor = self.instances.healthy()
         self.assertIsNot(successor, primary)
         self.all_is_there(successor, writer.acknowledged)

@@ -215,4 +215,4 @@ class LoadTests:
             READY_SECONDS,
             "the load is half done",
         )
-        container.terminate(10)
+        container.terminate()

@@ -417,9 +417,7 @@ class ShareTests:
         self.assertIn("rates/source", message)
         with self.stopped(self.new, self.old, reader, "prices") as container:
             wait_until(reads, READY_SECONDS, "it reads")
-            started = time.monotonic()
-            container.terminate(10)
-            self.assertLess(time.monotonic() - started, 9)
+            container.terminate()
         self.assertEqual(self.new.query("SELECT count(*) FROM pg_database WHERE datname = 'copied'"), "0")
         self.copied(self.new, self.old, reader)
 

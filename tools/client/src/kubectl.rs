@@ -10,6 +10,14 @@ use crate::program;
 /// A proxy may still lead to a database pod that has gone, where nobody answers for two minutes.
 const CONNECT_TIMEOUT: &str = "PGCONNECT_TIMEOUT=5";
 
+const PSQL: [&str; 5] = [
+    "psql",
+    "--no-psqlrc",
+    "--tuples-only",
+    "--no-align",
+    "--set=ON_ERROR_STOP=1",
+];
+
 /// kubectl in one namespace.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
@@ -97,25 +105,33 @@ impl Kubectl {
     pub fn psql(&self, environment: &str, query: &str) -> Result<String> {
         let uri = self.secret(&format!("{environment}-postgres"), "uri")?;
         let pod = format!("{environment}-postgres-0");
-        let rows = self.run([
+        let rows = self.run(
+            ["exec", &pod, "--container=postgres", "--", "env", CONNECT_TIMEOUT]
+                .into_iter()
+                .chain(PSQL)
+                .chain(["--dbname", &uri, "--command", query]),
+        )?;
+        Ok(rows.trim().to_owned())
+    }
+
+    /// All rows of some queries, asked in a database pod as the superuser, through the server's socket.
+    pub fn psql_as_superuser(&self, pod: &str, database: &str, queries: &str) -> Result<String> {
+        let exec = [
             "exec",
-            &pod,
-            "--container",
-            "postgres",
+            "--stdin",
+            pod,
+            "--container=postgres",
+            "--request-timeout=20s",
             "--",
-            "env",
-            CONNECT_TIMEOUT,
-            "psql",
-            "--no-psqlrc",
-            "--tuples-only",
-            "--no-align",
-            "--set",
-            "ON_ERROR_STOP=1",
+        ];
+        let login = [
+            "--host=/var/run/postgresql",
+            "--username=postgres",
             "--dbname",
-            &uri,
-            "--command",
-            query,
-        ])?;
+            database,
+        ];
+        // By --command psql 13 shows the rows of the last query only.
+        let rows = self.run_with_input(exec.into_iter().chain(PSQL).chain(login), queries)?;
         Ok(rows.trim().to_owned())
     }
 }

@@ -18,7 +18,7 @@ const TEST_THREADS: &str = "4";
 
 /// So many of the crates and of the parts of the pod's tests run at once. Each waits much of the time, so two fill no
 /// two processors; all of them at once make each other wait beyond what a test grants.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 /// Compiles the tests of every crate. The tests of the whole are left out unless they are named.
 pub fn compile() -> Result<Vec<TestProgram>> {

@@ -78,27 +78,7 @@ impl Database<'_> {
 
     /// A query's rows from a pod, asked as the superuser within it.
     pub fn sql(&self, pod: &str, database: &str, query: &str) -> Result<String> {
-        let rows = self.environment.kubectl.run([
-            "exec",
-            pod,
-            "--container",
-            "postgres",
-            "--request-timeout=20s",
-            "--",
-            "psql",
-            "--no-psqlrc",
-            "--tuples-only",
-            "--no-align",
-            "--set",
-            "ON_ERROR_STOP=1",
-            "--host=/var/run/postgresql",
-            "--username=postgres",
-            "--dbname",
-            database,
-            "--command",
-            query,
-        ])?;
-        Ok(rows.trim().to_owned())
+        self.environment.kubectl.psql_as_superuser(pod, database, query)
     }
 
     /// Whether all of it is as it has to be, and everything acknowledged is on another instance too.
