@@ -1,4 +1,5 @@
-"""Who may be promoted, where Patroni's quorum commit leaves a gap: right after a promotion.
+"""Who may be promoted, where Patroni's quorum commit leaves a gap: right after a promotion, and where somebody writes into
+the leader key.
 
 A new primary acknowledges commits at once, with one standby's word. Patroni writes down later who they wait for. If the
 new primary is lost in between, it is the primary before that still counts as the one that has everything, and it may come
@@ -8,8 +9,10 @@ timelines. Then what was acknowledged in between is lost.
 So an instance writes down that it is the one that commits wait at before it is promoted, and positions are compared by
 timelines: whoever is on a later one has more, and what another one has written on an earlier timeline, after that was
 over, counts for nothing.
-"""
 
+Patroni promotes whom the leader key names, and asks nothing more. A standby that did not take the key itself gives it up,
+so that the instances elect one that has everything.
+"""
 
 from timelines import newest
 from words import speaker
@@ -94,3 +97,21 @@ def write_down_before_promotions():
         return bool(self.dcs.write_sync_state(own, others, sync.quorum, version=sync.version))
 
     Ha.process_sync_replication_prepromote = prepare_and_write_down
+
+
+def promote_only_who_took_the_key():
+    from patroni.ha import Ha
+    from patroni.postgresql.misc import PostgresqlRole
+
+    healthy = Ha.process_healthy_cluster
+    primary = (PostgresqlRole.PRIMARY, PostgresqlRole.PROMOTED)
+
+    def process_healthy_cluster(self):
+        # A primary whose Patroni was started again did not take it either.
+        stands_by = self.state_handler.role not in primary and not self.state_handler.is_primary()
+        if self.is_synchronous_mode() and self.has_lock(False) and not self.is_leader() and stands_by:
+            self.release_leader_key_voluntarily()
+            return "gave up the leader key, which this instance did not take"
+        return healthy(self)
+
+    Ha.process_healthy_cluster = process_healthy_cluster

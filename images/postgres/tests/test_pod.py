@@ -27,6 +27,7 @@ from sharing import Environments
 from test_copies import CopyTests
 from test_creation import CreationTests
 from test_data import DataTests
+from test_election import ElectionTests
 from test_exporter import ExporterTests
 from test_instances import InstancesTests
 from test_load import LoadTests
@@ -73,17 +74,7 @@ class ImageTests:
                     say("--- {} {}\n{}".format(pod.name, name, path.read_text(errors="replace")[-4000:]))
 
 
-class PodTests(
-    ImageTests,
-    CreationTests,
-    DataTests,
-    ExporterTests,
-    LoadTests,
-    PrivilegeTests,
-    RevocationTests,
-    RoleTests,
-    SeedTests,
-):
+class PodTests(ImageTests, CreationTests, ExporterTests, PrivilegeTests, RevocationTests, RoleTests, SeedTests):
     """The tests of one pod that depend on PostgreSQL's version; the classes below name one."""
 
     def setUp(self):
@@ -175,7 +166,7 @@ class Shares(ImageTests, ShareTests, unittest.TestCase):
         cls.addClassCleanup(cls.environments.stop)
 
 
-class Postgres13(PodTests, RestApiTests, StopTests, SupervisionTests, unittest.TestCase):
+class Postgres13(PodTests, DataTests, LoadTests, RestApiTests, StopTests, SupervisionTests, unittest.TestCase):
     version = "13.5"
 
 
@@ -183,7 +174,7 @@ class Postgres17(PodTests, unittest.TestCase):
     version = "17"
 
 
-class Instances13(SeveralTests, CopyTests, ShareFailoverTests, TimelineTests, unittest.TestCase):
+class Instances13(SeveralTests, CopyTests, ElectionTests, ShareFailoverTests, TimelineTests, unittest.TestCase):
     version = "13.5"
 
 

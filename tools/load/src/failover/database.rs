@@ -1,5 +1,7 @@
 //! The database of an environment as kubectl shows it: its pods, its primary, who streams.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
@@ -16,6 +18,7 @@ pub struct Pod {
     pub node: String,
     pub ready: bool,
     pub ending: bool,
+    pub ip: String,
     /// What Patroni's label says.
     pub role: String,
 }
@@ -81,6 +84,20 @@ impl Database<'_> {
         self.environment.kubectl.psql_as_superuser(pod, database, query)
     }
 
+    /// Where a Service leads: Kubernetes' controllers may follow the pods a minute later, when the API server was away.
+    fn endpoints(&self, service: &str) -> Result<BTreeSet<String>> {
+        let selector = format!("endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{service}");
+        let slices = self.in_namespace("apis/discovery.k8s.io/v1", &selector)?;
+        let endpoints = slices["items"].as_array().into_iter().flatten();
+        let ready = endpoints
+            .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
+            .filter(|endpoint| endpoint["conditions"]["ready"] == true);
+        let addresses = ready.flat_map(|endpoint| endpoint["addresses"].as_array().into_iter().flatten());
+        Ok(addresses
+            .filter_map(|address| address.as_str().map(str::to_owned))
+            .collect())
+    }
+
     /// Whether all of it is as it has to be, and everything acknowledged is on another instance too.
     pub fn healthy(&self, instances: usize) -> Result<Look<()>> {
         let object = format!("ratesenvironments/{}", self.environment.name);
@@ -107,6 +124,17 @@ impl Database<'_> {
         if !settled || primary.name != self.leader()? {
             return Ok(Look::NotYet(format!("{pods:?}")));
         }
+        let standbys = pods.iter().filter(|pod| instances == 1 || pod.role != "primary");
+        for (service, pods) in [("", vec![primary]), ("-ro", standbys.collect())] {
+            let service = format!("{}-postgres{service}", self.environment.name);
+            let wanted: BTreeSet<_> = pods.into_iter().map(|pod| pod.ip.clone()).collect();
+            let found = self.endpoints(&service)?;
+            if found != wanted {
+                return Ok(Look::NotYet(format!(
+                    "{service} leads to {found:?}, not to {wanted:?}"
+                )));
+            }
+        }
         let query = "SELECT count(*) FROM pg_stat_replication \
                      WHERE state = 'streaming' AND application_name NOT LIKE '%basebackup%' \
                      AND application_name NOT LIKE '%receivewal%'";
@@ -127,6 +155,7 @@ fn pod(object: &Value) -> Pod {
         node: text(&object["spec"]["nodeName"]),
         ready: condition(object, "Ready")["status"] == "True",
         ending: object["metadata"]["deletionTimestamp"].is_string(),
+        ip: text(&object["status"]["podIP"]),
         role: text(&object["metadata"]["labels"]["rates.internal/role"]),
     }
 }
