@@ -16,7 +16,7 @@ class ElectionTests:
         inside = self.superuser(behind, find)
         behind.postgres.execute("/bin/sh", "-c", "kill -STOP " + inside).wait()
         self.superuser(primary, "CREATE TABLE filling AS " + self.FILLING)
-        self.superuser(primary, "INSERT INTO written VALUES (-3)")
+        self.superuser(primary, "INSERT INTO written VALUES (-4)")
         said = len(primary.postgres.log())
         demoted = lambda: "Demoting self (immediate-nolock)" in primary.postgres.log()[said:]
         given_up = lambda: "gave up the leader key, which this instance did not take" in behind.postgres.log()
@@ -26,6 +26,6 @@ class ElectionTests:
         finally:
             behind.postgres.execute("/bin/sh", "-c", "kill -CONT " + inside).wait()
         successor = self.instances.healthy()
-        self.assertEqual(self.superuser(successor, "SELECT count(*) FROM written WHERE n = -3"), "1")
+        self.assertEqual(self.superuser(successor, "SELECT count(*) FROM written WHERE n = -4"), "1")
         self.assertTrue(given_up())
         self.superuser(successor, "DROP TABLE filling")

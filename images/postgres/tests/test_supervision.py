@@ -83,6 +83,14 @@ class SupervisionTests:
         wait_until(lambda: self.writes(pod) and self.server(pod) != server, READY_SECONDS, "it takes writes")
         say("{}: the server killed, writes after {:.1f} s".format(self.version, time.monotonic() - killed))
 
+    def test_a_server_that_is_being_started_ends_by_the_signal_that_stops_it(self):
+        pod = self.ready_pod()
+        # A server begins with what Patroni ignores, until it has handlers.
+        status = Path("/proc/{}/status".format(self.patroni(pod))).read_text()
+        ignored = int(re.search(r"SigIgn:\s*(\w+)", status).group(1), 16)
+        # A stop in fast mode is SIGINT, an immediate one SIGQUIT.
+        self.assertEqual([stop for stop in (signal.SIGINT, signal.SIGQUIT) if ignored >> stop - 1 & 1], [])
+
     def test_what_a_killed_first_start_left_running_does_not_run_beside_the_next(self):
         pod = self.pod()
         pod.start(self.kubernetes)
