@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import time
 from pathlib import Path
 from threading import Timer
 
